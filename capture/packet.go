@@ -1,0 +1,89 @@
+// Package capture reads packets: from capture files (pcap and pcapng, also
+// compressed), from standard input, and from several of them as one timeline.
+//
+// Nothing that a file says can make the package allocate more than its named
+// limits. Damage ends an input early; what was read before stays valid.
+package capture
+
+import "time"
+
+// A Frame names one packet of one input.
+type Frame struct {
+	// Input is the index into [Source.Inputs].
+	Input uint32
+	// Number counts the packets of that input from 1, as Wireshark does for
+	// the same file. Zero means "no frame".
+	Number uint32
+}
+
+// LinkType is a link-layer type of https://www.tcpdump.org/linktypes.html.
+type LinkType uint16
+
+// A Packet is one captured packet.
+type Packet struct {
+	// Data holds the captured bytes, starting at the link layer. It is valid
+	// until the next call of [Source.Next].
+	Data []byte
+	// Length is the packet's length on the wire in bytes. It is never below
+	// len(Data); above it, the capture kept only a part (snaplen).
+	Length int
+	// Time is when the packet was captured, in nanoseconds since 1970-01-01
+	// UTC. It is zero if the format has no time (pcapng Simple Packet Block).
+	Time int64
+	// Frame says which packet of which input this is.
+	Frame Frame
+	// LinkType says how Data begins.
+	LinkType LinkType
+	// FCSLength is the number of bytes of frame check sequence at the end of
+	// Data, as far as the file tells.
+	FCSLength uint8
+}
+
+// A Source yields packets in the order of their time.
+type Source interface {
+	// Next reads the next packet into p. It returns io.EOF at the end, also
+	// when an input was cut or damaged: [Input.Damage] then says so. Any other
+	// error means that an input could not be read at all.
+	Next(p *Packet) error
+	// Inputs describes the inputs. Counters are final after io.EOF.
+	Inputs() []Input
+	Close() error
+}
+
+// An Input describes one capture file or stream.
+type Input struct {
+	// Path is the file's name as the user gave it, or found in a folder;
+	// "-" is standard input.
+	Path string
+	// Format is "pcap" or "pcapng", with "+gzip" or "+zstd" if compressed.
+	Format string
+	// Packets and Bytes count what was read: packets, and their captured bytes.
+	Packets, Bytes uint64
+	// First and Last are the times of the earliest and latest packet, in
+	// nanoseconds since 1970; valid if Timed.
+	First, Last int64
+	Timed       bool
+	// Snapped counts packets of which only a part was captured.
+	Snapped uint64
+	// Dropped counts packets that the capturing system lost, as far as the
+	// file tells (pcapng Interface Statistics Block, drop options).
+	Dropped uint64
+	// Damage is nil if the input was read to its proper end.
+	Damage *Damage
+	// Secrets are the contents of the Decryption Secrets Blocks with TLS key
+	// log text, in file order.
+	Secrets [][]byte
+}
+
+// Damage says where and why reading an input ended early.
+type Damage struct {
+	// Frame is the number of the last packet that was read whole.
+	Frame uint32
+	// Offset is the position in the (decompressed) file where the trouble begins.
+	Offset int64
+	// Reason says what is wrong, in words.
+	Reason string
+}
+
+// Time converts nanoseconds since 1970 to a time in UTC.
+func Time(ns int64) time.Time { return time.Unix(0, ns).UTC() }

@@ -1,0 +1,3 @@
+module distproof
+
+go 1.26.0

@@ -1,0 +1,288 @@
+// Package report has the document, which is all that distproof found out about
+// a capture, and its renderers, each a pure function of the document.
+package report
+
+import "time"
+
+// Schema names the version of the document's format. Fields are added within a
+// version; none is renamed or removed, and none changes its meaning.
+const Schema = "distproof.report/v1"
+
+// A Document is the result of a run. Arrays are never null, their order does
+// not depend on chance, times are in UTC.
+type Document struct {
+	Schema string  `json:"schema"`
+	Tool   Tool    `json:"tool"`
+	Inputs []Input `json:"inputs"`
+	// Conclusion is "pass", "fail" or "inconclusive"; empty if nothing was
+	// judged (distproof inspect).
+	Conclusion string `json:"conclusion,omitempty"`
+	// Reason says in a sentence why the conclusion is what it is.
+	Reason      string       `json:"reason,omitempty"`
+	Policy      string       `json:"policy,omitempty"`
+	Summary     Summary      `json:"summary"`
+	Nodes       []Node       `json:"nodes"`
+	Connections []Connection `json:"connections"`
+	Edges       []Edge       `json:"edges"`
+	EPMD        EPMD         `json:"epmd"`
+	Findings    []Finding    `json:"findings"`
+}
+
+// Tool is the program that made the document.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// Input is a capture file or stream.
+type Input struct {
+	Path    string `json:"path"`
+	Format  string `json:"format"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+	// First and Last are the times of the earliest and latest packet, RFC 3339
+	// with nanoseconds; absent if no packet had a time.
+	First string `json:"first,omitempty"`
+	Last  string `json:"last,omitempty"`
+	// Truncated says that the input ended early; Damage says where and why.
+	Truncated bool   `json:"truncated"`
+	Damage    string `json:"damage,omitempty"`
+	// Dropped counts packets that the capturing system lost; Snapped those of
+	// which only a part was captured.
+	Dropped uint64 `json:"dropped"`
+	Snapped uint64 `json:"snapped"`
+	// Undecoded counts packets in which no TCP segment was found, by reason.
+	Undecoded map[string]uint64 `json:"undecoded"`
+	// Secrets counts TLS key logs in the file (pcapng Decryption Secrets
+	// Blocks). A capture that is handed on should have none.
+	Secrets int `json:"secrets,omitempty"`
+}
+
+// Summary counts connections.
+type Summary struct {
+	Distribution Verdicts `json:"distribution"`
+	EPMD         int      `json:"epmd"`
+	TLS          int      `json:"tls"`
+	Other        int      `json:"other"`
+	// None counts connections that carried no data.
+	None int `json:"none"`
+}
+
+// Verdicts counts distribution connections by verdict.
+type Verdicts struct {
+	Mutual       int `json:"mutual"`
+	OneWay       int `json:"one-way"`
+	Cleartext    int `json:"cleartext"`
+	Refused      int `json:"refused"`
+	Inconclusive int `json:"inconclusive"`
+}
+
+// Total returns the number of distribution connections.
+func (v Verdicts) Total() int {
+	return v.Mutual + v.OneWay + v.Cleartext + v.Refused + v.Inconclusive
+}
+
+// Node is an Erlang node.
+type Node struct {
+	Name       string      `json:"name"`
+	Basis      string      `json:"basis"`
+	Addresses  []string    `json:"addresses"`
+	Ports      []uint16    `json:"ports"`
+	OTPRelease *OTPRelease `json:"otp_release,omitempty"`
+}
+
+// OTPRelease is a lower bound of a node's OTP release.
+type OTPRelease struct {
+	AtLeast int    `json:"at_least"`
+	Basis   string `json:"basis"`
+}
+
+// Connection is one TCP connection.
+type Connection struct {
+	ID       string `json:"id"`
+	Protocol string `json:"protocol"`
+	// ProtocolBasis lists what makes a connection distribution.
+	ProtocolBasis []string `json:"protocol_basis"`
+	// Verdict is null for connections that are not distribution.
+	Verdict *string `json:"verdict"`
+	// State says whether the session came up.
+	State  string   `json:"state"`
+	Reason string   `json:"reason"`
+	Client Endpoint `json:"client"`
+	Server Endpoint `json:"server"`
+	// RolesBasis says how client and server were told apart.
+	RolesBasis string `json:"roles_basis"`
+	FirstSeen  string `json:"first_seen"`
+	LastSeen   string `json:"last_seen"`
+	FirstFrame uint32 `json:"first_frame"`
+	// Input is the index of the input that FirstFrame counts in.
+	Input             int                `json:"input"`
+	Packets           Counts             `json:"packets"`
+	Bytes             Counts             `json:"bytes"`
+	Encapsulation     []string           `json:"encapsulation"`
+	TLS               *TLS               `json:"tls,omitempty"`
+	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
+	ServerCertificate *ServerCertificate `json:"server_certificate,omitempty"`
+	Cleartext         *Cleartext         `json:"cleartext,omitempty"`
+	Gaps              Gaps               `json:"gaps"`
+	Findings          []string           `json:"findings"`
+}
+
+// Endpoint is one end of a connection.
+type Endpoint struct {
+	Address string `json:"address"`
+	Port    uint16 `json:"port"`
+	// Node is the node's name; absent if it is not known.
+	Node      string `json:"node,omitempty"`
+	NodeBasis string `json:"node_basis,omitempty"`
+	// Host is the host part of the node's name, if only that is known.
+	Host string `json:"host,omitempty"`
+	// NodeLength is the length of the node's name in bytes where the sizes of
+	// the distribution handshake tell it; 0 otherwise.
+	NodeLength int `json:"node_length,omitempty"`
+}
+
+// Counts has a number for each side.
+type Counts struct {
+	Client uint64 `json:"client"`
+	Server uint64 `json:"server"`
+}
+
+// TLS is what is known of a TLS session.
+type TLS struct {
+	// Version is null if the ServerHello was not seen.
+	Version     *string `json:"version"`
+	CipherSuite string  `json:"cipher_suite,omitempty"`
+	Group       string  `json:"group,omitempty"`
+	SNI         string  `json:"sni,omitempty"`
+	JA4         string  `json:"ja4,omitempty"`
+	Resumed     bool    `json:"resumed"`
+	// ResumedFrom is the connection that made the session, if it was captured.
+	ResumedFrom string  `json:"resumed_from,omitempty"`
+	Alerts      []Alert `json:"alerts"`
+	Records     Records `json:"records"`
+}
+
+// Alert is a TLS alert.
+type Alert struct {
+	From        string `json:"from"`
+	Level       string `json:"level,omitempty"`
+	Description string `json:"description,omitempty"`
+	Basis       string `json:"basis"`
+	Frame       uint32 `json:"frame"`
+}
+
+// Records has the sizes of the first TLS records of each side.
+type Records struct {
+	Client []int `json:"client"`
+	Server []int `json:"server"`
+}
+
+// ClientCertificate says whether the client proved who it is.
+type ClientCertificate struct {
+	// Status is presented, empty, not-requested, resumed or unknown.
+	Status    string `json:"status"`
+	Requested *bool  `json:"requested"`
+	Basis     string `json:"basis"`
+	// Possession says how it is known that the client has the private key.
+	Possession string `json:"possession"`
+	// Accepted is null if it is not known whether the server went on.
+	Accepted     *bool         `json:"accepted"`
+	Chain        []Certificate `json:"chain"`
+	Verification Verification  `json:"verification"`
+}
+
+// ServerCertificate says who the server is.
+type ServerCertificate struct {
+	Basis        string        `json:"basis"`
+	Possession   string        `json:"possession"`
+	Accepted     *bool         `json:"accepted"`
+	Chain        []Certificate `json:"chain"`
+	Verification Verification  `json:"verification"`
+}
+
+// Certificate is an X.509 certificate.
+type Certificate struct {
+	Subject   string   `json:"subject"`
+	Issuer    string   `json:"issuer"`
+	Serial    string   `json:"serial"`
+	NotBefore string   `json:"not_before"`
+	NotAfter  string   `json:"not_after"`
+	DNSNames  []string `json:"dns_names"`
+	Key       string   `json:"key"`
+	SHA256    string   `json:"sha256"`
+	// Problem says why the certificate could not be parsed.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Verification is the result of checking a certificate against CAs.
+type Verification struct {
+	// Status is ok, failed or not-checked.
+	Status string `json:"status"`
+	Reason string `json:"reason"`
+}
+
+// Cleartext is what crossed a connection in the clear.
+type Cleartext struct {
+	Bytes Counts `json:"bytes"`
+	// Messages counts distribution messages by operation.
+	Messages            map[string]uint64 `json:"messages"`
+	RegisteredNames     map[string]uint64 `json:"registered_names"`
+	CookieDigestExposed bool              `json:"cookie_digest_exposed"`
+	FirstFrame          uint32            `json:"first_frame"`
+}
+
+// Gaps counts bytes that are missing from the capture, for each side, and
+// retransmissions that brought other bytes than the first time.
+type Gaps struct {
+	Client    uint64 `json:"client"`
+	Server    uint64 `json:"server"`
+	Conflicts uint64 `json:"conflicts"`
+}
+
+// Edge is a pair of nodes with the worst verdict of their connections.
+type Edge struct {
+	From        string `json:"from"`
+	To          string `json:"to"`
+	Verdict     string `json:"verdict"`
+	Connections int    `json:"connections"`
+}
+
+// EPMD is what the Erlang port mapper daemons were asked and answered.
+type EPMD struct {
+	Names    []EPMDName        `json:"names"`
+	Requests map[string]uint64 `json:"requests"`
+	Clients  []string          `json:"clients"`
+}
+
+// EPMDName is a node that an EPMD announced.
+type EPMDName struct {
+	Node string `json:"node"`
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+}
+
+// Finding is a rule that was broken, or could not be shown to hold.
+type Finding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+	Title    string `json:"title"`
+	// Connections are the ids of the connections concerned.
+	Connections []string   `json:"connections"`
+	Message     string     `json:"message"`
+	Evidence    []Evidence `json:"evidence"`
+	Fix         string     `json:"fix"`
+	// Status is open or waived.
+	Status string `json:"status"`
+}
+
+// Evidence is a frame that shows something.
+type Evidence struct {
+	Frame uint32 `json:"frame"`
+	// Input is the index of the input that Frame counts in.
+	Input int    `json:"input"`
+	Text  string `json:"text"`
+}
+
+// FormatTime formats a time for the document.
+func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
