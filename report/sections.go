@@ -1,0 +1,294 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// inputs says in a line each what was read.
+func (p *page) inputs() {
+	inputs := p.doc.Inputs
+	shown := p.capped(p.limits.inputs, len(inputs))
+	for _, in := range inputs[:shown] {
+		words := []string{escape(in.Format), count(in.Packets, "packet", "packets")}
+		if span, ok := span(in); ok {
+			words = append(words, span)
+		}
+		p.hanging("", p.inputName(in)+": "+strings.Join(words, ", "))
+	}
+	if rest := inputs[shown:]; len(rest) > 0 {
+		var packets uint64
+		for _, in := range rest {
+			packets += in.Packets
+		}
+		p.linef("… and %s more with %s", count(len(rest), "file", "files"), count(packets, "packet", "packets"))
+	}
+}
+
+// inputName is the input's path; standard input has none.
+func (p *page) inputName(in Input) string {
+	if in.Path == "-" {
+		return "standard input"
+	}
+	return cut(escape(in.Path), p.width-2)
+}
+
+// span says when an input was recorded, and for how long.
+func span(in Input) (string, bool) {
+	first, err1 := time.Parse(time.RFC3339Nano, in.First)
+	last, err2 := time.Parse(time.RFC3339Nano, in.Last)
+	if err1 != nil || err2 != nil {
+		return "", false
+	}
+	length := last.Sub(first).Round(time.Second).String()
+	if d := last.Sub(first); d < time.Minute {
+		length = fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%s from %s UTC", length, first.UTC().Format("2006-01-02 15:04:05")), true
+}
+
+// closing writes everything below the table.
+func (p *page) closing() {
+	p.conclusion()
+	p.findings()
+	p.unseen()
+	p.others()
+}
+
+// conclusion says how the run ended, in a sentence. Inspect has none.
+func (p *page) conclusion() {
+	if p.doc.Conclusion == "" {
+		return
+	}
+	word := strings.ToUpper(escape(p.doc.Conclusion))
+	plain := word
+	switch p.doc.Conclusion {
+	case "pass":
+		word = p.good(word)
+	case "fail":
+		word = p.bad(word)
+	default:
+		word = p.doubt(word)
+	}
+	p.line("")
+	if p.doc.Reason == "" {
+		p.line(p.bold(word))
+		return
+	}
+	lines := wrap(plain+": "+escape(p.doc.Reason), p.width)
+	p.line(word + strings.TrimPrefix(lines[0], plain))
+	for _, l := range lines[1:] {
+		p.line(l)
+	}
+}
+
+// findings writes what was found, the worst first; what has the same rule and
+// the same fix stands together.
+func (p *page) findings() {
+	if len(p.doc.Findings) == 0 {
+		return
+	}
+	p.heading("FINDINGS")
+	groups := group(p.doc.Findings)
+	shown := p.capped(p.limits.findings, len(groups))
+	for i, g := range groups[:shown] {
+		if i > 0 {
+			p.line("")
+		}
+		p.findingGroup(g)
+	}
+	if rest := len(groups) - shown; rest > 0 {
+		p.line("")
+		p.linef("… and %s more: -o wide or -o json shows all.", count(rest, "rule", "rules"))
+	}
+}
+
+// group sorts findings by severity, and gathers those with the same rule,
+// status and fix; else they keep the document's order.
+func group(findings []Finding) [][]Finding {
+	type key struct{ severity, rule, title, status, fix string }
+	var groups [][]Finding
+	at := map[key]int{}
+	for _, f := range findings {
+		k := key{f.Severity, f.Rule, f.Title, f.Status, f.Fix}
+		i, seen := at[k]
+		if !seen {
+			i = len(groups)
+			at[k] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], f)
+	}
+	slices.SortStableFunc(groups, func(a, b []Finding) int {
+		return cmp.Compare(rank(severities(), a[0].Severity), rank(severities(), b[0].Severity))
+	})
+	return groups
+}
+
+// findingGroup writes findings that differ in message and evidence only.
+func (p *page) findingGroup(g []Finding) {
+	f := g[0]
+	title := escape(f.Rule) + "  " + escape(f.Title)
+	if f.Status != "" && f.Status != "open" {
+		title += " (" + escape(f.Status) + ")"
+	}
+	severity := escape(f.Severity)
+	for i, l := range wrap(title, p.width-width(severity)-2) {
+		if i == 0 {
+			p.line(p.severity(severity) + "  " + p.bold(strings.Replace(l, " ", "  ", 1)))
+			continue
+		}
+		p.line(strings.Repeat(" ", width(severity)+2) + p.bold(l))
+	}
+	shown := p.capped(p.limits.messages, len(g))
+	for _, f := range g[:shown] {
+		p.text(2, escape(f.Message))
+		p.evidence(f.Evidence)
+	}
+	if rest := len(g) - shown; rest > 0 {
+		p.linef("  … and %d more like these", rest)
+	}
+	p.fix(f.Fix)
+}
+
+// evidence names the frames that show a finding.
+func (p *page) evidence(evidence []Evidence) {
+	shown := p.capped(p.limits.evidence, len(evidence))
+	for _, e := range evidence[:shown] {
+		p.hanging("    "+p.frame(e), escape(e.Text))
+	}
+	if rest := len(evidence) - shown; rest > 0 {
+		p.linef("    … and %s more", count(rest, "frame", "frames"))
+	}
+}
+
+// frame names a frame, and its file if there are several.
+func (p *page) frame(e Evidence) string {
+	if e.Frame == 0 {
+		return ""
+	}
+	name := fmt.Sprintf("frame %d: ", e.Frame)
+	if len(p.doc.Inputs) > 1 && e.Input >= 0 && e.Input < len(p.doc.Inputs) {
+		return cut(escape(p.doc.Inputs[e.Input].Path), p.width/3) + " " + name
+	}
+	return name
+}
+
+// fix writes how to mend it. Indented lines are configuration, to be copied as
+// they are; the others are prose.
+func (p *page) fix(fix string) {
+	if strings.TrimSpace(fix) == "" {
+		return
+	}
+	p.line("  fix:")
+	for l := range strings.SplitSeq(strings.Trim(fix, "\n"), "\n") {
+		l = escape(strings.ReplaceAll(l, "\t", "    "))
+		if strings.HasPrefix(l, " ") {
+			p.line("    " + l)
+			continue
+		}
+		p.text(4, l)
+	}
+}
+
+// unseen says what the capture hides or lost, because a reader must know what
+// the conclusion cannot cover.
+func (p *page) unseen() {
+	items := slices.Concat(p.unseenInInputs(), unseenInConnections(p.doc))
+	if len(items) == 0 {
+		return
+	}
+	p.heading("COULD NOT BE SEEN")
+	shown := p.capped(p.limits.unseen, len(items))
+	for _, item := range items[:shown] {
+		p.hanging("  - ", item)
+	}
+	if rest := len(items) - shown; rest > 0 {
+		p.linef("  … and %d more: -o wide or -o json shows all.", rest)
+	}
+}
+
+func (p *page) unseenInInputs() []string {
+	var items []string
+	for _, in := range p.doc.Inputs {
+		name := p.inputName(in)
+		if in.Truncated || in.Damage != "" {
+			items = append(items, name+": "+cmp.Or(escape(in.Damage), "ends early, the rest is missing"))
+		}
+		if in.Dropped > 0 {
+			items = append(items, fmt.Sprintf("%s: %s lost by the system that captured", name, count(in.Dropped, "packet was", "packets were")))
+		}
+		if in.Snapped > 0 {
+			items = append(items, fmt.Sprintf("%s: %s cut short by the capture's snaplen", name, count(in.Snapped, "packet was", "packets were")))
+		}
+		for _, reason := range slices.Sorted(maps.Keys(in.Undecoded)) {
+			items = append(items, fmt.Sprintf("%s: %s without a TCP segment to look at: %s", name, count(in.Undecoded[reason], "packet", "packets"), escape(reason)))
+		}
+	}
+	return items
+}
+
+// unseenInConnections counts what is missing from connections between nodes.
+func unseenInConnections(doc *Document) []string {
+	var midstream, gaps, conflicts int
+	var missing uint64
+	for _, c := range doc.Connections {
+		if c.Verdict == nil {
+			continue
+		}
+		if c.State == "midstream" {
+			midstream++
+		}
+		if n := c.Gaps.Client + c.Gaps.Server; n > 0 {
+			gaps++
+			missing += n
+		}
+		if c.Gaps.Conflicts > 0 {
+			conflicts++
+		}
+	}
+	var items []string
+	if midstream > 0 {
+		items = append(items, count(midstream, "connection was", "connections were")+" already up when the capture began: the handshake was not captured")
+	}
+	if gaps > 0 {
+		items = append(items, fmt.Sprintf("%s missing from %s between nodes", count(missing, "byte is", "bytes are"), count(gaps, "connection", "connections")))
+	}
+	if conflicts > 0 {
+		items = append(items, count(conflicts, "connection has", "connections have")+" retransmissions with other bytes than the first time: what the receiver took is not known")
+	}
+	return items
+}
+
+// others counts what is not a connection between nodes, and warns of secrets.
+func (p *page) others() {
+	s := p.doc.Summary
+	var words []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{
+		{s.EPMD, "EPMD"},
+		{s.TLS, "TLS that is not shown to be distribution"},
+		{s.Other, "other"},
+		{s.None, "without data"},
+	} {
+		if c.n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	if len(words) > 0 {
+		p.line("")
+		p.text(0, "Other TCP connections: "+strings.Join(words, ", ")+".")
+	}
+	for _, in := range p.doc.Inputs {
+		if in.Secrets > 0 {
+			p.line("")
+			p.text(0, p.inputName(in)+" holds "+count(in.Secrets, "TLS key log", "TLS key logs")+": whoever gets the file can read the sessions.")
+		}
+	}
+}

@@ -1,0 +1,316 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxRows is how many rows the table shows: about what a person reads.
+	// Everything is in wide and json.
+	maxRows = 60
+	// reasonColumns is the width from which on the reasons have a column of
+	// their own; below it they stand under their rows.
+	reasonColumns = 120
+	// minName is the least width of a name: shorter, its ends say nothing.
+	minName = 12
+)
+
+// A row is a line of the table. It stands for all connections that would look
+// the same.
+type row struct {
+	client, server, tls, certificate, verdict, reason string
+}
+
+// A counted row knows how many connections it stands for.
+type counted struct {
+	row
+	n int
+}
+
+// renderTable writes what a person needs to see first: a row for each
+// connection between nodes, then the conclusion, findings and what was missed.
+func renderTable(w io.Writer, doc *Document, opt Options) error {
+	p := &page{doc: doc, width: opt.columns(), palette: palette{opt.Color}, limits: tableLimits()}
+	p.inputs()
+	if err := p.table(); err != nil {
+		return err
+	}
+	p.closing()
+	return p.flush(w)
+}
+
+// A page collects the lines of a report for people.
+type page struct {
+	palette
+	doc    *Document
+	width  int
+	limits limits
+	lines  []string
+}
+
+// limits say how much of a list is shown. Zero is everything.
+type limits struct {
+	inputs, findings, messages, evidence, unseen int
+}
+
+func tableLimits() limits {
+	return limits{inputs: 4, findings: 12, messages: 4, evidence: 3, unseen: 10}
+}
+
+func (p *page) line(s string)                 { p.lines = append(p.lines, strings.TrimRight(s, " ")) }
+func (p *page) linef(format string, a ...any) { p.line(fmt.Sprintf(format, a...)) }
+func (p *page) heading(s string)              { p.line(""); p.line(p.bold(s)) }
+func (p *page) text(indent int, s string)     { p.hanging(strings.Repeat(" ", indent), s) }
+func (p *page) capped(limit, n int) (shown int) {
+	if limit == 0 || n <= limit {
+		return n
+	}
+	return limit
+}
+
+// hanging writes s wrapped after a first prefix, whose width indents the
+// lines that follow.
+func (p *page) hanging(prefix, s string) {
+	indent := width(prefix)
+	for i, l := range wrap(s, max(p.width-indent, minName)) {
+		if i == 1 {
+			prefix = strings.Repeat(" ", indent)
+		}
+		p.line(prefix + l)
+	}
+}
+
+// flush writes the page without blank lines at its ends.
+func (p *page) flush(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	for i, l := range p.lines {
+		if i == 0 && l == "" {
+			continue
+		}
+		if _, err := out.WriteString(l + "\n"); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// table writes the rows, or says that there are none.
+func (p *page) table() error {
+	rows := fold(distribution(p.doc))
+	p.line("")
+	if len(rows) == 0 {
+		p.line("No connection between Erlang nodes was seen.")
+		return nil
+	}
+	shown := rows[:p.capped(maxRows, len(rows))]
+	lines, err := p.layout(shown)
+	if err != nil {
+		return err
+	}
+	p.lines = append(p.lines, lines...)
+	if rest := rows[len(shown):]; len(rest) > 0 {
+		p.line("")
+		p.text(0, fmt.Sprintf("… and %s more (%s): -o wide or -o json shows all.", count(len(rest), "row", "rows"), tally(rest)))
+	}
+	return nil
+}
+
+// tally counts the connections behind rows by verdict, the worst first.
+func tally(rows []counted) string {
+	var words []string
+	for _, v := range verdicts() {
+		n := 0
+		for _, r := range rows {
+			if r.verdict == v {
+				n += r.n
+			}
+		}
+		if n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	return join(words)
+}
+
+// fold makes rows of connections. Those that look the same become one, and
+// those with the same verdict and reason stand together, so that the reason
+// need be said once.
+func fold(conns []*Connection) []counted {
+	type group struct{ verdict, reason string }
+	var rows []counted
+	at := map[row]int{}
+	order := map[group]int{}
+	for _, c := range conns {
+		r := rowOf(c)
+		if i, seen := at[r]; seen {
+			rows[i].n++
+			continue
+		}
+		at[r] = len(rows)
+		rows = append(rows, counted{r, 1})
+		g := group{r.verdict, r.reason}
+		if _, seen := order[g]; !seen {
+			order[g] = len(order)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b counted) int {
+		return order[group{a.verdict, a.reason}] - order[group{b.verdict, b.reason}]
+	})
+	return rows
+}
+
+func rowOf(c *Connection) row {
+	return row{
+		client:      clientName(c.Client),
+		server:      serverName(c.Server),
+		tls:         tlsVersion(c),
+		certificate: clientCertificate(c),
+		verdict:     verdictOf(c),
+		reason:      escape(c.Reason),
+	}
+}
+
+// layout makes the table's lines.
+func (p *page) layout(rows []counted) ([]string, error) {
+	header := []string{"CLIENT", "SERVER", "TLS", "CLIENT CERTIFICATE", "VERDICT"}
+	folded := slices.ContainsFunc(rows, func(r counted) bool { return r.n > 1 })
+	if folded {
+		header = append(header, "COUNT")
+	}
+	cells := make([][]string, len(rows))
+	for i, r := range rows {
+		cells[i] = []string{r.client, r.server, r.tls, r.certificate, r.verdict}
+		if folded {
+			cells[i] = append(cells[i], times(r.n))
+		}
+	}
+	beside := p.width >= reasonColumns
+	room := p.width
+	if beside {
+		room = p.width * 3 / 5 // the rest is for the reasons
+	}
+	shortenNames(header, cells, room)
+	if beside {
+		return p.reasonsBeside(header, cells, rows)
+	}
+	return p.reasonsBelow(header, cells, rows)
+}
+
+// times writes how many connections a row stands for.
+func times(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf("×%d", n)
+}
+
+// shortenNames cuts the first two columns so that the rows fit.
+func shortenNames(header []string, cells [][]string, room int) {
+	widths := make([]int, len(header))
+	for i, h := range header {
+		widths[i] = width(h)
+	}
+	for _, row := range cells {
+		for i, c := range row {
+			widths[i] = max(widths[i], width(c))
+		}
+	}
+	room -= 2 * (len(header) - 1) // the gaps
+	for _, w := range widths[2:] {
+		room -= w
+	}
+	client, server := share(room, widths[0], widths[1])
+	for _, row := range cells {
+		row[0], row[1] = cut(row[0], client), cut(row[1], server)
+	}
+}
+
+// share divides room between two columns: each gets what it needs if possible,
+// otherwise half, or what the other leaves over.
+func share(room, a, b int) (int, int) {
+	room = max(room, 2*minName)
+	switch half := room / 2; {
+	case a+b <= room:
+		return a, b
+	case a <= half:
+		return a, room - a
+	case b <= half:
+		return room - b, b
+	default:
+		return half, room - half
+	}
+}
+
+// reasonsBelow puts each reason under the rows that it is the reason of.
+func (p *page) reasonsBelow(header []string, cells [][]string, rows []counted) ([]string, error) {
+	lines, err := grid(p.headings(header), p.colored(cells))
+	if err != nil {
+		return nil, err
+	}
+	out := []string{lines[0]}
+	run := 0
+	for i, r := range rows {
+		out = append(out, lines[i+1])
+		run++
+		if i+1 < len(rows) && rows[i+1].verdict == r.verdict && rows[i+1].reason == r.reason {
+			continue
+		}
+		reason := r.reason
+		if run > 1 {
+			reason = fmt.Sprintf("these %d: %s", run, reason)
+		}
+		if r.reason != "" {
+			for j, l := range wrap(reason, p.width-4) {
+				out = append(out, "  "+p.quiet([]string{"└ ", "  "}[min(j, 1)]+l))
+			}
+		}
+		run = 0
+	}
+	return out, nil
+}
+
+// reasonsBeside gives the reasons a column of their own.
+func (p *page) reasonsBeside(header []string, cells [][]string, rows []counted) ([]string, error) {
+	probe, err := grid(header, cells)
+	if err != nil {
+		return nil, err
+	}
+	used := 0
+	for _, l := range probe {
+		used = max(used, width(l))
+	}
+	room := p.width - used - 2
+	var wrapped [][]string
+	for i, row := range p.colored(cells) {
+		for j, l := range wrap(rows[i].reason, room) {
+			if j == 1 {
+				row = make([]string, len(header))
+			}
+			wrapped = append(wrapped, append(slices.Clone(row), l))
+		}
+	}
+	return grid(p.headings(append(slices.Clone(header), "REASON")), wrapped)
+}
+
+// headings returns the header, coloured.
+func (p *page) headings(header []string) []string {
+	out := make([]string, len(header))
+	for i, h := range header {
+		out[i] = p.quiet(h)
+	}
+	return out
+}
+
+// colored returns the cells with the verdicts in colour.
+func (p *page) colored(cells [][]string) [][]string {
+	out := make([][]string, len(cells))
+	for i, row := range cells {
+		out[i] = slices.Clone(row)
+		out[i][verdictColumn] = p.verdict(row[verdictColumn])
+	}
+	return out
+}

@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/clipperhouse/displaywidth"
+)
+
+// maxMarks is how many combining marks may follow one another. Living scripts
+// need two or three; a heap of them paints over the lines above.
+const maxMarks = 3
+
+// printable reports whether r can be shown as it is: letters, marks, digits,
+// punctuation, symbols and the ASCII space. C0 and C1 controls, DEL,
+// bidirectional controls, zero-width and unusual spaces are not.
+func printable(r rune) bool { return unicode.IsPrint(r) }
+
+// escape makes a string from the wire safe for a terminal: one line, no
+// control characters, nothing that reorders or hides text (CWE-150). Bytes
+// below 0x80 and those that are not UTF-8 become \xNN, other characters
+// \u{N}.
+func escape(s string) string {
+	if plainASCII(s) {
+		return s
+	}
+	var b strings.Builder
+	marks := 0
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if unicode.Is(unicode.M, r) {
+			marks++
+		} else {
+			marks = 0
+		}
+		switch {
+		case r == utf8.RuneError && size == 1, r < utf8.RuneSelf && !printable(r):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case !printable(r), marks > maxMarks:
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		default:
+			b.WriteRune(r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// plainASCII reports whether nothing in s needs escaping, the usual case.
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// width returns the number of terminal columns that s takes. It must agree
+// with the table's own counting, see newTable.
+func width(s string) int { return displaywidth.String(s) }
+
+// cut shortens s to n columns by taking out its middle: names of nodes differ
+// at their beginnings and ends.
+func cut(s string, n int) string {
+	if width(s) <= n {
+		return s
+	}
+	var parts []string
+	for g := displaywidth.StringGraphemes(s); g.Next(); {
+		parts = append(parts, g.Value())
+	}
+	room := n - 1 // one for the ellipsis
+	h := take(parts, (room+1)/2)
+	head := strings.Join(parts[:h], "")
+	rest := slices.Clone(parts[h:])
+	slices.Reverse(rest)
+	t := take(rest, room-width(head))
+	return head + "…" + strings.Join(parts[len(parts)-t:], "")
+}
+
+// take returns how many of the parts fit into n columns.
+func take(parts []string, n int) int {
+	for i, p := range parts {
+		if n -= width(p); n < 0 {
+			return i
+		}
+	}
+	return len(parts)
+}
+
+// wrap breaks s into lines of at most n columns, at spaces where possible.
+// It returns at least one line.
+func wrap(s string, n int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(s) {
+		for _, piece := range chop(word, n) {
+			switch {
+			case line == "":
+				line = piece
+			case width(line)+1+width(piece) <= n:
+				line += " " + piece
+			default:
+				lines = append(lines, line)
+				line = piece
+			}
+		}
+	}
+	return append(lines, line)
+}
+
+// chop breaks a word into pieces of at most n columns.
+func chop(word string, n int) []string {
+	if width(word) <= n {
+		return []string{word}
+	}
+	var pieces []string
+	piece := ""
+	for g := displaywidth.StringGraphemes(word); g.Next(); {
+		if piece != "" && width(piece)+g.Width() > n {
+			pieces = append(pieces, piece)
+			piece = ""
+		}
+		piece += g.Value()
+	}
+	return append(pieces, piece)
+}
+
+// count writes a number with its noun in the singular or the plural.
+func count[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// join lists words as a sentence does: "a, b and c".
+func join(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
