@@ -5,7 +5,10 @@
 // limits. Damage ends an input early; what was read before stays valid.
 package capture
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // A Frame names one packet of one input.
 type Frame struct {
@@ -68,21 +71,47 @@ type Input struct {
 	// Dropped counts packets that the capturing system lost, as far as the
 	// file tells (pcapng Interface Statistics Block, drop options).
 	Dropped uint64
-	// Damage is nil if the input was read to its proper end.
+	// Damage is nil if the input was read to its proper end, and nothing in
+	// it was unreadable.
 	Damage *Damage
 	// Secrets are the contents of the Decryption Secrets Blocks with TLS key
 	// log text, in file order.
 	Secrets [][]byte
 }
 
-// Damage says where and why reading an input ended early.
+// Damage says where and why packets of an input are missing.
 type Damage struct {
-	// Frame is the number of the last packet that was read whole.
+	// Frame is the number of the last packet before the trouble.
 	Frame uint32
 	// Offset is the position in the (decompressed) file where the trouble begins.
 	Offset int64
 	// Reason says what is wrong, in words.
 	Reason string
+	// Skipped counts the packets that are in the file but could not be read,
+	// while reading went on behind them. They keep their frame numbers.
+	Skipped uint64
+	// Continued says that the input was read to its end all the same: besides
+	// the Skipped packets nothing is missing. Frame, Offset and Reason are then
+	// those of the first damaged place. If it is false, the input ended there.
+	Continued bool
+}
+
+// String says it in one line, as "truncated at frame 12: ...", where 12 is the
+// last packet that could be read.
+func (d *Damage) String() string {
+	skipped := ""
+	if d.Skipped == 1 {
+		skipped = " (1 packet skipped)"
+	} else if d.Skipped > 1 {
+		skipped = fmt.Sprintf(" (%d packets skipped)", d.Skipped)
+	}
+	switch {
+	case d.Continued:
+		return fmt.Sprintf("damaged after frame %d: %s%s", d.Frame, d.Reason, skipped)
+	case d.Frame == 0:
+		return fmt.Sprintf("truncated before frame 1: %s%s", d.Reason, skipped)
+	}
+	return fmt.Sprintf("truncated at frame %d: %s%s", d.Frame, d.Reason, skipped)
 }
 
 // Time converts nanoseconds since 1970 to a time in UTC.
