@@ -1,0 +1,110 @@
+// Package link peels packets down to TCP segments: link layers, VLAN tags,
+// tunnels and IP fragments.
+//
+// The common path is the package's own header walk: Ethernet, Linux cooked,
+// BSD loopback or raw IP, VLAN tags, IPv4 or IPv6, TCP. It does not allocate.
+// Rare headers are decoded by gopacket's layers where those are right; where
+// they are wrong or missing, a comment says so beside the code that stands in.
+//
+// Every packet either yields a segment, or is part of a fragmented one, or is
+// counted under a reason. Nothing is dropped silently.
+package link
+
+import (
+	"slices"
+
+	"github.com/google/gopacket/layers"
+
+	"distproof/capture"
+)
+
+// Options adjust a Decoder. The zero value is useful.
+type Options struct {
+	// VXLANPorts are UDP destination ports that carry VXLAN, beside 4789
+	// (RFC 7348, Section 5) and 8472 (the Linux kernel's own, used by flannel).
+	VXLANPorts []uint16
+}
+
+// A Decoder finds the TCP segments in packets. It keeps the fragments of
+// unfinished IP datagrams, and counts what it could not decode. It must not be
+// used by several goroutines at once.
+type Decoder struct {
+	vxlanPorts []uint16
+	encaps     encapsulations
+	fragments  fragments
+	counts     counts
+
+	// The state of one call of Decode.
+	packet *capture.Packet
+	seg    *Segment
+	path   path
+	ipID   uint16 // identification of the innermost IPv4 header; 0 for IPv6
+	// extensionHeaders counts those of IPv6 in this packet.
+	extensionHeaders int
+	// joined are the packets, beside this one, whose fragments this packet
+	// completed. They share its fate.
+	joined []share
+
+	// Layers are kept here so that decoding them needs no allocation.
+	vxlanLayer   layers.VXLAN
+	greLayer     layers.GRE
+	erspanLayer  layers.ERSPANII
+	etherIPLayer layers.EtherIP
+	llcLayer     layers.LLC
+	snapLayer    layers.SNAP
+}
+
+// NewDecoder returns a Decoder without any history.
+func NewDecoder(o Options) *Decoder {
+	ports := slices.Concat([]uint16{portVXLAN, portVXLANLinux}, o.VXLANPorts)
+	return &Decoder{vxlanPorts: ports, encaps: newEncapsulations(), fragments: newFragments()}
+}
+
+// Decode looks for a TCP segment in p. If there is one, it fills s and returns
+// true. Otherwise the contents of s are undefined, and the packet is counted for
+// [Decoder.Undecoded], unless it is a fragment of a datagram that may still be
+// completed.
+func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
+	d.packet, d.seg = p, s
+	d.path.n = 0
+	d.extensionHeaders = 0
+	d.joined = d.joined[:0]
+	why := d.linkLayer(p.LinkType, packetBytes(p))
+	if why == found {
+		return true
+	}
+	d.countPacket(why)
+	return false
+}
+
+// packetBytes returns p without its frame check sequence. Of a packet that was
+// cut by the capture, the frame check sequence is missing wholly or in part.
+func packetBytes(p *capture.Packet) rest {
+	wire := max(p.Length, len(p.Data)) - int(p.FCSLength)
+	r := rest{b: p.Data, wire: len(p.Data)}
+	r.limit(max(wire, 0))
+	return r
+}
+
+// Finish counts the fragments that were never completed. Call it after the last
+// packet, before [Decoder.Undecoded].
+func (d *Decoder) Finish() {
+	for d.fragments.oldest() != nil {
+		d.evict(d.fragments.oldest(), reasonIncomplete)
+	}
+}
+
+// Undecoded returns how many packets of an input yielded no TCP segment, by
+// reason in words. The texts are stable. Fragments are included after
+// [Decoder.Finish] only.
+func (d *Decoder) Undecoded(input uint32) map[string]uint64 {
+	return d.counts.texts(input)
+}
+
+// Encapsulation returns what [Segment.Encapsulation] stands for: the VLAN tags
+// and tunnels around a segment, outermost first, such as "vlan 100", "vxlan 1".
+// It is empty for zero. There are at most [MaxEncapsulations] different ones;
+// further ones are all "other". The result must not be changed.
+func (d *Decoder) Encapsulation(i uint16) []string {
+	return d.encaps.texts(i)
+}
