@@ -1,0 +1,146 @@
+// Package dist decodes the Erlang distribution protocol where it crosses the
+// network in the clear: the handshake with its 2-byte length prefix, and after
+// it the messages and ticks with their 4-byte one.
+//
+// A [Stream] decodes one direction of a connection and knows nothing of the
+// other, so that what it finds does not depend on how a capture interleaved
+// the two, nor on whether both were captured. It takes bytes in pieces of any
+// size, holds at most a few kilobytes of them, and survives gaps.
+//
+// # What is decoded
+//
+// Of the handshake everything. Of a message only its control part, and of that
+// the operation, the registered name it is sent to and the function it spawns:
+// enough to say what an eavesdropper could have read. Message payloads are
+// passed over, never kept.
+//
+// Sources: OTP's "Distribution Protocol" and "External Term Format" (erts user's guide), and
+// lib/kernel/src/dist_util.erl where these are wrong.
+package dist
+
+// Flags are the capabilities that a node states in its handshake
+// (lib/kernel/include/dist.hrl).
+type Flags uint64
+
+// The flags that the decoder, or a judgement, needs.
+const (
+	FlagPublished          Flags = 1 << 0
+	FlagExtendedReferences Flags = 1 << 2
+	FlagExtendedPidsPorts  Flags = 1 << 8
+	FlagDistHdrAtomCache   Flags = 1 << 13
+	FlagFragments          Flags = 1 << 23
+	FlagHandshake23        Flags = 1 << 24
+	// FlagMandatory25 is bit 26 on the wire; OTP's documentation says 36.
+	FlagMandatory25 Flags = 1 << 26
+	FlagSpawn       Flags = 1 << 32
+	// FlagNameMe asks the peer to give this node its name: the name field
+	// then holds only a host.
+	FlagNameMe        Flags = 1 << 33
+	FlagAlias         Flags = 1 << 35
+	FlagAltActSig     Flags = 1 << 37
+	FlagNativeRecords Flags = 1 << 38
+)
+
+// Has reports whether all of g are set in f.
+func (f Flags) Has(g Flags) bool { return f&g == g }
+
+// Hidden reports whether the node does not publish itself to the cluster:
+// remote shells, command-line tools and C nodes do so.
+func (f Flags) Hidden() bool { return !f.Has(FlagPublished) }
+
+// AtLeast returns the oldest OTP release whose nodes set these flags, 0 if
+// they tell nothing. Other implementations may set them as they like.
+func (f Flags) AtLeast() int {
+	switch {
+	case f.Has(FlagNativeRecords):
+		return 29
+	case f.Has(FlagAltActSig):
+		return 28
+	case f.Has(FlagMandatory25):
+		return 25
+	case f.Has(FlagAlias):
+		return 24
+	case f.Has(FlagSpawn), f.Has(FlagHandshake23):
+		return 23
+	}
+	return 0
+}
+
+// Role says which side of the handshake a direction is.
+type Role uint8
+
+// The roles.
+const (
+	RoleUnknown Role = iota
+	// Client is the node that dialled.
+	Client
+	// Server is the node that was dialled.
+	Server
+)
+
+func (r Role) String() string { return [...]string{"unknown", "client", "server"}[r] }
+
+// Unknown is the name under which messages are counted whose operation was
+// not understood, or not captured.
+const Unknown = "unknown"
+
+// An operation is the first element of a control tuple.
+type operation struct {
+	name  string
+	arity int // of the tuple, the operation included
+}
+
+// operations are those of OTP's "Protocol between Connected Nodes". Operation
+// 37 is of OTP 28; its trace token is optional.
+var operations = [...]operation{
+	1:  {"LINK", 3},
+	2:  {"SEND", 3},
+	3:  {"EXIT", 4},
+	4:  {"UNLINK", 3},
+	5:  {"NODE_LINK", 1},
+	6:  {"REG_SEND", 4},
+	7:  {"GROUP_LEADER", 3},
+	8:  {"EXIT2", 4},
+	12: {"SEND_TT", 4},
+	13: {"EXIT_TT", 5},
+	16: {"REG_SEND_TT", 5},
+	18: {"EXIT2_TT", 5},
+	19: {"MONITOR_P", 4},
+	20: {"DEMONITOR_P", 4},
+	21: {"MONITOR_P_EXIT", 5},
+	22: {"SEND_SENDER", 3},
+	23: {"SEND_SENDER_TT", 4},
+	24: {"PAYLOAD_EXIT", 3},
+	25: {"PAYLOAD_EXIT_TT", 4},
+	26: {"PAYLOAD_EXIT2", 3},
+	27: {"PAYLOAD_EXIT2_TT", 4},
+	28: {"PAYLOAD_MONITOR_P_EXIT", 4},
+	29: {"SPAWN_REQUEST", 6},
+	30: {"SPAWN_REQUEST_TT", 7},
+	31: {"SPAWN_REPLY", 5},
+	32: {"SPAWN_REPLY_TT", 6},
+	33: {"ALIAS_SEND", 3},
+	34: {"ALIAS_SEND_TT", 4},
+	35: {"UNLINK_ID", 4},
+	36: {"UNLINK_ID_ACK", 4},
+	37: {"ALTACT_SIG_SEND", 4},
+}
+
+// lookUp returns the operation op, and whether there is one that comes in a
+// tuple of this arity.
+func lookUp(op, arity int) (operation, bool) {
+	if op < 0 || op >= len(operations) || operations[op].name == "" {
+		return operation{}, false
+	}
+	o := operations[op]
+	return o, o.arity == arity || op == opAltActSigSend && arity == o.arity+1
+}
+
+// Operations whose tuples are read further.
+const (
+	opRegSend        = 6
+	opRegSendTT      = 16
+	opSpawnRequest   = 29
+	opSpawnRequestTT = 30
+	opAltActSigSend  = 37
+)
