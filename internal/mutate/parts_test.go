@@ -1,0 +1,371 @@
+package mutate
+
+import (
+	"bytes"
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// A SYN as Linux sent it, with the checksums that its network card computed.
+func TestSealMakesChecksums(t *testing.T) {
+	t.Skip("filled in below")
+}
+
+func TestResegment(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	for _, p := range Resegment(packets, 7) {
+		f, _ := parse(p)
+		if f.length > 7 {
+			t.Errorf("a segment of %d bytes", f.length)
+		}
+	}
+	// "bye" with FIN, in pieces of one byte.
+	pieces := Resegment(packets[11:12], 1)
+	if len(pieces) != 3 {
+		t.Fatalf("%d pieces, want 3", len(pieces))
+	}
+	whole, _ := parse(packets[11])
+	for i, p := range pieces {
+		f, _ := parse(p)
+		if f.seq() != whole.seq()+uint32(i) || f.ack() != whole.ack() || string(f.data()) != "bye"[i:i+1] {
+			t.Errorf("piece %d: sequence %d, acknowledgement %d, payload %q", i, f.seq(), f.ack(), f.data())
+		}
+		if fin := f.flags()&flagFIN != 0; fin != (i == 2) {
+			t.Errorf("piece %d: FIN is %v", i, fin)
+		}
+	}
+}
+
+func TestCoalesceUndoesResegment(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	merged := Coalesce(Resegment(packets, 1))
+	// Packets 6 and 7 are no neighbours in the stream, so nothing else merges.
+	if !slices.EqualFunc(packets, merged, same) {
+		t.Errorf("%d packets, want the %d that there were", len(merged), len(packets))
+	}
+}
+
+func TestCoalesceStopsAtLimit(t *testing.T) {
+	big := conversation()[3]
+	big.payload = string(make([]byte, 40_000))
+	more := big
+	more.seq += 40_000
+	packets := build(t, ethernetIPv4+headerIPv4, []layer{{protoIPv4, 14}, {protoTCP, 34}}, []step{big, more}, 0)
+	if got := len(Coalesce(packets)); got != 2 {
+		t.Errorf("%d packets, want 2: both do not fit into one", got)
+	}
+	packets = Resegment(packets, 10_000)
+	if got := len(Coalesce(packets)); got != 2 {
+		t.Errorf("%d packets, want 2: one of 60,000 bytes and one of 20,000", got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, name := range []string{"IPv4", "IPv6", "VXLAN", "ports again", "without a SYN"} {
+		packets := samples(t)[name]
+		crossed := map[string]bool{}
+		base := map[string][2]uint32{} // of sequence numbers: before and after
+		for i, p := range Wrap(packets) {
+			was, _ := parse(packets[i])
+			is, _ := parse(p)
+			if _, ok := base[was.src]; !ok || was.flags()&flagSYN != 0 {
+				base[was.src] = [2]uint32{was.seq(), is.seq()}
+			}
+			own := base[was.src]
+			if was.seq()-own[0] != is.seq()-own[1] {
+				t.Errorf("%s: packet %d is elsewhere in its stream", name, i+1)
+			}
+			if peer, ok := base[was.dst]; ok && was.flags()&flagACK != 0 && was.ack()-peer[0] != is.ack()-peer[1] {
+				t.Errorf("%s: packet %d acknowledges another byte", name, i+1)
+			}
+			// A stream that the ports are used again for need not cross.
+			crossed[is.src] = crossed[is.src] || is.seq() > math.MaxUint32-100 && is.seq()+100 < 100
+		}
+		for src, ok := range crossed {
+			if !ok {
+				t.Errorf("%s: the stream from %x does not cross", name, src)
+			}
+		}
+	}
+}
+
+func TestWrapMovesSACK(t *testing.T) {
+	packets := Wrap(samples(t)["IPv4"])
+	ack, _ := parse(packets[7])
+	data, _ := parse(packets[6])
+	var edges []uint32
+	eachOption(ack.header(), func(kind byte, value []byte) {
+		if kind == 5 {
+			edges = append(edges, be32(value, 0), be32(value, 4))
+		}
+	})
+	want := []uint32{data.seq(), data.seq() + uint32(data.length)}
+	if !slices.Equal(edges, want) {
+		t.Errorf("SACK block %d, want %d", edges, want)
+	}
+}
+
+func TestRetransmitHasOtherIdentification(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	out := Retransmit(packets)
+	if len(out) != 2*len(packets) {
+		t.Fatalf("%d packets, want %d", len(out), 2*len(packets))
+	}
+	for i := 0; i < len(out); i += 2 {
+		if be16(out[i].Data, 18) == be16(out[i+1].Data, 18) || !bytes.Equal(out[i].Data[34:], out[i+1].Data[34:]) {
+			t.Errorf("packet %d: want another identification and the same segment", i/2+1)
+		}
+	}
+	sanity(t, out)
+}
+
+func TestSwapNeighbours(t *testing.T) {
+	packets := samples(t)["IPv4"][:5]
+	for _, row := range []struct {
+		first int
+		want  []int
+	}{
+		{0, []int{1, 0, 3, 2, 4}},
+		{1, []int{0, 2, 1, 4, 3}},
+	} {
+		for i, p := range SwapNeighbours(packets, row.first) {
+			if !bytes.Equal(p.Data, packets[row.want[i]].Data) || p.Time != packets[i].Time {
+				t.Errorf("from %d: place %d does not have packet %d at the place's time", row.first, i, row.want[i])
+			}
+		}
+	}
+}
+
+func TestAnyInterfacesMixes(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	seen := AnyInterfaces(packets)
+	if len(seen) != 3*len(packets) {
+		t.Fatalf("%d packets, want %d", len(seen), 3*len(packets))
+	}
+	var order []byte
+	for _, p := range seen[:9] {
+		order = append(order, p.Data[7]) // the interface's index
+	}
+	// Packets are 10 µs apart, and seen after 0, 15 and 40 µs.
+	if want := []byte{7, 7, 5, 7, 5, 7, 5, 7, 2}; !bytes.Equal(order, want) {
+		t.Errorf("seen on the interfaces %d, want %d", order, want)
+	}
+}
+
+func TestDropDirection(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	for which, want := range map[Direction]byte{FirstSeen: 2, Other: 1} {
+		out := DropDirection(packets, which)
+		if len(out) == 0 || len(out) == len(packets) {
+			t.Fatalf("%v: %d packets are left", which, len(out))
+		}
+		for _, p := range out {
+			if got := p.Data[29]; got != want { // last byte of the source address
+				t.Errorf("%v: a packet from 10.0.0.%d is left", which, got)
+			}
+		}
+	}
+}
+
+func TestLosses(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	before := digest(packets)
+	names := map[string]bool{}
+	contents := map[string]string{}
+	for v := range Losses(packets) {
+		if names[v.Name] {
+			t.Errorf("two variants are named %q", v.Name)
+		}
+		names[v.Name] = true
+		contents[digest(v.Packets)] = v.Name
+		if len(v.Packets) > len(packets) {
+			t.Errorf("%s: more packets than before", v.Name)
+		}
+		for _, p := range v.Packets {
+			if p.Length < len(p.Data) {
+				t.Errorf("%s: a length of %d for %d bytes", v.Name, p.Length, len(p.Data))
+			}
+		}
+	}
+	for _, name := range []string{"without the direction first seen", "without the direction other", "snaplen 54",
+		"without packet 1", "without packet 13", "without the first 13 packets", "without the last 1 packets"} {
+		if !names[name] {
+			t.Errorf("no variant %q", name)
+		}
+	}
+	if contents[before] != "" {
+		t.Errorf("%q loses nothing", contents[before])
+	}
+	if digest(packets) != before {
+		t.Error("the packets were changed")
+	}
+}
+
+func TestAttacks(t *testing.T) {
+	packets := samples(t)["VXLAN"]
+	before := digest(packets)
+	count := 0
+	for v := range Attacks(packets) {
+		count++
+		if len(v.Packets) != len(packets)+1 {
+			t.Fatalf("%s: %d packets, want one more than %d", v.Name, len(v.Packets), len(packets))
+		}
+		for _, p := range v.Packets {
+			f, ok := parse(p)
+			if !ok {
+				t.Fatalf("%s: a packet is no TCP segment", v.Name)
+			}
+			sealed := bytes.Clone(p.Data)
+			if seal(sealed, f.layers); !bytes.Equal(sealed, p.Data) {
+				t.Errorf("%s: a checksum is wrong", v.Name)
+			}
+		}
+	}
+	// Thirteen packets, of which six have a payload to put something over.
+	if want := 4*13 + 3*6; count != want {
+		t.Errorf("%d attacks, want %d", count, want)
+	}
+	if digest(packets) != before {
+		t.Error("the packets were changed")
+	}
+}
+
+func TestForgeries(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	const at = 3 // "hello from the client", 21 bytes
+	real, _ := parse(packets[at])
+	evil := []byte("evil")
+	for _, row := range []struct {
+		name    string
+		packets []Packet
+		at      int
+		seq     uint32
+		flags   byte
+		payload string
+	}{
+		{"RST", ForgeRST(packets, at), at + 1, real.seq() + 21, flagRST | flagACK, ""},
+		{"FIN", ForgeFIN(packets, at), at + 1, real.seq() + 21, flagFIN | flagACK, ""},
+		{"SYN", ForgeSYN(packets, at), at + 1, real.seq() + 0x40000000, flagSYN, ""},
+		{"over", OverlapOther(packets, at, evil), at + 1, real.seq(), flagPSH | flagACK, "evil"},
+		{"ahead", OverlapAhead(packets, at, evil), at, real.seq(), flagPSH | flagACK, "evil"},
+		{"insert", InsertAhead(packets, at, evil), at + 1, real.seq() + 21, flagPSH | flagACK, "evil"},
+		{"old", OldSequence(packets, at, evil), at + 1, real.seq() - 0x20000000, flagPSH | flagACK, "evil"},
+	} {
+		f, ok := parse(row.packets[row.at])
+		if !ok || f.seq() != row.seq || f.flags() != row.flags || string(f.data()) != row.payload || f.src != real.src {
+			t.Errorf("%s: sequence %d, flags %#x, payload %q", row.name, f.seq(), f.flags(), f.data())
+		}
+	}
+}
+
+func TestMix(t *testing.T) {
+	all := samples(t)
+	captures := [][]Packet{all["IPv4"], all["IPv4"], all["VXLAN"], all["IPv6"]}
+	mixed, names := Mix(captures...)
+	sanity(t, mixed)
+	used := map[netip.Addr]int{}
+	for i, n := range names {
+		for _, addr := range n {
+			if other, ok := used[addr]; ok {
+				t.Errorf("captures %d and %d both have %v", other, i, addr)
+			}
+			used[addr] = i
+		}
+	}
+	// Each capture's streams are there under their new names.
+	got := streams(t, mixed)
+	count := 0
+	for i, packets := range captures {
+		renamed, own := Renumber(packets)
+		back := map[netip.Addr]netip.Addr{}
+		for was, is := range own {
+			back[is] = names[i][was]
+		}
+		moved, again := rename(renamed, back)
+		for flow, s := range streams(t, moved) {
+			count++
+			if got[flow] != s {
+				t.Errorf("capture %d: %s is not the same (%v)", i, flow, again)
+			}
+		}
+	}
+	if count != len(got) {
+		t.Errorf("%d streams, want %d", len(got), count)
+	}
+	if mixed[1].Time != mixed[0].Time || mixed[3].Time != mixed[0].Time {
+		t.Error("the captures do not begin at the same time")
+	}
+}
+
+// rename gives packets the addresses of a map.
+func rename(packets []Packet, names Renaming) ([]Packet, Renaming) {
+	var book addressBook
+	out := slices.Clone(packets)
+	for i := range out {
+		out[i] = book.rename(out[i], names)
+	}
+	return out, names
+}
+
+func TestMixCorrectsCutPackets(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	whole, _ := Renumber(packets)
+	cut, _ := Renumber(Snaplen(packets, 60))
+	if !slices.EqualFunc(Snaplen(whole, 60), cut, same) {
+		t.Error("cut packets have other checksums than whole ones")
+	}
+}
+
+func TestFormatsReadBack(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	packets = append(packets, Snaplen(packets[5:6], 80)...)
+	for i := range packets {
+		packets[i].Time = testStart + int64(i)*10_000
+	}
+	packets[4].Time += 789 // nanoseconds
+	seen := map[string]bool{}
+	for _, f := range Formats() {
+		t.Run(f.String(), func(t *testing.T) {
+			if seen[f.String()] {
+				t.Error("the name is there twice")
+			}
+			seen[f.String()] = true
+			file, err := Bytes(packets, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Read(bytes.NewReader(file), f.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.Clone(packets)
+			if !f.PCAPNG && !f.Nanoseconds {
+				want[4].Time -= 789
+			}
+			if !slices.EqualFunc(want, got, same) {
+				t.Errorf("read back:\n%swant:\n%s", digest(got), digest(want))
+			}
+			again, _ := Bytes(packets, f)
+			if !bytes.Equal(file, again) {
+				t.Error("not the same file when written again")
+			}
+		})
+	}
+}
+
+func TestLinkTypesNeedPCAPNG(t *testing.T) {
+	packets := slices.Concat(samples(t)["IPv4"], samples(t)["cooked"])
+	if _, err := Bytes(packets, Format{}); err == nil {
+		t.Error("pcap took two link types")
+	}
+	file, err := Bytes(packets, Format{PCAPNG: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(bytes.NewReader(file), "mixed")
+	if err != nil || !slices.EqualFunc(packets, got, same) {
+		t.Errorf("pcapng did not read back: %v", err)
+	}
+}
