@@ -1,0 +1,550 @@
+// Package tcp reassembles the two byte streams of a TCP connection from its
+// segments as somebody saw them who is neither of its ends: out of order,
+// twice, overlapping, or not at all (RFC 9293).
+//
+// What a passive observer must not assume is not assumed here: no segment ends
+// a stream. A RST or a FIN may be forged and ignored by the receiver, so data
+// after it is still delivered. Of two segments with different bytes for the
+// same offsets the first wins, and the conflict is recorded. Missing bytes are
+// gaps that the [Sink] is told of; bytes delivered and bytes in gaps together
+// make up the stream without a seam.
+//
+// Sequence numbers are compared only by their distance modulo 2^32; offsets
+// have 64 bits.
+package tcp
+
+import (
+	"math"
+
+	"distproof/capture"
+	"distproof/capture/link"
+)
+
+// A Conn reassembles one connection. It is not safe for concurrent use.
+type Conn struct {
+	limits Limits
+	budget *Budget
+	half   [2]half
+}
+
+// New returns a connection of which nothing was seen yet.
+func New(l Limits, b *Budget) *Conn {
+	return &Conn{limits: l.withDefaults(), budget: b}
+}
+
+func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
+
+// Reuses reports whether s, sent in direction d, opens a new connection on the
+// same addresses and ports. The caller then flushes this one and gives s to a
+// new one.
+//
+// It does if it is a SYN, or a SYN+ACK that acknowledges another SYN than the
+// one known, with an initial sequence number that is not the one of this
+// connection. A retransmitted SYN is not reuse.
+func (c *Conn) Reuses(d Dir, s *link.Segment) bool {
+	if !s.Flags.Has(link.SYN) || s.Flags.Has(link.RST) {
+		return false
+	}
+	h, peer := &c.half[d], c.peerOf(d)
+	if h.begins(s.Seq + 1) {
+		return false
+	}
+	if !s.Flags.Has(link.ACK) {
+		return h.state == stateFixed || h.carried() || peer.carried()
+	}
+	if h.state == stateFixed {
+		return peer.state != stateFixed || s.Ack != peer.base
+	}
+	if peer.state == stateFixed {
+		// More than the SYN is acknowledged if that had data (RFC 7413).
+		off, ok := peer.offset(s.Ack)
+		return !ok || off < 0 || off > peer.end()
+	}
+	return h.carried()
+}
+
+// begins reports whether seq is where the stream begins, as far as known.
+func (h *half) begins(seq uint32) bool {
+	switch h.state {
+	case stateFixed:
+		return seq == h.base
+	case statePending, stateGuess:
+		return seq == h.base+uint32(h.lowest())
+	}
+	return false
+}
+
+// Segment takes a segment that was sent in direction d. What can be delivered
+// is given to sink before it returns.
+func (c *Conn) Segment(d Dir, s *link.Segment, sink Sink) {
+	h := &c.half[d]
+	h.seen(s)
+	if s.Flags.Has(link.RST) {
+		// Its payload, if any, is an explanation and no part of the stream
+		// (RFC 9293, Section 3.5.3), its other flags and its acknowledgement
+		// are nothing to build on: middleboxes and attackers send most of them.
+		c.reset(d, s)
+		return
+	}
+	if s.Flags.Has(link.SYN) && !c.syn(d, s, sink) {
+		h.more().strays++
+		return
+	}
+	if s.Flags.Has(link.ACK) {
+		c.ack(d, s, sink)
+	}
+	if !s.Flags.Has(link.SYN) {
+		h.flags |= spoken
+	}
+	if len(s.Payload) > 0 || s.Length > 0 {
+		c.data(d, s, sink)
+	}
+	if s.Flags.Has(link.FIN) {
+		c.fin(d, s)
+	}
+}
+
+// syn learns where the streams begin. It returns false if s contradicts what
+// is known.
+func (c *Conn) syn(d Dir, s *link.Segment, sink Sink) bool {
+	h, peer := &c.half[d], c.peerOf(d)
+	first := s.Seq + 1
+	withAck := s.Flags.Has(link.ACK)
+	if withAck && peer.start == StartSYN {
+		if off, ok := peer.offset(s.Ack); !ok || off < 0 || off > peer.end() {
+			return false
+		}
+	}
+	switch by := int64(int32(first - h.base)); {
+	case h.state != stateFixed:
+		h.fix(first, StartSYN)
+	case by == 0:
+		h.start = StartSYN
+	case h.start != StartSYN && h.next == 0 && -startBytes <= by && by < 0:
+		h.rebase(by)
+		h.start = StartSYN
+	default:
+		return false
+	}
+	if h.synFrame == (capture.Frame{}) {
+		h.synFrame = s.Frame
+	}
+	c.drain(d, sink)
+	if withAck && peer.state != stateFixed {
+		peer.fix(s.Ack, StartAck)
+		c.drain(d.Other(), sink)
+	}
+	return true
+}
+
+// ack learns from an acknowledgement that was sent in direction d how far the
+// opposite direction is.
+func (c *Conn) ack(d Dir, s *link.Segment, sink Sink) {
+	h, peer := &c.half[d], c.peerOf(d)
+	firstAck := h.start == StartSYN && h.flags&spoken == 0 && s.Seq == h.base && !s.Flags.Has(link.SYN)
+	if firstAck && peer.state != stateFixed {
+		peer.fix(s.Ack, StartFirstAck)
+		c.drain(d.Other(), sink)
+	}
+	if peer.state == stateNone {
+		peer.base, peer.state = s.Ack, stateGuess
+	}
+	if off, ok := peer.offset(s.Ack); ok {
+		peer.acked = max(peer.acked, off)
+	}
+}
+
+func (c *Conn) reset(d Dir, s *link.Segment) {
+	h := &c.half[d]
+	off := int64(0)
+	if h.state != stateNone {
+		var ok bool
+		// The RST that answers a SYN has the sequence number 0.
+		if off, ok = h.offset(s.Seq); !ok && h.carried() {
+			h.more().strays++
+			return
+		}
+		off = max(off, 0)
+	}
+	if peer := c.peerOf(d); peer.state == stateNone && s.Flags.Has(link.ACK) {
+		peer.base, peer.state = s.Ack, stateGuess
+	}
+	if r := h.more(); !r.rst {
+		r.rst, r.rstAt = true, originOf(s, off)
+	}
+}
+
+func (c *Conn) fin(d Dir, s *link.Segment) {
+	h := &c.half[d]
+	seq := dataSeq(s) + uint32(wireLength(s))
+	if h.state == stateNone {
+		h.base, h.state = seq, stateGuess
+	}
+	off, ok := h.offset(seq)
+	r := h.more()
+	switch {
+	case !ok || h.state == stateFixed && off < 0:
+		r.strays++
+	case !r.fin && (off >= h.end0() || h.state == stateGuess):
+		r.fin, r.finAt = true, originOf(s, off)
+	case !r.fin || off != r.finAt.off:
+		h.conflict(s.Frame, off, false)
+	}
+}
+
+// end0 returns the end of the data that was captured.
+func (h *half) end0() int64 {
+	end := h.next
+	if h.held != nil {
+		end = max(end, h.held.end())
+	}
+	return end
+}
+
+func dataSeq(s *link.Segment) uint32 {
+	if s.Flags.Has(link.SYN) {
+		return s.Seq + 1 // the SYN has a sequence number
+	}
+	return s.Seq
+}
+
+func wireLength(s *link.Segment) int64 { return int64(max(s.Length, len(s.Payload))) }
+
+// data takes the payload of a segment.
+func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
+	h := &c.half[d]
+	h.segments++
+	seq := dataSeq(s)
+	if h.state == stateNone {
+		h.base, h.state = seq, stateGuess
+	}
+	off, ok := h.offset(seq)
+	if !ok && h.state == stateGuess && !h.carried() {
+		// The acknowledgement that the guess is from was wrong.
+		h.base, h.acked, off, ok = seq, 0, 0, true
+	}
+	if !ok {
+		h.more().strays++
+		return
+	}
+	if h.state == stateGuess {
+		h.state = statePending
+	}
+	p := piece{d: d, origin: originOf(s, off), b: s.Payload, wireEnd: off + wireLength(s)}
+	if h.keepAlive(off, wireLength(s)) {
+		return
+	}
+	if r := h.rare; r != nil && r.fin && p.wireEnd > r.finAt.off {
+		h.conflict(s.Frame, max(off, r.finAt.off), p.clashed)
+		p.clashed = true
+	}
+	if h.start == StartFirstAck && off < 0 && off >= -startBytes && h.next == 0 {
+		// More than the SYN was acknowledged.
+		h.rebase(off)
+		p.wireEnd -= off
+		p.off = 0
+	}
+	c.place(h, &p, sink)
+	c.giveUp(d, sink)
+}
+
+// keepAlive reports whether a segment of n bytes at off is a probe, whose
+// byte, if it has one, means nothing (RFC 9293, Section 3.8.4).
+func (h *half) keepAlive(off, n int64) bool {
+	if n > 1 {
+		return false
+	}
+	return h.state == stateFixed && off+1 == h.next || h.held != nil && off+1 == h.held.end() ||
+		h.rare != nil && h.rare.fin && off == h.rare.finAt.off
+}
+
+// piece is what is left to do of a segment.
+type piece struct {
+	origin
+	d       Dir
+	b       []byte
+	wireEnd int64
+	clashed bool // counted as a conflict
+	checked bool // compared with what was held
+}
+
+func (p *piece) end() int64 { return p.off + int64(len(p.b)) }
+
+// skip drops the first n bytes.
+func (p *piece) skip(n int64) {
+	p.off += n
+	p.b = p.b[min(n, int64(len(p.b))):]
+}
+
+func (p *piece) clash(h *half, at int64) {
+	if at >= 0 {
+		h.conflict(p.frame, at, p.clashed)
+		p.clashed = true
+	}
+}
+
+// place delivers p, holds it, or both in parts.
+func (c *Conn) place(h *half, p *piece, sink Sink) {
+	for {
+		if h.state == stateFixed && p.off < h.next && !c.trim(h, p) {
+			return
+		}
+		if h.held != nil && !p.checked {
+			p.clash(h, h.held.clash(p.off, p.b))
+			p.checked = true
+		}
+		switch {
+		case h.state != stateFixed:
+			if c.hold(h, p) {
+				if h.segments >= startSegments || h.held.bytes >= startBytes {
+					h.fix(h.base+uint32(h.lowest()), StartUnknown)
+					c.drain(p.d, sink)
+				}
+				return
+			}
+			c.startNow(h, p, sink)
+		case p.off == h.next:
+			c.deliverNext(h, p, sink)
+			if len(p.b) == 0 {
+				return
+			}
+		case h.rare != nil && h.rare.cut > h.next:
+			c.skipTo(h, min(h.rare.cut, p.off, h.firstHeld()), p.d, p.time, p.frame, sink)
+			c.drain(p.d, sink)
+		case c.hold(h, p):
+			return
+		default:
+			h.more().overflows++
+			c.giveUpFirst(h, p, sink)
+		}
+	}
+}
+
+// startNow ends the wait for the lowest sequence number, because p cannot be
+// held.
+func (c *Conn) startNow(h *half, p *piece, sink Sink) {
+	low := p.off
+	if h.held != nil {
+		low = min(low, h.held.chunks[0].off)
+	}
+	h.fix(h.base+uint32(low), StartUnknown)
+	p.off -= low
+	p.wireEnd -= low
+	c.drain(p.d, sink)
+}
+
+// trim drops the part of p that is before h.next, after comparing it. It
+// returns false if nothing is left.
+func (c *Conn) trim(h *half, p *piece) bool {
+	if p.off < 0 {
+		h.more().strays++
+		p.skip(-p.off)
+	}
+	n := min(h.next-p.off, int64(len(p.b)))
+	if n > 0 && !p.checked {
+		at, unchecked := h.clashHead(p.off, p.b[:n])
+		p.clash(h, at)
+		if unchecked > 0 {
+			h.more().unchecked += uint64(unchecked)
+		}
+	}
+	if p.wireEnd <= h.next {
+		return false
+	}
+	p.skip(max(h.next-p.off, 0))
+	return true
+}
+
+func (h *half) firstHeld() int64 {
+	if h.held == nil {
+		return math.MaxInt64
+	}
+	return h.held.chunks[0].off
+}
+
+// deliverNext delivers of p, which is at h.next, what comes before the first
+// held chunk, then the chunks that follow.
+func (c *Conn) deliverNext(h *half, p *piece, sink Sink) {
+	n := min(int64(len(p.b)), h.firstHeld()-p.off)
+	c.deliver(h, p.origin, p.b[:n], p.d, sink)
+	p.skip(n)
+	if len(p.b) == 0 && p.wireEnd > h.next {
+		r := h.more()
+		r.cut = max(r.cut, p.wireEnd)
+	}
+	if h.held != nil {
+		c.drain(p.d, sink)
+	}
+}
+
+func (c *Conn) deliver(h *half, o origin, b []byte, d Dir, sink Sink) {
+	if len(b) == 0 {
+		return
+	}
+	c.keepHead(h, b)
+	o.off = h.next
+	h.next += int64(len(b))
+	sink.Data(d, o.position(c.peerOf(d)), b)
+}
+
+// skipTo gives up the bytes from h.next to off.
+func (c *Conn) skipTo(h *half, off int64, d Dir, time int64, frame capture.Frame, sink Sink) {
+	n := off - h.next
+	if n <= 0 {
+		return
+	}
+	at := Position{Offset: h.next, Acked: -1, Time: time, Frame: frame}
+	c.skipHead(h, n)
+	h.next += n
+	h.gap += n
+	sink.Gap(d, at, n)
+}
+
+// hold keeps the bytes of p that are not yet held. It returns false if there
+// is no room; what fitted is then held, and p is the rest.
+func (c *Conn) hold(h *half, p *piece) bool {
+	if h.held == nil {
+		h.held = &held{seen: h.segments}
+	}
+	l := h.held
+	for {
+		from, to, i := l.free(p.off, p.end())
+		p.skip(from - p.off)
+		if from == to {
+			break
+		}
+		n := int(to - from)
+		if !c.room(l, n) {
+			c.release(h)
+			return false
+		}
+		o := p.origin
+		b := make([]byte, n)
+		copy(b, p.b)
+		l.insert(i, chunk{origin: o, b: b, wireEnd: to, seen: h.segments})
+		p.skip(int64(n))
+	}
+	if p.wireEnd > p.off && c.budget.take(chunkCost) {
+		before := len(l.chunks)
+		l.noteCut(p.origin, p.off, p.wireEnd, h.segments)
+		if len(l.chunks) == before {
+			c.budget.give(chunkCost)
+		}
+	}
+	c.release(h)
+	return true
+}
+
+func (c *Conn) room(l *held, n int) bool {
+	return len(l.chunks) < maxChunks && l.bytes+n <= c.limits.Buffer && c.budget.take(n+chunkCost)
+}
+
+// release drops the list of held chunks if it is empty.
+func (c *Conn) release(h *half) {
+	if h.held != nil && len(h.held.chunks) == 0 {
+		h.held = nil
+	}
+}
+
+// drain delivers the held chunks that have become the next ones.
+func (c *Conn) drain(d Dir, sink Sink) {
+	h := &c.half[d]
+	if h.state != stateFixed || h.held == nil {
+		return
+	}
+	before := len(h.held.chunks)
+	for h.held != nil && h.held.chunks[0].off <= h.next {
+		c.deliverHeld(h, d, sink)
+	}
+	if h.held != nil && len(h.held.chunks) != before {
+		h.held.firstSeen(h.segments)
+	}
+}
+
+// deliverHeld delivers the first chunk, of which the beginning may have been
+// passed.
+func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
+	k := h.held.pop()
+	c.budget.give(len(k.b) + chunkCost)
+	c.release(h)
+	if k.off < 0 {
+		h.more().strays++
+	}
+	if passed := h.next - k.off; passed > 0 {
+		k.b = k.b[min(passed, int64(len(k.b))):]
+	}
+	c.deliver(h, k.origin, k.b, d, sink)
+	if k.wireEnd > h.next {
+		r := h.more()
+		r.cut = max(r.cut, k.wireEnd)
+	}
+}
+
+// giveUp gives up holes that will not be filled any more: the receiver has
+// acknowledged them, and enough segments came since.
+func (c *Conn) giveUp(d Dir, sink Sink) {
+	h := &c.half[d]
+	if h.state != stateFixed {
+		return
+	}
+	for h.held != nil && h.acked >= h.firstHeld() && h.segments-h.held.seen >= uint32(c.limits.Wait) {
+		k := &h.held.chunks[0]
+		c.skipTo(h, k.off, d, k.time, k.frame, sink)
+		c.drain(d, sink)
+	}
+}
+
+// giveUpFirst gives up the first hole, because nothing more can be held.
+func (c *Conn) giveUpFirst(h *half, p *piece, sink Sink) {
+	if first := h.firstHeld(); first < p.off {
+		k := &h.held.chunks[0]
+		c.skipTo(h, k.off, p.d, k.time, k.frame, sink)
+		c.drain(p.d, sink)
+		return
+	}
+	c.skipTo(h, p.off, p.d, p.time, p.frame, sink)
+}
+
+// Flush ends what waits: at the end of the capture, or before the addresses
+// and ports are reused. What is held is delivered, with gaps before it, in the
+// order of the frames as far as possible. What is known to be missing at the
+// end becomes a gap; its position has no frame if only acknowledgements tell.
+//
+// A segment that comes after Flush is still taken.
+func (c *Conn) Flush(sink Sink) {
+	for d := range c.half {
+		if h := &c.half[d]; h.state == stateGuess || h.state == statePending {
+			h.fix(h.base+uint32(h.lowest()), StartUnknown)
+		}
+	}
+	for {
+		d := From0
+		a, b := c.half[0].held, c.half[1].held
+		if a == nil && b == nil {
+			break
+		}
+		if a == nil || b != nil && b.chunks[0].before(&a.chunks[0]) {
+			d = From1
+		}
+		h := &c.half[d]
+		k := &h.held.chunks[0]
+		c.skipTo(h, k.off, d, k.time, k.frame, sink)
+		c.deliverHeld(h, d, sink)
+	}
+	for d := range c.half {
+		h := &c.half[d]
+		time, frame := h.last, capture.Frame{}
+		if h.rare != nil && h.rare.fin {
+			time, frame = h.rare.finAt.time, h.rare.finAt.frame
+		}
+		c.skipTo(h, h.end(), Dir(d), time, frame, sink)
+	}
+}
+
+// before orders chunks as they were captured.
+func (c *chunk) before(o *chunk) bool {
+	if c.frame.Input != o.frame.Input || c.frame.Number == o.frame.Number {
+		return c.time < o.time
+	}
+	return c.frame.Number < o.frame.Number
+}

@@ -1,0 +1,99 @@
+package tcp
+
+import "distproof/capture"
+
+// StartKind says how the beginning of a direction is known.
+type StartKind uint8
+
+// The kinds of beginnings.
+const (
+	// StartUnknown: the capture began later; offset 0 is the first byte seen.
+	StartUnknown StartKind = iota
+	// StartSYN: the direction's own SYN was captured.
+	StartSYN
+	// StartAck: the peer's SYN+ACK acknowledged the SYN that was not captured.
+	StartAck
+	// StartFirstAck: neither was captured; the beginning is taken from the
+	// first acknowledgement of a peer that had sent nothing but its SYN. Bytes
+	// that were sent before it and are missing from the capture do not show.
+	StartFirstAck
+)
+
+func (k StartKind) String() string {
+	return [...]string{"unknown", "syn", "ack", "first-ack"}[k]
+}
+
+// Stats describes one direction of a connection. Gap and End are final after
+// [Conn.Flush]; then Bytes + Gap = End.
+type Stats struct {
+	// Packets counts segments, each once even if it was captured on several
+	// interfaces.
+	Packets uint64
+	// Bytes counts the captured bytes of the stream, each offset once.
+	Bytes uint64
+	// Gap counts the bytes known to be missing: lost by the capture, cut off
+	// by its snaplen, or only known from the peer's acknowledgements or the
+	// sequence number of the FIN. An acknowledged FIN that was not captured
+	// looks like one missing byte and is counted as such.
+	Gap uint64
+	// Conflicts counts the segments that contradict earlier ones: other bytes
+	// for the same offsets, data after the FIN, a second FIN elsewhere.
+	Conflicts uint64
+	// FirstConflict is the frame of the first of them, ConflictOffset the
+	// lowest stream offset of any; valid iff Conflicts > 0.
+	FirstConflict  capture.Frame
+	ConflictOffset int64
+	// Unchecked counts bytes that came for offsets already passed (as data or
+	// as a gap) and that there was nothing left to compare with.
+	Unchecked uint64
+	// Strays counts segments that were ignored because their sequence number
+	// is implausible: more than 1 GiB from where the stream is, before its
+	// beginning, or a SYN that does not fit.
+	Strays uint64
+	// HeadLost says that the head was not kept whole, because the [Budget] was
+	// exhausted.
+	HeadLost bool
+	// Overflows counts holes that were given up because a buffer or the
+	// budget was full.
+	Overflows uint64
+	// Start says how the beginning is known.
+	Start StartKind
+	// FIN and RST say whether one was captured; FINAt and RSTAt then say where
+	// the first one was. FINAt.Offset is the length of the stream. RSTAt.Offset
+	// is 0 if the direction sent nothing else.
+	FIN, RST     bool
+	FINAt, RSTAt Position
+	// End is the highest known stream offset.
+	End int64
+	// SYNFrame is the frame of the first SYN; valid iff Start is StartSYN.
+	SYNFrame capture.Frame
+	// FirstFrame is the frame of the first packet; First and Last are the
+	// earliest and the latest time of a packet, in nanoseconds since 1970.
+	// Valid iff Packets > 0.
+	FirstFrame  capture.Frame
+	First, Last int64
+}
+
+// Stats returns what is known about direction d.
+func (c *Conn) Stats(d Dir) Stats {
+	h := &c.half[d]
+	s := Stats{
+		Packets:    h.packets,
+		Bytes:      uint64(h.next-h.gap) + uint64(h.heldBytes()),
+		Gap:        uint64(h.gap),
+		HeadLost:   h.flags&headLost != 0,
+		Start:      h.start,
+		End:        h.end(),
+		SYNFrame:   h.synFrame,
+		FirstFrame: h.firstFrame,
+		First:      h.first,
+		Last:       h.last,
+	}
+	if r := h.rare; r != nil {
+		s.Conflicts, s.FirstConflict, s.ConflictOffset = r.conflicts, r.firstConflict, r.conflictOffset
+		s.Unchecked, s.Strays, s.Overflows = r.unchecked, r.strays, r.overflows
+		s.FIN, s.FINAt = r.fin, r.finAt.position(c.peerOf(d))
+		s.RST, s.RSTAt = r.rst, r.rstAt.position(c.peerOf(d))
+	}
+	return s
+}
