@@ -228,7 +228,7 @@ func damaged() *report.Document {
 	d := mutual()
 	d.Inputs[0].Truncated, d.Inputs[0].Damage = true, "truncated at frame 88: the file ends inside a packet"
 	d.Inputs[0].Dropped, d.Inputs[0].Snapped = 1, 5
-	d.Inputs[0].Undecoded = map[string]uint64{"ESP: encrypted below, not visible": 12, "ARP": 1}
+	d.Inputs[0].Undecoded = map[string]uint64{"ESP: encrypted below, not visible": 12, "arp": 1, "udp": 7}
 	d.Inputs = append(d.Inputs, report.Input{Path: "second.pcapng.gz", Format: "pcapng+gzip", Packets: 1, Undecoded: map[string]uint64{}, Secrets: 2})
 	d.Connections[0].Gaps = report.Gaps{Client: 1448, Conflicts: 1}
 	d.Connections[1].State = "midstream"

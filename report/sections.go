@@ -226,10 +226,23 @@ func (p *page) unseenInInputs() []string {
 			items = append(items, fmt.Sprintf("%s: %s cut short by the capture's snaplen", name, count(in.Snapped, "packet was", "packets were")))
 		}
 		for _, reason := range slices.Sorted(maps.Keys(in.Undecoded)) {
+			if carriesNoTCP(reason) {
+				continue
+			}
 			items = append(items, fmt.Sprintf("%s: %s without a TCP segment to look at: %s", name, count(in.Undecoded[reason], "packet", "packets"), escape(reason)))
 		}
 	}
 	return items
+}
+
+// carriesNoTCP reports whether packets that were not decoded for this reason
+// (see link.Decoder) cannot hide a connection. Of a reason that is not listed
+// that is not known, and the reader is told.
+func carriesNoTCP(reason string) bool {
+	return slices.Contains([]string{
+		"arp", "icmp", "icmpv6", "igmp", "sctp", "udp", "lldp", "netlink", "802.2 LLC",
+		"IPv6 without payload", "PPPoE discovery", "IP fragment repeated",
+	}, reason)
 }
 
 // unseenInConnections counts what is missing from connections between nodes.
@@ -265,6 +278,7 @@ func unseenInConnections(doc *Document) []string {
 }
 
 // others counts what is not a connection between nodes, and warns of secrets.
+// UDP is among it since it may be a tunnel on a port that was not named.
 func (p *page) others() {
 	s := p.doc.Summary
 	var words []string
@@ -285,10 +299,33 @@ func (p *page) others() {
 		p.line("")
 		p.text(0, "Other TCP connections: "+strings.Join(words, ", ")+".")
 	}
+	if words := p.notTCP(); len(words) > 0 {
+		if s.EPMD+s.TLS+s.Other+s.None == 0 {
+			p.line("")
+		}
+		p.text(0, "Packets that are not TCP: "+strings.Join(words, ", ")+".")
+	}
 	for _, in := range p.doc.Inputs {
 		if in.Secrets > 0 {
 			p.line("")
 			p.text(0, p.inputName(in)+" holds "+count(in.Secrets, "TLS key log", "TLS key logs")+": whoever gets the file can read the sessions.")
 		}
 	}
+}
+
+// notTCP counts the packets that are not TCP, by protocol.
+func (p *page) notTCP() []string {
+	sum := map[string]uint64{}
+	for _, in := range p.doc.Inputs {
+		for reason, n := range in.Undecoded {
+			if carriesNoTCP(reason) {
+				sum[reason] += n
+			}
+		}
+	}
+	var words []string
+	for _, reason := range slices.Sorted(maps.Keys(sum)) {
+		words = append(words, fmt.Sprintf("%d %s", sum[reason], reason))
+	}
+	return words
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"distproof/capture"
+	"distproof/report"
+)
+
+// settings are the flags of verify and inspect.
+type settings struct {
+	outputs                      []string
+	ports, epmdPorts, vxlanPorts ports
+	color                        string
+	quiet                        bool
+	cas                          []string
+	exitZero, allowInconclusive  bool
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "verify [flags] FILE|DIR|-...",
+		Short: "Judge the connections between nodes: are they mutual TLS?",
+		Long: `verify reads captures (pcap and pcapng, also gzip or zstd; folders; - for
+standard input) and judges every connection between Erlang nodes.
+
+Exit codes:
+  0  every connection between nodes is mutual TLS
+  1  at least one is not
+  2  could not run: usage, unreadable input
+  3  nothing is violated, but not everything is proven; also if there is no
+     connection between nodes at all`,
+		Example: `  distproof verify capture.pcap
+  tcpdump -i any -U -w - | distproof verify -
+  distproof verify --ca ca.pem -o wide -o json=report.json captures/`,
+		Args: atLeastOneInput,
+		RunE: func(_ *cobra.Command, args []string) error { return a.verify(args, &s) },
+	}
+	commonFlags(cmd.Flags(), &s)
+	f := cmd.Flags()
+	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
+	f.BoolVar(&s.exitZero, "exit-zero", false, "exit with 0 instead of 1 or 3: report only")
+	f.BoolVar(&s.allowInconclusive, "allow-inconclusive", false, "exit with 0 instead of 3; the report says so")
+	return cmd
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] FILE|DIR|-...",
+		Short: "Show what is on the wire, without judging it",
+		Long: `inspect shows what verify shows, but for findings and conclusion: it never
+judges. It exits with 0, or with 2 if it could not run.`,
+		Example: `  distproof inspect capture.pcap
+  distproof inspect -o json capture.pcap`,
+		Args: atLeastOneInput,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, err := a.report(args, &s, analyzeOptions{})
+			return err
+		},
+	}
+	commonFlags(cmd.Flags(), &s)
+	return cmd
+}
+
+func commonFlags(f *pflag.FlagSet, s *settings) {
+	f.SortFlags = false
+	f.StringArrayVarP(&s.outputs, "output", "o", nil, "write `FORMAT[=FILE]`: table (default), wide or json (repeatable)")
+	f.Var(&s.ports, "port", "`PORT` of a node's distribution listener (repeatable)")
+	f.Var(&s.epmdPorts, "epmd-port", "`PORT` of EPMD besides 4369 (repeatable)")
+	f.Var(&s.vxlanPorts, "vxlan-port", "UDP `PORT` of VXLAN besides 4789 and 8472 (repeatable)")
+	f.StringVar(&s.color, "color", "auto", "colour the table: `auto|always|never`")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
+}
+
+func atLeastOneInput(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("name a capture file, a folder, or - for standard input\nsee "+cmd.CommandPath()+" --help", "nothing to read")
+	}
+	return nil
+}
+
+// verify judges the inputs and maps the conclusion to the exit code.
+func (a *app) verify(args []string, s *settings) error {
+	cas, err := loadCAs(s.cas)
+	if err != nil {
+		return err
+	}
+	doc, err := a.report(args, s, analyzeOptions{Judge: true, CAs: cas})
+	if err != nil {
+		return err
+	}
+	code, words, err := exitOf(doc.Conclusion)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.exitZero && code != exitHolds:
+		a.code, words = exitHolds, fmt.Sprintf("%s; without --exit-zero the code is %d", words, code)
+	case s.allowInconclusive && code == exitInconclusive:
+		a.code = exitHolds
+	default:
+		a.code = code
+	}
+	if !s.quiet {
+		a.reason = oneLine(fmt.Sprintf("exit code %d: %s: %s", a.code, words, cmp.Or(doc.Reason, doc.Conclusion)))
+	}
+	return nil
+}
+
+// exitOf maps a conclusion to an exit code and its meaning.
+func exitOf(conclusion string) (code int, words string, err error) {
+	switch conclusion {
+	case "pass":
+		return exitHolds, "the policy holds", nil
+	case "fail":
+		return exitViolated, "the policy is violated", nil
+	case "inconclusive":
+		return exitInconclusive, "not proven", nil
+	default:
+		return exitCouldNotRun, "", fmt.Errorf("the report has the unknown conclusion %q", conclusion)
+	}
+}
+
+// report is the way of the data: open, analyze, write.
+func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Document, error) {
+	outs, err := parseOutputs(s.outputs)
+	if err != nil {
+		return nil, err
+	}
+	color, err := a.useColor(s.color)
+	if err != nil {
+		return nil, err
+	}
+	src, err := capture.Open(args, capture.Options{Stdin: a.stdin})
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	if err := outs.refuseInputs(src.Inputs()); err != nil {
+		return nil, err
+	}
+	stop := a.finishOnInterrupt(args)
+	defer stop()
+	clear := a.showProgress(src, s.quiet)
+	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
+	doc, err := analyze(src, o)
+	clear()
+	if err != nil {
+		return nil, err
+	}
+	doc.Schema, doc.Tool = report.Schema, report.Tool{Name: "distproof", Version: toolVersion()}
+	if s.allowInconclusive && doc.Conclusion == "inconclusive" {
+		doc.Reason = cmp.Or(doc.Reason, "not proven") + " (tolerated by --allow-inconclusive)"
+	}
+	return doc, outs.write(doc, a.stdout, color, a.width())
+}
+
+// loadCAs reads the CAs of --ca; nil if there are none.
+func loadCAs(paths []string) (*x509.CertPool, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for _, path := range paths {
+		if err := addCAs(pool, path); err != nil {
+			return nil, err
+		}
+	}
+	return pool, nil
+}

@@ -1,0 +1,84 @@
+// Command distproof proves from captured packets whether the connections
+// between Erlang and Elixir nodes are mutual TLS, and names those that are not.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Exit codes. A violation wins over doubt, and a run that could not be done
+// wins over both.
+const (
+	exitHolds        = 0
+	exitViolated     = 1
+	exitCouldNotRun  = 2
+	exitInconclusive = 3
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// An app is what a command may touch, and how its run ended.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// code is the exit code of a command that could do its work, and reason
+	// the last line on stderr, which says why; empty for none.
+	code   int
+	reason string
+}
+
+// run executes the command line and returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	if err := root.Execute(); err != nil {
+		printError(stderr, err)
+		return exitCouldNotRun
+	}
+	if a.reason != "" {
+		fmt.Fprintln(stderr, a.reason)
+	}
+	return a.code
+}
+
+// printError writes an error line, and a hint line for each advice in err.
+func printError(w io.Writer, err error) {
+	fmt.Fprintln(w, "error: "+oneLine(err.Error()))
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok && h.Hint() != "" {
+		for hint := range strings.SplitSeq(h.Hint(), "\n") {
+			fmt.Fprintln(w, "hint: "+oneLine(hint))
+		}
+	}
+}
+
+// oneLine makes text, in which there may be names of files, fit for a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || 0x7f <= r && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// A usageError is a command line that makes no sense.
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string { return e.text }
+
+// Hint says what would make sense, a line for each advice.
+func (e *usageError) Hint() string { return e.hint }
+
+func usagef(hint, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), hint}
+}

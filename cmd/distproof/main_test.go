@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"distproof": main})
+}
+
+// TestScripts runs the scripts of testdata/script. $PCAPS is the folder of the
+// recorded captures. UPDATE_SCRIPTS=1 rewrites what they expect.
+func TestScripts(t *testing.T) {
+	pcaps, err := filepath.Abs("../../pcaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PCAPS", pcaps)
+			return makeInputs(env.WorkDir)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
+	})
+}
+
+// exitCode runs a program and wants this very exit code:
+//
+//	exitcode 3 distproof verify empty.pcap
+//
+// testscript itself can only tell success from failure.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode CODE PROGRAM [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	if got, want := codeOf(err), args[0]; got != want {
+		ts.Fatalf("exit code %s, want %s (%v)", got, want, err)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// rootCommand wires the commands.
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "distproof",
+		Short: "Prove from captured packets that Erlang nodes talk mutual TLS",
+		Long: `distproof reads captured packets of an Erlang or Elixir cluster and says of
+every connection between nodes whether it is mutual TLS, one-way TLS,
+cleartext, refused or not provable, and why.`,
+		Example: `  distproof verify capture.pcap
+  tcpdump -i any -U -w - | distproof verify -
+  distproof verify -o table -o json=report.json captures/`,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              noCommand,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("see "+cmd.CommandPath()+" --help", "%v", err)
+	})
+	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.versionCommand())
+	return root
+}
+
+// usageTemplate is cobra's, with the examples at the beginning.
+const usageTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}Usage:
+  {{if .HasParent}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}
+{{if .HasAvailableSubCommands}}
+Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+{{end}}{{if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}`
+
+// noCommand answers a command line without a command. It is an error: a gate
+// whose command got lost must not pass.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("distproof verify FILE judges a capture\nsee distproof --help", "no command given")
+	}
+	if _, err := os.Stat(args[0]); err == nil {
+		return usagef(fmt.Sprintf("distproof verify %s", strings.Join(args, " ")), "%q is a file, not a command", args[0])
+	}
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return usagef("did you mean distproof "+similar[0]+"?", "unknown command %q", args[0])
+	}
+	return usagef("see distproof --help", "unknown command %q", args[0])
+}
