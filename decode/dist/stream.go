@@ -173,8 +173,8 @@ type Stream struct {
 	since     tcp.Position
 	tentative bool
 	rescan    int
-	work   []chunk
-	ended  bool
+	work      []chunk
+	ended     bool
 }
 
 // A candidate is what a search found, before it counts.
