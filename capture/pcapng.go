@@ -49,8 +49,6 @@ const (
 // ngState is the state of the current section.
 type ngState struct {
 	interfaces []ngInterface
-	// hidden says that there are more interfaces than are kept.
-	hidden bool
 	// foreign says that the section has a version that is not understood.
 	foreign bool
 }
@@ -198,7 +196,6 @@ func (r *Reader) section(body []byte) error {
 // link type u16, reserved u16, snaplen u32, options.
 func (r *Reader) interfaceDescription(body []byte) {
 	if len(r.ng.interfaces) == maxInterfaces {
-		r.ng.hidden = true
 		r.note("a section describes more interfaces than the limit of %d", maxInterfaces)
 		return
 	}
