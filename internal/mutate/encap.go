@@ -136,7 +136,7 @@ func Encapsulations() []Encapsulation {
 func (e Encapsulation) Apply(packets []Packet) []Packet {
 	var out []Packet
 	for _, p := range packets {
-		u, ok := unwrap(p)
+		u, ok := unwrap(sealed(p))
 		if !ok {
 			continue
 		}

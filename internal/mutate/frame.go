@@ -286,6 +286,16 @@ func seal(data []byte, layers []layer) {
 	}
 }
 
+// sealed returns p with lengths and checksums made right, if it has a TCP
+// segment that was captured whole. What is behind the segment stays.
+func sealed(p Packet) Packet {
+	if f, ok := parse(p); ok && f.whole() {
+		p.Data = bytes.Clone(p.Data)
+		seal(p.Data[:f.end], f.layers)
+	}
+	return p
+}
+
 // sealIPv4 sets the checksum of an IPv4 header (RFC 791, Section 3.1).
 func sealIPv4(header []byte) {
 	put16(header, 10, 0)

@@ -30,7 +30,7 @@ func Mix(captures ...[]Packet) ([]Packet, []Renaming) {
 			start = packets[0].Time
 		}
 		for _, p := range packets {
-			moved := book.rename(p, renamings[i])
+			moved := sealed(book.rename(p, renamings[i]))
 			moved.Time += start - packets[0].Time
 			mixed = append(mixed, moved)
 		}
