@@ -97,7 +97,7 @@ func (d *Decoder) ethernet(r rest) reason {
 func (d *Decoder) llc(r rest) reason {
 	const snap = 0xaa
 	if !safely(&d.llcLayer, r.b) {
-		return r.short(3, protoLLC)
+		return r.refused(4, protoLLC)
 	}
 	if d.llcLayer.DSAP != snap || d.llcLayer.SSAP != snap {
 		return reasonLLC
@@ -106,7 +106,7 @@ func (d *Decoder) llc(r rest) reason {
 		return why
 	}
 	if !safely(&d.snapLayer, r.b) {
-		return r.short(5, protoLLC)
+		return r.refused(5, protoLLC)
 	}
 	if string(d.snapLayer.OrganizationalCode) != "\x00\x00\x00" {
 		return reasonLLC
@@ -227,7 +227,10 @@ func (d *Decoder) loopback(r rest) reason {
 	case 10, 24, 28, 30: // AF_INET6 of Linux; NetBSD and OpenBSD; FreeBSD; macOS
 		return d.ipv6(r)
 	}
-	return kindFamily + reason(min(family, 0xffff))
+	if family > 0xffff {
+		return malformed(protoLoopback)
+	}
+	return kindFamily + reason(family)
 }
 
 // rawIP walks an IP packet without any link layer.
@@ -297,7 +300,7 @@ func nflogTLV(h []byte, r rest) (size, kind int) {
 func (d *Decoder) ppp(r rest) reason {
 	l, ok := single(layers.LayerTypePPP, r.b).(*layers.PPP)
 	if !ok {
-		return r.short(2, protoPPP)
+		return r.refused(4, protoPPP)
 	}
 	if _, why := r.take(len(r.b)-len(l.Payload), protoPPP); why != found {
 		return why

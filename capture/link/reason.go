@@ -49,6 +49,7 @@ const (
 	reasonMPLS
 	reasonPPPoEDiscovery
 	reasonGTPControl
+	reasonPPTPAck
 	reasonTooDeep
 	reasonExtensionHeaders
 	reasonIncomplete
@@ -76,6 +77,7 @@ var fixedReasons = [...]string{
 	reasonMPLS - kindFixed:             "MPLS payload not recognised",
 	reasonPPPoEDiscovery - kindFixed:   "PPPoE discovery",
 	reasonGTPControl - kindFixed:       "GTP-U control message",
+	reasonPPTPAck - kindFixed:          "PPTP acknowledgement",
 	reasonTooDeep - kindFixed:          "too many nested encapsulations",
 	reasonExtensionHeaders - kindFixed: "too many IPv6 extension headers",
 	reasonIncomplete - kindFixed:       "IP fragment incomplete",

@@ -111,7 +111,7 @@ func (d *Decoder) vxlan(r rest) reason {
 		return d.vxlanGPE(r)
 	}
 	if !safely(&d.vxlanLayer, r.b) {
-		return r.short(8, protoVXLAN)
+		return r.refused(8, protoVXLAN)
 	}
 	if !d.vxlanLayer.ValidIDFlag {
 		return malformed(protoVXLAN)
@@ -246,7 +246,7 @@ func skipGTPExtensions(next byte, r *rest) reason {
 func (d *Decoder) gre(r rest) reason {
 	g := &d.greLayer
 	if !safely(g, r.b) {
-		return r.short(4, protoGRE)
+		return r.refused(20, protoGRE)
 	}
 	if g.Version > 1 {
 		return malformed(protoGRE)
@@ -264,6 +264,9 @@ func (d *Decoder) gre(r rest) reason {
 		return why
 	}
 	if uint16(g.Protocol) == etherPPTP {
+		if r.wire == 0 {
+			return reasonPPTPAck
+		}
 		return d.ppp(r)
 	}
 	return d.tunnelled(uint16(g.Protocol), r)
@@ -293,7 +296,7 @@ func (d *Decoder) erspan(r rest, sequenced bool) reason {
 		return d.ethernet(r)
 	}
 	if !safely(&d.erspanLayer, r.b) {
-		return r.short(8, protoERSPAN)
+		return r.refused(8, protoERSPAN)
 	}
 	if d.erspanLayer.Version != layers.ERSPANIIVersion {
 		return malformed(protoERSPAN)
@@ -340,7 +343,7 @@ func (d *Decoder) erspan3(r rest) reason {
 // etherIP walks an EtherIP header (RFC 3378, Section 3).
 func (d *Decoder) etherIP(r rest) reason {
 	if !safely(&d.etherIPLayer, r.b) {
-		return r.short(2, protoEtherIP)
+		return r.refused(2, protoEtherIP)
 	}
 	if d.etherIPLayer.Version != 3 {
 		return malformed(protoEtherIP)
@@ -359,7 +362,7 @@ func (d *Decoder) mpls(r rest) reason {
 	for {
 		l, ok := single(layers.LayerTypeMPLS, r.b).(*layers.MPLS)
 		if !ok {
-			return r.short(4, protoMPLS)
+			return r.refused(4, protoMPLS)
 		}
 		if _, why := r.take(len(l.Contents), protoMPLS); why != found {
 			return why
@@ -380,6 +383,8 @@ func (d *Decoder) mpls(r rest) reason {
 // its Ethernet header. gopacket guesses by the first byte alone, and would read
 // an Ethernet address for an IP header.
 func (d *Decoder) mplsPayload(r rest) reason {
+	// What the guess looks at: control word, Ethernet header, two VLAN tags, IP header.
+	const guessed = 4 + 14 + 2*4 + 20
 	if plausibleIP(r) {
 		return d.rawIP(r)
 	}
@@ -395,7 +400,7 @@ func (d *Decoder) mplsPayload(r rest) reason {
 			return d.ethernet(frame)
 		}
 	}
-	if len(r.b) < r.wire && len(r.b) < 20 {
+	if len(r.b) < r.wire && len(r.b) < guessed {
 		return reasonSnapped
 	}
 	return reasonMPLS
