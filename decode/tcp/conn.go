@@ -185,20 +185,23 @@ func (c *Conn) fin(d Dir, s *link.Segment) {
 	switch {
 	case !ok || h.state == stateFixed && off < 0:
 		r.strays++
-	case !r.fin && (off >= h.end0() || h.state == stateGuess):
+	case !r.fin && (off >= h.captured() || h.state == stateGuess):
 		r.fin, r.finAt = true, originOf(s, off)
 	case !r.fin || off != r.finAt.off:
 		h.conflict(s.Frame, off, false)
 	}
 }
 
-// end0 returns the end of the data that was captured.
-func (h *half) end0() int64 {
-	end := h.next
-	if h.held != nil {
-		end = max(end, h.held.end())
+// captured returns the end of the data that was captured; valid if there is
+// any, or the beginning is known.
+func (h *half) captured() int64 {
+	switch {
+	case h.held == nil:
+		return h.next
+	case h.state != stateFixed:
+		return h.held.end()
 	}
-	return end
+	return max(h.next, h.held.end())
 }
 
 func dataSeq(s *link.Segment) uint32 {

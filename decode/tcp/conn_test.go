@@ -329,7 +329,7 @@ func TestSegment(t *testing.T) {
 		{
 			name:  "SYN+ACK lost",
 			steps: []step{syn, seg(0, 0, 0, "abc"), seg(1, 0, 3, "xy"), seg(0, 3, 2, "d")},
-			want:  []string{`0@0 ack 0 frame 2 "abc"`, `1@0 ack 3 frame 3 "xy"`, `0@3 ack 2 frame 4 "d"`},
+			want:  []string{`0@0 ack -1 frame 2 "abc"`, `1@0 ack 3 frame 3 "xy"`, `0@3 ack 2 frame 4 "d"`},
 			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Start, s[1].Start) },
 			check: "syn first-ack",
 		},

@@ -116,6 +116,9 @@ func (h *half) ackOffset(ack uint32, hasAck bool) int64 {
 	if !hasAck || h.state != stateFixed {
 		return -1
 	}
+	if h.start == StartFirstAck && h.next == 0 {
+		return -1 // the beginning may still turn out to be earlier
+	}
 	off, ok := h.offset(ack)
 	if !ok {
 		return -1
@@ -124,6 +127,15 @@ func (h *half) ackOffset(ack uint32, hasAck bool) int64 {
 		off-- // the FIN has a sequence number, but no offset
 	}
 	return max(off, 0) // below 0: sent before the capture began, or before the SYN was answered
+}
+
+// hasFINAt reports whether a segment of the peer acknowledges h's FIN.
+func (h *half) hasFINAt(o origin) bool {
+	if !o.hasAck || h.state != stateFixed || h.rare == nil || !h.rare.fin {
+		return false
+	}
+	off, ok := h.offset(o.ack)
+	return ok && off == h.rare.finAt.off+1
 }
 
 // end returns the highest known offset.

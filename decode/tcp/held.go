@@ -1,6 +1,9 @@
 package tcp
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // A chunk is a piece of a stream that waits for what is before it.
 type chunk struct {
@@ -25,7 +28,7 @@ type held struct {
 }
 
 func (l *held) end() int64 {
-	end := int64(0)
+	end := int64(math.MinInt64) // offsets are negative while the beginning is not known
 	for i := len(l.chunks) - 1; i >= 0 && i >= len(l.chunks)-2; i-- {
 		end = max(end, l.chunks[i].end(), l.chunks[i].wireEnd)
 	}

@@ -63,6 +63,9 @@ type Stats struct {
 	// is 0 if the direction sent nothing else.
 	FIN, RST     bool
 	FINAt, RSTAt Position
+	// Answers says that the FIN acknowledges the peer's FIN: the peer closed
+	// first, in whichever order the capture has the two.
+	Answers bool
 	// End is the highest known stream offset.
 	End int64
 	// SYNFrame is the frame of the first SYN; valid iff Start is StartSYN.
@@ -93,6 +96,7 @@ func (c *Conn) Stats(d Dir) Stats {
 		s.Conflicts, s.FirstConflict, s.ConflictOffset = r.conflicts, r.firstConflict, r.conflictOffset
 		s.Unchecked, s.Strays, s.Overflows = r.unchecked, r.strays, r.overflows
 		s.FIN, s.FINAt = r.fin, r.finAt.position(c.peerOf(d))
+		s.Answers = r.fin && c.peerOf(d).hasFINAt(r.finAt)
 		s.RST, s.RSTAt = r.rst, r.rstAt.position(c.peerOf(d))
 	}
 	return s
