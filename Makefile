@@ -1,0 +1,66 @@
+# distproof: build, test, check. `make help` lists the targets.
+
+GO      ?= go
+BIN     := bin/distproof
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+FUZZTIME ?= 10s
+
+# The checkers are pinned here and built outside the repository, so that their
+# dependencies do not become ours.
+GOLANGCI_LINT_VERSION := v2.15.0
+STATICCHECK_VERSION   := v0.8.2
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/distproof/tools
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
+
+export CGO_ENABLED = 0
+
+.PHONY: help build demo test race lint tools fuzz lab clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+build: ## build the program: bin/distproof
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/distproof
+
+# Exit code 1 is what the demo is to show: its capture has nodes that talk in
+# the clear. Any other code is a failure.
+demo: build ## verify a recorded cluster of mutual TLS, one-way TLS and cleartext
+	@echo "$$ distproof verify pcaps/mixed.pcap"
+	@$(BIN) verify pcaps/mixed.pcap || test $$? -eq 1
+
+test: ## run the tests
+	$(GO) test ./...
+
+race: ## run the tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: $(GOLANGCI_LINT) $(STATICCHECK) ## check format, imports, comments, dead code
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GOLANGCI_LINT) run ./...
+	$(STATICCHECK) ./...
+
+tools: $(GOLANGCI_LINT) $(STATICCHECK) ## build the checkers that lint uses
+
+$(GOLANGCI_LINT):
+	GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(STATICCHECK):
+	GOBIN=$(@D) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@for pkg in $$($(GO) list ./...); do \
+	  names=$$($(GO) test -list '^Fuzz' $$pkg) || exit 1; \
+	  for name in $$(echo "$$names" | grep '^Fuzz'); do \
+	    echo "$$pkg $$name"; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
+	$(GO) run ./pcaps/lab
+
+clean: ## remove what was built
+	rm -rf bin
