@@ -172,9 +172,9 @@ func unwrap(p Packet) (unit, bool) {
 	u := unit{etherType: etherType, data: p.Data[offset:], missing: p.missing()}
 	switch {
 	case u.isIPv4() && len(u.data) >= ipv4Header:
-		u.trim(be16(u.data, 2))
+		u.trim(0, be16(u.data, 2))
 	case u.isIPv6() && len(u.data) >= ipv6Header:
-		u.trim(ipv6Header + be16(u.data, 4))
+		u.trim(ipv6Header, be16(u.data, 4))
 	default:
 		return unit{}, false
 	}
@@ -184,14 +184,16 @@ func unwrap(p Packet) (unit, bool) {
 	return u, true
 }
 
-// trim cuts off what is behind an IP packet of the given length. A length
-// that segmentation offloading left unset says nothing.
-func (u *unit) trim(length int) {
-	if length == 0 || length == ipv6Header || length >= u.length() {
+// trim cuts off what is behind an IP packet whose length, as its header says
+// it, does not count the given number of bytes. A length of zero is what
+// segmentation offloading left behind, and says nothing.
+func (u *unit) trim(uncounted, length int) {
+	end := uncounted + length
+	if length == 0 || end >= u.length() {
 		return
 	}
-	u.data = u.data[:min(length, len(u.data))]
-	u.missing = length - len(u.data)
+	u.data = u.data[:min(end, len(u.data))]
+	u.missing = end - len(u.data)
 }
 
 // ethernetAddresses are destination and source. They are from the range of

@@ -2,10 +2,15 @@ package mutate
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+
+	"distproof/capture"
+	"distproof/capture/link"
 )
 
 // Packets whose checksums Wireshark 4.0.17 calls good.
@@ -103,6 +108,23 @@ func TestCoalesceStopsAtLimit(t *testing.T) {
 	}
 }
 
+func TestCoalesceTakesTheLastAcknowledgement(t *testing.T) {
+	first := conversation()[5]
+	second := first
+	second.seq += uint32(len(first.payload))
+	second.ack += 6
+	second.flags |= flagPSH
+	packets := build(t, ethernetIPv4+headerIPv4, []layer{{protoIPv4, 14}, {protoTCP, 34}}, []step{first, second}, 0)
+	merged := Coalesce(packets)
+	if len(merged) != 1 {
+		t.Fatalf("%d packets, want 1", len(merged))
+	}
+	f, _ := parse(merged[0])
+	if f.seq() != first.seq || f.ack() != second.ack || f.flags() != flagACK|flagPSH || string(f.data()) != first.payload+second.payload {
+		t.Errorf("sequence %d, acknowledgement %d, flags %#x, %d bytes", f.seq(), f.ack(), f.flags(), f.length)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for _, name := range []string{"IPv4", "IPv6", "VXLAN", "ports again", "without a SYN"} {
 		packets := samples(t)[name]
@@ -193,6 +215,103 @@ func TestAnyInterfacesMixes(t *testing.T) {
 	if want := []byte{7, 7, 5, 7, 5, 7, 5, 7, 2}; !bytes.Equal(order, want) {
 		t.Errorf("seen on the interfaces %d, want %d", order, want)
 	}
+}
+
+func TestEncapsulationTakesTrailersOff(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	trailed := encapsulation(t, "ethernet with trailer").Apply(packets)
+	raw := encapsulation(t, "raw")
+	if want := raw.Apply(packets); !slices.EqualFunc(raw.Apply(trailed), want, same) {
+		t.Error("what is behind the IP packets is still there")
+	}
+}
+
+// What the project's decoder says of each encapsulation.
+func TestEncapsulationsAreWhatTheySay(t *testing.T) {
+	const none = "-" // cannot carry this IP version
+	rows := []struct{ name, outer4, path4, outer6, path6 string }{
+		{"ethernet", "IPv4", "", "IPv6", ""},
+		{"ethernet with trailer", "IPv4", "", "IPv6", ""},
+		{"802.1Q", "IPv4", "vlan 100", "IPv6", "vlan 100"},
+		{"QinQ", "IPv4", "vlan 200 > vlan 100", "IPv6", "vlan 200 > vlan 100"},
+		{"MPLS", "0x8847", "mpls 24002 > mpls 16001", "0x8847", "mpls 24002 > mpls 16001"},
+		{"PPPoE", "0x8864", "pppoe 4660", "0x8864", "pppoe 4660"},
+		{"PPPoE in 802.1Q", "0x8864", "vlan 7 > pppoe 4660", "0x8864", "vlan 7 > pppoe 4660"},
+		{"linux cooked v1", "IPv4", "", "IPv6", ""},
+		{"linux cooked v1 with 802.1Q", "0x8100", "vlan 100", "0x8100", "vlan 100"},
+		{"linux cooked v2", "IPv4", "", "IPv6", ""},
+		{"null little-endian", "IPv4", "", "IPv6", ""},
+		{"null big-endian", "IPv4", "", "IPv6", ""},
+		{"loop", "IPv4", "", "IPv6", ""},
+		{"raw", "IPv4", "", "IPv6", ""},
+		{"raw 12", "IPv4", "", "IPv6", ""},
+		{"ipv4", "IPv4", "", none, none},
+		{"ipv6", none, none, "IPv6", ""},
+		{"IPv4 options", "IPv4", "", none, none},
+		{"IPv6 extension headers", none, none, "IPv6", ""},
+		{"fragments", "IPv4", "", "IPv6", ""},
+		{"fragments reversed", "IPv4", "", "IPv6", ""},
+		{"VXLAN", "IPv4", "vxlan 1", "IPv4", "vxlan 1"},
+		{"VXLAN 8472", "IPv4", "vxlan 1", "IPv4", "vxlan 1"},
+		{"VXLAN over IPv6", "IPv6", "vxlan 1", "IPv6", "vxlan 1"},
+		{"VXLAN with inner 802.1Q", "IPv4", "vxlan 1 > vlan 100", "IPv4", "vxlan 1 > vlan 100"},
+		{"VXLAN fragmented", "IPv4", "vxlan 1", "IPv4", "vxlan 1"},
+		{"Geneve with options", "IPv4", "geneve 1", "IPv4", "geneve 1"},
+		{"Geneve of IP", "IPv4", "geneve 1", "IPv4", "geneve 1"},
+		{"GRE", "IPv4", "gre", "IPv4", "gre"},
+		{"GRE with key", "IPv4", "gre key 42", "IPv4", "gre key 42"},
+		{"GRE with checksum, key and sequence", "IPv4", "gre key 42", "IPv4", "gre key 42"},
+		{"GRE over IPv6", "IPv6", "gre", "IPv6", "gre"},
+		{"GRETAP", "IPv4", "gretap", "IPv4", "gretap"},
+		{"ERSPAN II", "IPv4", "erspan 5", "IPv4", "erspan 5"},
+		{"IP in IPv4", "IPv4", "ipip", "IPv4", "6in4"},
+		{"IP in IPv6", "IPv6", "4in6", "IPv6", "6in6"},
+		{"VXLAN in GRE in 802.1Q", "IPv4", "vlan 100 > gre > vxlan 1", "IPv4", "vlan 100 > gre > vxlan 1"},
+		{"IP in Geneve in IPv6 in MPLS", "0x8847", "mpls 100 > 4in6 > geneve 1", "0x8847", "mpls 100 > 4in6 > geneve 1"},
+	}
+	if len(rows) != len(Encapsulations()) {
+		t.Errorf("%d encapsulations, but %d rows", len(Encapsulations()), len(rows))
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			e := encapsulation(t, row.name)
+			for sample, want := range map[string][2]string{"IPv4": {row.outer4, row.path4}, "IPv6": {row.outer6, row.path6}} {
+				got := [2]string{none, none}
+				if packets := e.Apply(samples(t)[sample]); packets != nil {
+					got = [2]string{outermost(packets[0]), path(packets)}
+				}
+				if got != want {
+					t.Errorf("%s: outermost %q, decoded as %q, want %q", sample, got[0], got[1], want)
+				}
+			}
+		})
+	}
+}
+
+func outermost(p Packet) string {
+	etherType, _, _ := peel(p)
+	switch etherType {
+	case etherIPv4:
+		return "IPv4"
+	case etherIPv6:
+		return "IPv6"
+	}
+	return fmt.Sprintf("%#04x", etherType)
+}
+
+// path is the encapsulation of the last segment.
+func path(packets []Packet) string {
+	decoder := link.NewDecoder(link.Options{})
+	found := "no segment"
+	for i, p := range packets {
+		in := capture.Packet{Data: p.Data, Length: p.Length, Time: p.Time, LinkType: p.LinkType,
+			Frame: capture.Frame{Number: uint32(i + 1)}}
+		var s link.Segment
+		if decoder.Decode(&in, &s) {
+			found = strings.Join(decoder.Encapsulation(s.Encapsulation), " > ")
+		}
+	}
+	return found
 }
 
 func TestDropDirection(t *testing.T) {
@@ -304,6 +423,9 @@ func TestForgeries(t *testing.T) {
 func TestMix(t *testing.T) {
 	all := samples(t)
 	captures := [][]Packet{all["IPv4"], all["IPv4"], all["VXLAN"], all["IPv6"]}
+	for i := range captures[2] {
+		captures[2][i].Time += 3600 * nanoseconds
+	}
 	mixed, names := Mix(captures...)
 	sanity(t, mixed)
 	used := map[netip.Addr]int{}
@@ -360,6 +482,15 @@ func TestMixAndEncapsulationMakeChecksumsRight(t *testing.T) {
 	mixed, _ := Mix(packets)
 	sanity(t, mixed)
 	sanity(t, encapsulation(t, "raw").Apply(packets))
+}
+
+func TestMixTakesOutChecksumOfCutTunnel(t *testing.T) {
+	cut, _ := Renumber(Snaplen(samples(t)["VXLAN"], 100))
+	for i, p := range cut {
+		if got := be16(p.Data, 40); got != 0 {
+			t.Errorf("packet %d: the UDP checksum is %#x, want none", i+1, got)
+		}
+	}
 }
 
 func TestMixCorrectsCutPackets(t *testing.T) {
