@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// maxRows is how many rows the table shows: about what a person reads.
-	// Everything is in wide and json.
-	maxRows = 60
+	// maxRows is how many rows the table shows, about what a person reads, and
+	// maxAlike how many of them with the same verdict and reason, so that a
+	// thousand of one kind do not hide the others. Wide and json have all.
+	maxRows  = 60
+	maxAlike = 20
 	// reasonColumns is the width from which on the reasons have a column of
 	// their own; below it they stand under their rows.
 	reasonColumns = 120
@@ -25,11 +27,16 @@ type row struct {
 	client, server, tls, certificate, verdict, reason string
 }
 
-// A counted row knows how many connections it stands for.
+// A counted row knows how many connections it stands for, and how many rows
+// with its verdict and reason follow that are not shown.
 type counted struct {
 	row
-	n int
+	n      int
+	hidden int
 }
+
+// alike reports whether rows have the same verdict for the same reason.
+func (r row) alike(other row) bool { return r.verdict == other.verdict && r.reason == other.reason }
 
 // renderTable writes what a person needs to see first: a row for each
 // connection between nodes, then the conclusion, findings and what was missed.
@@ -106,17 +113,43 @@ func (p *page) table() error {
 		p.line("No connection between Erlang nodes was seen.")
 		return nil
 	}
-	shown := rows[:p.capped(maxRows, len(rows))]
+	shown, rest := choose(rows)
 	lines, err := p.layout(shown)
 	if err != nil {
 		return err
 	}
 	p.lines = append(p.lines, lines...)
-	if rest := rows[len(shown):]; len(rest) > 0 {
+	if len(rest) > 0 {
 		p.line("")
-		p.text(0, fmt.Sprintf("… and %s more (%s): -o wide or -o json shows all.", count(len(rest), "row", "rows"), tally(rest)))
+		p.text(0, fmt.Sprintf("… and %s more: %s.", count(len(rest), "row", "rows"), tally(rest)))
+	}
+	if len(rest) > 0 || slices.ContainsFunc(shown, func(r counted) bool { return r.hidden > 0 }) {
+		p.line("")
+		p.line("Not all rows are shown: -o wide and -o json have all.")
 	}
 	return nil
+}
+
+// choose picks the rows to show. Of those alike it takes the first ones, whose
+// last knows how many are hidden; rest are the rows of kinds not shown at all.
+func choose(rows []counted) (shown, rest []counted) {
+	alike := 0
+	for i, r := range rows {
+		if i > 0 && r.alike(rows[i-1].row) {
+			alike++
+		} else {
+			alike = 0
+		}
+		switch {
+		case alike < maxAlike && len(shown) < maxRows:
+			shown = append(shown, r)
+		case alike > 0 && len(rest) == 0:
+			shown[len(shown)-1].hidden++
+		default:
+			rest = append(rest, r)
+		}
+	}
+	return shown, rest
 }
 
 // tally counts the connections behind rows by verdict, the worst first.
@@ -151,7 +184,7 @@ func fold(conns []*Connection) []counted {
 			continue
 		}
 		at[r] = len(rows)
-		rows = append(rows, counted{r, 1})
+		rows = append(rows, counted{row: r, n: 1})
 		g := group{r.verdict, r.reason}
 		if _, seen := order[g]; !seen {
 			order[g] = len(order)
@@ -256,21 +289,38 @@ func (p *page) reasonsBelow(header []string, cells [][]string, rows []counted) (
 	for i, r := range rows {
 		out = append(out, lines[i+1])
 		run++
-		if i+1 < len(rows) && rows[i+1].verdict == r.verdict && rows[i+1].reason == r.reason {
+		if i+1 < len(rows) && rows[i+1].alike(r.row) {
 			continue
 		}
-		reason := r.reason
-		if run > 1 {
-			reason = fmt.Sprintf("these %d: %s", run, reason)
+		if r.hidden > 0 {
+			out = append(out, more(r.hidden))
 		}
-		if r.reason != "" {
-			for j, l := range wrap(reason, p.width-4) {
-				out = append(out, "  "+p.quiet([]string{"└ ", "  "}[min(j, 1)]+l))
-			}
-		}
+		out = append(out, p.reason(r.reason, run+r.hidden)...)
 		run = 0
 	}
 	return out, nil
+}
+
+// more stands for rows that are not shown.
+func more(hidden int) string {
+	return fmt.Sprintf("… and %s more like these", count(hidden, "row", "rows"))
+}
+
+// reason writes the reason of the run of rows above it.
+func (p *page) reason(reason string, run int) []string {
+	if reason == "" {
+		return nil
+	}
+	if run > 1 {
+		reason = fmt.Sprintf("these %d: %s", run, reason)
+	}
+	mark := "└ "
+	var lines []string
+	for _, l := range wrap(reason, p.width-4) {
+		lines = append(lines, "  "+p.quiet(mark+l))
+		mark = "  "
+	}
+	return lines
 }
 
 // reasonsBeside gives the reasons a column of their own.
@@ -285,6 +335,7 @@ func (p *page) reasonsBeside(header []string, cells [][]string, rows []counted) 
 	}
 	room := p.width - used - 2
 	var wrapped [][]string
+	hiddenAfter := map[int]int{} // by line of the table
 	for i, row := range p.colored(cells) {
 		for j, l := range wrap(rows[i].reason, room) {
 			if j == 1 {
@@ -292,8 +343,20 @@ func (p *page) reasonsBeside(header []string, cells [][]string, rows []counted) 
 			}
 			wrapped = append(wrapped, append(slices.Clone(row), l))
 		}
+		hiddenAfter[len(wrapped)] = rows[i].hidden
 	}
-	return grid(p.headings(append(slices.Clone(header), "REASON")), wrapped)
+	lines, err := grid(p.headings(append(slices.Clone(header), "REASON")), wrapped)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i, l := range lines {
+		out = append(out, l)
+		if n := hiddenAfter[i]; n > 0 {
+			out = append(out, more(n))
+		}
+	}
+	return out, nil
 }
 
 // headings returns the header, coloured.
