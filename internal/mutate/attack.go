@@ -23,14 +23,14 @@ func (f *frame) next() uint32 {
 	return next
 }
 
-// insert puts a packet that make derives from packet i behind it. It returns
-// nil if packet i is not a TCP segment, or make makes nothing of it.
-func insert(packets []Packet, i int, make func(*frame) (Packet, bool)) []Packet {
+// insert puts the packet that derive makes of packet i behind it. It returns nil
+// if packet i is not a TCP segment, or derive makes nothing of it.
+func insert(packets []Packet, i int, derive func(*frame) (Packet, bool)) []Packet {
 	f, ok := parse(packets[i])
 	if !ok {
 		return nil
 	}
-	forged, ok := make(&f)
+	forged, ok := derive(&f)
 	if !ok {
 		return nil
 	}

@@ -82,7 +82,6 @@ type frame struct {
 	layers  []layer // outermost first; the last one is TCP
 	src     string  // address and port, as bytes
 	dst     string
-	options int // where TCP options begin in packet.Data
 	payload int // where the TCP payload begins
 	end     int // where the captured payload ends; only padding follows
 	length  int // of the TCP payload on the wire, in bytes
@@ -190,7 +189,6 @@ func (f *frame) transport(proto, offset, wire int) bool {
 		f.layers = append(f.layers, layer{protoTCP, offset})
 		f.src += string(data[0:2])
 		f.dst += string(data[2:4])
-		f.options = offset + tcpHeader
 		f.payload = offset + header
 		f.end = min(wire, len(f.packet.Data))
 		f.length = wire - f.payload
@@ -221,7 +219,7 @@ func (f *frame) whole() bool { return len(f.data()) == f.length }
 // header returns a copy of the TCP header with its options.
 func (f *frame) header() []byte { return bytes.Clone(f.packet.Data[f.tcp():f.payload]) }
 
-// options calls visit for each TCP option (RFC 9293, Section 3.1) in header:
+// eachOption calls visit for each TCP option (RFC 9293, Section 3.1) in header:
 // its kind, and the bytes behind kind and length.
 func eachOption(header []byte, visit func(kind byte, value []byte)) {
 	options := header[tcpHeader:]

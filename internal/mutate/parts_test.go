@@ -395,7 +395,7 @@ func TestAttacks(t *testing.T) {
 func TestForgeries(t *testing.T) {
 	packets := samples(t)["IPv4"]
 	const at = 3 // "hello from the client", 21 bytes
-	real, _ := parse(packets[at])
+	victim, _ := parse(packets[at])
 	evil := []byte("evil")
 	for _, row := range []struct {
 		name    string
@@ -405,17 +405,29 @@ func TestForgeries(t *testing.T) {
 		flags   byte
 		payload string
 	}{
-		{"RST", ForgeRST(packets, at), at + 1, real.seq() + 21, flagRST | flagACK, ""},
-		{"FIN", ForgeFIN(packets, at), at + 1, real.seq() + 21, flagFIN | flagACK, ""},
-		{"SYN", ForgeSYN(packets, at), at + 1, real.seq() + 0x40000000, flagSYN, ""},
-		{"over", OverlapOther(packets, at, evil), at + 1, real.seq(), flagPSH | flagACK, "evil"},
-		{"ahead", OverlapAhead(packets, at, evil), at, real.seq(), flagPSH | flagACK, "evil"},
-		{"insert", InsertAhead(packets, at, evil), at + 1, real.seq() + 21, flagPSH | flagACK, "evil"},
-		{"old", OldSequence(packets, at, evil), at + 1, real.seq() - 0x20000000, flagPSH | flagACK, "evil"},
+		{"RST", ForgeRST(packets, at), at + 1, victim.seq() + 21, flagRST | flagACK, ""},
+		{"FIN", ForgeFIN(packets, at), at + 1, victim.seq() + 21, flagFIN | flagACK, ""},
+		{"SYN", ForgeSYN(packets, at), at + 1, victim.seq() + 0x40000000, flagSYN, ""},
+		{"over", OverlapOther(packets, at, evil), at + 1, victim.seq(), flagPSH | flagACK, "evil"},
+		{"ahead", OverlapAhead(packets, at, evil), at, victim.seq(), flagPSH | flagACK, "evil"},
+		{"insert", InsertAhead(packets, at, evil), at + 1, victim.seq() + 21, flagPSH | flagACK, "evil"},
+		{"old", OldSequence(packets, at, evil), at + 1, victim.seq() - 0x20000000, flagPSH | flagACK, "evil"},
 	} {
 		f, ok := parse(row.packets[row.at])
-		if !ok || f.seq() != row.seq || f.flags() != row.flags || string(f.data()) != row.payload || f.src != real.src {
+		if !ok || f.seq() != row.seq || f.flags() != row.flags || string(f.data()) != row.payload || f.src != victim.src {
 			t.Errorf("%s: sequence %d, flags %#x, payload %q", row.name, f.seq(), f.flags(), f.data())
+		}
+	}
+}
+
+// SYN and FIN take a sequence number each (RFC 9293, Section 3.4).
+func TestForgeriesAfterSYNAndFIN(t *testing.T) {
+	packets := samples(t)["IPv4"]
+	for i, length := range map[int]uint32{0: 1, 2: 0, 3: 21, 10: 1, 11: 3 + 1} {
+		before, _ := parse(packets[i])
+		reset, _ := parse(ForgeRST(packets, i)[i+1])
+		if got := reset.seq() - before.seq(); got != length {
+			t.Errorf("after packet %d: %d further, want %d", i+1, got, length)
 		}
 	}
 }
