@@ -34,6 +34,9 @@ func New(l Limits, b *Budget) *Conn {
 
 func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
 
+// Start says how the beginning of direction d is known.
+func (c *Conn) Start(d Dir) StartKind { return c.half[d].start }
+
 // Reuses reports whether s, sent in direction d, opens a new connection on the
 // same addresses and ports. The caller then flushes this one and gives s to a
 // new one.
@@ -252,9 +255,12 @@ func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
 }
 
 // keepAlive reports whether a segment of n bytes at off is a probe, whose
-// byte, if it has one, means nothing (RFC 9293, Section 3.8.4).
+// byte, if it has one, means nothing (RFC 9293, Section 3.8.4). A probe repeats
+// the last sequence number of what the peer has acknowledged. Without the
+// acknowledgement its byte is compared like any other's, so that nobody can
+// pass off a contradiction as a probe.
 func (h *half) keepAlive(off, n int64) bool {
-	if n > 1 {
+	if n > 1 || n == 1 && h.acked <= off {
 		return false
 	}
 	return h.state == stateFixed && off+1 == h.next || h.held != nil && off+1 == h.held.end() ||
@@ -513,7 +519,8 @@ func (c *Conn) giveUpFirst(h *half, p *piece, sink Sink) {
 // order of the frames as far as possible. What is known to be missing at the
 // end becomes a gap; its position has no frame if only acknowledgements tell.
 //
-// A segment that comes after Flush is still taken.
+// Everything is given back to the [Budget]. A segment that comes after Flush is
+// still taken, but not compared with what was before.
 func (c *Conn) Flush(sink Sink) {
 	for d := range c.half {
 		if h := &c.half[d]; h.state == stateGuess || h.state == statePending {
@@ -542,6 +549,7 @@ func (c *Conn) Flush(sink Sink) {
 		}
 		c.skipTo(h, h.end(), Dir(d), time, frame, sink)
 	}
+	c.Forget()
 }
 
 // before orders chunks as they were captured.

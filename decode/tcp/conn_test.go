@@ -147,12 +147,25 @@ func TestSegment(t *testing.T) {
 		},
 		{
 			name: "keep-alives are neither data nor conflict",
-			steps: from(seg(0, -1, 0, "\x00"), seg(0, 0, 0, "abc"), seg(0, 2, 0, ""), seg(0, 2, 0, "\x00"), seg(0, 3, 0, "d"),
-				seg(0, 6, 0, "gh"), seg(0, 7, 0, "\x00")),
-			want:  []string{`0@0 ack 0 frame 5 "abc"`, `0@3 ack 0 frame 8 "d"`},
-			flush: []string{`0@4 frame 9 gap 2`, `0@6 ack 0 frame 9 "gh"`},
+			steps: from(seg(0, -1, 0, "\x00"), seg(0, 0, 0, "abc"), acks(1, 0, 3), seg(0, 2, 0, ""), seg(0, 2, 0, "\x00"), seg(0, 3, 0, "d"),
+				seg(0, 6, 0, "gh"), acks(1, 0, 8), seg(0, 7, 0, "\x00")),
+			want:  []string{`0@0 ack 0 frame 5 "abc"`, `0@3 ack 0 frame 9 "d"`},
+			flush: []string{`0@4 frame 10 gap 2`, `0@6 ack 0 frame 10 "gh"`},
 			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Conflicts, s[0].Strays, s[0].Bytes, s[0].Gap) },
 			check: "0 0 6 2",
+		},
+		{
+			name:  "one other byte that nobody has acknowledged is no keep-alive",
+			steps: from(seg(0, 0, 0, "abc"), seg(0, 2, 0, "X")),
+			want:  []string{`0@0 ack 0 frame 4 "abc"`},
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Conflicts, s[0].ConflictOffset) },
+			check: "1 2",
+		},
+		{
+			name:  "the FIN that answers the other",
+			steps: from(step{d: 1, flags: link.FIN | link.ACK, ack: 0}, step{d: 0, flags: link.FIN | link.ACK, ack: 1}, acks(1, 1, 1)),
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Answers, s[1].Answers) },
+			check: "true false",
 		},
 		{
 			name:  "SYN with data",
@@ -396,7 +409,6 @@ func TestSegment(t *testing.T) {
 					t.Errorf("stats %q, want %q", got, tt.check)
 				}
 			}
-			c.Forget()
 			if b.Used() != 0 {
 				t.Errorf("%d bytes of the budget are still taken", b.Used())
 			}
@@ -464,7 +476,6 @@ func TestBudgetExhausted(t *testing.T) {
 	if !s.HeadLost || s.Conflicts != 1 || s.Overflows != 1 || s.Gap != 10 || s.Bytes != 124 {
 		t.Errorf("%+v", s)
 	}
-	c.Forget()
 	if b.Used() != 0 {
 		t.Errorf("%d bytes of the budget are still taken", b.Used())
 	}
