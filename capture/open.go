@@ -25,8 +25,9 @@ type Options struct {
 // files are passed over. Open reads the beginning of every input.
 //
 // It fails with an [*Error] that names the input if one does not exist, cannot
-// be read or is no capture, and if a folder has no capture at all. A capture
-// that is cut or damaged is no error: see [Input.Damage].
+// be read (also within a folder: it might be a capture) or is no capture, and if
+// a folder has no capture at all. A capture that is cut or damaged is no error:
+// see [Input.Damage].
 func Open(paths []string, opts Options) (*Files, error) {
 	if len(paths) == 0 {
 		return nil, &Error{Reason: "no capture given", Advice: "name files or folders, or - for standard input"}
@@ -170,14 +171,8 @@ func (t *track) openStdin(in io.Reader) error {
 		in = os.Stdin
 	}
 	if file, ok := in.(*os.File); ok {
-		if info, err := file.Stat(); err == nil {
-			if info.Mode()&os.ModeCharDevice != 0 {
-				return &Error{Path: stdin, Reason: "is a terminal, not a capture",
-					Advice: "pipe a capture into it: tcpdump -U -w - | ..."}
-			}
-			if info.Mode().IsRegular() {
-				t.size = info.Size()
-			}
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			t.size = info.Size()
 		}
 	}
 	return t.read(in)
@@ -231,7 +226,7 @@ func (t *track) wake() {
 	if t.parked {
 		if err := t.openFile(); err != nil {
 			e, _ := errors.AsType[*Error](err)
-			t.idle.Damage = &Damage{Reason: "the file changed while others were read: " + e.Reason}
+			t.idle.Damage = &Damage{Reason: "the file cannot be opened again: " + e.Reason}
 			t.ended = true
 			return
 		}

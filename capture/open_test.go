@@ -234,6 +234,9 @@ func TestFewFilesOpen(t *testing.T) {
 			if track.file != nil {
 				open++
 			}
+			if track.ended && track.reader.buf.data != nil {
+				t.Fatalf("a file that is read keeps its buffer at %q", p.Data)
+			}
 		}
 		if open > 1 {
 			t.Fatalf("%d files open at %q", open, p.Data)
@@ -261,7 +264,7 @@ func TestFileThatVanishesIsDamage(t *testing.T) {
 		t.Errorf("%d packets, want those of the other files", n)
 	}
 	in := f.Inputs()[3]
-	checkDamage(t, in.Damage, Damage{Reason: "changed while others were read: no such file"})
+	checkDamage(t, in.Damage, Damage{Reason: "cannot be opened again: no such file"})
 	if in.Format != "pcap" || filepath.Base(in.Path) != "03" {
 		t.Errorf("input %+v", in)
 	}

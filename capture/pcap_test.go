@@ -70,6 +70,27 @@ func TestPcapVariants(t *testing.T) {
 	}
 }
 
+// TestPcapBytes does not rely on the builder.
+func TestPcapBytes(t *testing.T) {
+	got, in := read(t, []byte{
+		0xd4, 0xc3, 0xb2, 0xa1, // magic: little endian, microseconds
+		2, 0, 4, 0, // version 2.4
+		0, 0, 0, 0, // zone
+		0, 0, 0, 0, // significant figures
+		0xff, 0xff, 0, 0, // snapshot length
+		0x71, 0, 0, 0, // link type: Linux cooked
+		0x00, 0xf1, 0x53, 0x65, // seconds: 1700000000
+		0x40, 0xe2, 0x01, 0x00, // microseconds: 123456
+		2, 0, 0, 0, // captured
+		0xdc, 0x05, 0, 0, // length: 1500
+		'h', 'i',
+	})
+	want := []seen{{1, 1700000000_123456000, "hi", 1500, 113, 0}}
+	if diff := cmp.Diff(want, got); diff != "" || in.Damage != nil {
+		t.Errorf("damage %v, (-want +got):\n%s", in.Damage, diff)
+	}
+}
+
 func TestPcapDamage(t *testing.T) {
 	good := join(le.pcap(0xa1b2c3d4, 65535, 1), le.record(7, 5, "abc"), le.record(8, 0, "defg"))
 	for _, test := range []struct {

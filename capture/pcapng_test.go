@@ -84,6 +84,42 @@ func TestPcapngPackets(t *testing.T) {
 	}
 }
 
+// TestPcapngBytes does not rely on the builder.
+func TestPcapngBytes(t *testing.T) {
+	got, in := read(t, []byte{
+		0x0a, 0x0d, 0x0d, 0x0a, // Section Header Block
+		0, 0, 0, 28, // total length
+		0x1a, 0x2b, 0x3c, 0x4d, // byte order magic: big endian
+		0, 1, 0, 0, // version 1.0
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, // section length: not known
+		0, 0, 0, 28,
+
+		0, 0, 0, 1, // Interface Description Block
+		0, 0, 0, 32, // total length
+		0, 1, 0, 0, // link type Ethernet, reserved
+		0, 4, 0, 0, // snapshot length
+		0, 9, 0, 1, 9, 0, 0, 0, // if_tsresol, 1 byte: 10^-9; padding
+		0, 0, 0, 0, // end of options
+		0, 0, 0, 32,
+
+		0, 0, 0, 6, // Enhanced Packet Block
+		0, 0, 0, 48, // total length
+		0, 0, 0, 0, // interface
+		0x17, 0x97, 0x9c, 0xfe, // time, upper half of 1700000000000000001
+		0x36, 0x2a, 0x00, 0x01, // lower half
+		0, 0, 0, 2, // captured
+		0, 0, 5, 0xdc, // length: 1500
+		'h', 'i', 0, 0, // data, padding
+		0, 2, 0, 4, 0, 0, 0, 0x80, // epb_flags, 4 bytes: check sequence of 4 bytes
+		0, 0, 0, 0, // end of options
+		0, 0, 0, 48,
+	})
+	want := []seen{{1, 1700000000_000000001, "hi", 1500, 1, 4}}
+	if diff := cmp.Diff(want, got); diff != "" || in.Damage != nil {
+		t.Errorf("damage %v, (-want +got):\n%s", in.Damage, diff)
+	}
+}
+
 func TestPcapngDamageThatEnds(t *testing.T) {
 	b := le
 	good := join(b.section(), b.iface(1, 0), b.packet(0, 1, "abcd"))

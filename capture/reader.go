@@ -157,10 +157,12 @@ func (r *Reader) input() Input {
 	return in
 }
 
-// Close frees what the reader holds. It does not close the stream that
-// [NewReader] was given.
+// Close frees what the reader holds; Inputs still works. It does not close the
+// stream that [NewReader] was given.
 func (r *Reader) Close() error {
 	r.done = true
+	r.in = r.input()
+	r.ng, r.buf = ngState{}, buffer{}
 	if r.unpacked == nil {
 		return nil
 	}

@@ -104,15 +104,15 @@ func TestCutGzipGivesEverythingBeforeTheCut(t *testing.T) {
 
 func TestDamagedGzip(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		break_ func([]byte) []byte
-		want   string
+		name  string
+		spoil func([]byte) []byte
+		want  string
 	}{
 		{"wrong checksum", func(b []byte) []byte { b[len(b)-8] ^= 1; return b }, "invalid checksum"},
 		{"garbage behind", func(b []byte) []byte { return append(b, "garbage, more than a header"...) }, "invalid header"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, in := read(t, test.break_(gzipped(t, samples()["pcap"])))
+			got, in := read(t, test.spoil(gzipped(t, samples()["pcap"])))
 			if !cmp.Equal(got, samplePackets) {
 				t.Errorf("packets %v", got)
 			}
