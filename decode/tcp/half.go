@@ -205,7 +205,7 @@ func (h *half) fix(base uint32, k StartKind) {
 		by := int64(int32(base - h.base))
 		if k == StartAck || k == StartFirstAck {
 			// An acknowledgement may be of more than the SYN.
-			if low := h.lowest(); low < by && by-low <= startBytes {
+			if low := h.lowest(); low < by && by-low <= initialWindow {
 				by = low
 			}
 		}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"io"
+
+	"distproof/capture"
+	"distproof/capture/link"
+	"distproof/decode"
+	"distproof/report"
+	"distproof/verify"
+)
+
+// analyzeOptions are the settings of the analysis.
+type analyzeOptions struct {
+	// Judge asks for findings and a conclusion.
+	Judge                        bool
+	Ports, EPMDPorts, VXLANPorts []uint16
+	// CAs is nil if certificates are not to be checked.
+	CAs *x509.CertPool
+}
+
+// analyze is the way of the data from packets to the document.
+func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
+	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts})
+	if err := follow(src, links, decoder); err != nil {
+		return nil, err
+	}
+	facts := decoder.Finish(links.Encapsulation)
+	inputs := src.Inputs()
+	var judgement *verify.Judgement
+	if options := (verify.Options{CAs: o.CAs}); o.Judge {
+		judgement = verify.Judge(facts, coverage(inputs), options)
+	} else {
+		judgement = verify.Observe(facts, options)
+	}
+	var undecoded []map[string]uint64
+	for i := range inputs {
+		undecoded = append(undecoded, links.Undecoded(uint32(i)))
+	}
+	return report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement), nil
+}
+
+// follow brings every packet's segment to the decoder.
+func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder) error {
+	var packet capture.Packet
+	var segment link.Segment
+	for {
+		err := src.Next(&packet)
+		if errors.Is(err, io.EOF) {
+			links.Finish()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if links.Decode(&packet, &segment) {
+			decoder.Segment(&segment)
+		}
+	}
+}
+
+// coverage says what the inputs left out.
+func coverage(inputs []capture.Input) verify.Coverage {
+	var out verify.Coverage
+	for _, in := range inputs {
+		if in.Damage != nil {
+			out.Damaged = append(out.Damaged, in.Path+": "+in.Damage.String())
+		}
+		out.Dropped += in.Dropped
+	}
+	return out
+}

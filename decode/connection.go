@@ -1,0 +1,126 @@
+package decode
+
+import (
+	"net/netip"
+
+	"distproof/capture"
+	"distproof/decode/dist"
+	"distproof/decode/epmd"
+	"distproof/decode/tcp"
+	"distproof/decode/tls"
+)
+
+// A Protocol is what a connection carries.
+type Protocol string
+
+// The protocols. The words are part of the report's format.
+const (
+	// EPMD is the protocol of the Erlang port mapper daemon.
+	EPMD Protocol = "epmd"
+	// Dist is Erlang distribution in the clear.
+	Dist Protocol = "dist"
+	// DistTLS is TLS that is shown to carry distribution.
+	DistTLS Protocol = "dist-tls"
+	// TLS is TLS that is not shown to be distribution.
+	TLS Protocol = "tls"
+	// Other is anything else.
+	Other Protocol = "other"
+	// None is a connection without data.
+	None Protocol = "none"
+)
+
+// What makes a connection distribution, in [Connection.ProtocolBasis].
+const (
+	ByEPMD        = "epmd"
+	ByPort        = "port"
+	ByRecordSizes = "record-sizes"
+	ByTicks       = "ticks"
+	ByHandshake   = "handshake"
+	ByFraming     = "framing"
+)
+
+// Indices of a connection's sides.
+const (
+	Client = 0
+	Server = 1
+)
+
+// A Connection is what is known of one TCP connection.
+type Connection struct {
+	Protocol Protocol
+	// ProtocolBasis says what makes the connection distribution; empty if it is not.
+	ProtocolBasis []string
+	// Ends are client and server, and RolesBasis says how they were told apart.
+	Ends       [2]End
+	RolesBasis string
+	// FirstFrame is the connection's first packet; First and Last are the
+	// times of its first and last, in nanoseconds since 1970.
+	FirstFrame  capture.Frame
+	First, Last int64
+	// Encapsulation lists the ways on which the connection was seen to travel
+	// inside VLANs and tunnels, each like "vlan 5, vxlan 1".
+	Encapsulation []string
+	// TCP has the facts of what client and server sent.
+	TCP [2]tcp.Stats
+	// Ending says whether the capture holds the connection whole, and who
+	// closed it. Its roles are those of TCP's client and server.
+	Ending tls.Ending
+
+	// TLS is valid iff at least one direction is TLS; nil otherwise.
+	TLS *tls.Facts
+	// Dist has what client and server sent of distribution in the clear; valid
+	// iff InClear.
+	Dist    [2]dist.Facts
+	InClear bool
+	// EPMD has the requests and replies; valid iff Protocol is EPMD.
+	EPMD [2]epmd.Facts
+	// ResumedFrom is the connection whose full handshake made the session; nil
+	// if the session is not resumed or that handshake was not captured.
+	ResumedFrom *Connection
+	// Unidentified says for client and server that bytes crossed of which
+	// nothing is known.
+	Unidentified [2]bool
+}
+
+// An End is a side of a connection.
+type End struct {
+	Address netip.AddrPort
+	// Node is the name of the node; "" if it is not known. NodeBasis says how
+	// it is.
+	Node, NodeBasis string
+	// Host is the host part of the node's name, if only that is known.
+	Host string
+	// NodeLength is the length of the node's name in bytes; 0 if unknown.
+	NodeLength int
+}
+
+// Announced reports whether EPMD or the user named the server's port as one of
+// distribution.
+func (c *Connection) Announced() bool {
+	for _, b := range c.ProtocolBasis {
+		if b == ByEPMD || b == ByPort {
+			return true
+		}
+	}
+	return false
+}
+
+// Start reports how the beginning of both directions is known: false if one of
+// them began before the capture.
+func (c *Connection) Start() bool {
+	return c.TCP[Client].Start != tcp.StartUnknown && c.TCP[Server].Start != tcp.StartUnknown
+}
+
+// Empty reports whether no byte crossed, as far as is known.
+func (c *Connection) Empty() bool { return c.TCP[Client].End == 0 && c.TCP[Server].End == 0 }
+
+// A Capture is what is known of all connections, in the order of their first packets.
+type Capture struct {
+	Connections []*Connection
+	Nodes       []*Node
+	// Registry is what the port mappers announced.
+	Registry Registry
+}
+
+// Frame names a packet of the capture.
+type Frame = capture.Frame

@@ -1,0 +1,156 @@
+// Package decode finds out what crossed every TCP connection of a capture: it
+// gathers the segments of each, has them reassembled and decoded, and states
+// what they show as facts. It does not judge them.
+//
+// Each connection is decoded by itself; what one tells of another (EPMD's
+// answers, resumed sessions, names of nodes) is put together at the end, so
+// that the facts depend neither on the order of the connections nor on how they
+// were interleaved.
+package decode
+
+import (
+	"slices"
+
+	"distproof/capture"
+	"distproof/capture/link"
+	"distproof/decode/tcp"
+)
+
+// EPMDPort is the registered port of the Erlang port mapper daemon.
+const EPMDPort = 4369
+
+// Options say what the user knows of the cluster.
+type Options struct {
+	// Ports are ports on which nodes listen for distribution.
+	Ports []uint16
+	// EPMDPorts are ports of EPMD, beside 4369.
+	EPMDPorts []uint16
+}
+
+// A Decoder takes the segments of a capture. It is not safe for concurrent use.
+type Decoder struct {
+	options Options
+	budget  *tcp.Budget
+	open    map[flow]*conn
+	all     []*conn
+}
+
+// A flow is a pair of endpoints, the lesser one first.
+type flow struct{ a, b link.Endpoint }
+
+// NewDecoder returns a Decoder that has seen nothing.
+func NewDecoder(o Options) *Decoder {
+	return &Decoder{options: o, budget: tcp.NewBudget(0), open: make(map[flow]*conn)}
+}
+
+// A conn is a connection while its segments come in.
+type conn struct {
+	ends    [2]link.Endpoint // in the order in which they first sent
+	tcp     *tcp.Conn
+	streams [2]stream
+	// opener is the direction whose SYN, or the other's SYN+ACK, was seen.
+	opener     tcp.Dir
+	openerSeen string // how; "" if not
+	encaps     []uint16
+	first      capture.Frame
+	epmdPort   bool
+}
+
+// maxEncapsulations bounds the ways on which one connection is seen to travel.
+const maxEncapsulations = 8
+
+// Segment takes the next segment.
+func (d *Decoder) Segment(s *link.Segment) {
+	key := flow{s.Src, s.Dst}
+	if compare(s.Src, s.Dst) > 0 {
+		key = flow{s.Dst, s.Src}
+	}
+	c := d.open[key]
+	if c != nil && c.tcp.Reuses(c.dir(s), s) {
+		c.tcp.Flush(c)
+		c = nil
+	}
+	if c == nil {
+		c = d.newConn(s)
+		d.open[key] = c
+		d.all = append(d.all, c)
+	}
+	dir := c.dir(s)
+	c.note(dir, s)
+	c.tcp.Segment(dir, s, c)
+}
+
+func compare(a, b link.Endpoint) int {
+	if c := slices.Compare(a.Addr[:], b.Addr[:]); c != 0 {
+		return c
+	}
+	return int(a.Port) - int(b.Port)
+}
+
+func (d *Decoder) newConn(s *link.Segment) *conn {
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{}, d.budget), first: s.Frame}
+	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
+	return c
+}
+
+func (d *Decoder) isEPMD(port uint16) bool {
+	return port == EPMDPort || slices.Contains(d.options.EPMDPorts, port)
+}
+
+// dir returns the direction in which s was sent.
+func (c *conn) dir(s *link.Segment) tcp.Dir {
+	if s.Src == c.ends[0] {
+		return tcp.From0
+	}
+	return tcp.From1
+}
+
+// note records what a segment tells beside its bytes.
+func (c *conn) note(dir tcp.Dir, s *link.Segment) {
+	if s.Flags.Has(link.SYN) && c.openerSeen != "syn" {
+		if s.Flags.Has(link.ACK) {
+			c.opener, c.openerSeen = dir.Other(), "syn-ack"
+		} else {
+			c.opener, c.openerSeen = dir, "syn"
+		}
+	}
+	if s.Encapsulation != 0 && !slices.Contains(c.encaps, s.Encapsulation) && len(c.encaps) < maxEncapsulations {
+		c.encaps = append(c.encaps, s.Encapsulation)
+	}
+}
+
+// Data implements [tcp.Sink].
+func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
+	s := &c.streams[d]
+	fromStart := at.Offset == 0 && !s.known && c.tcp.Stats(d).Start != tcp.StartUnknown
+	s.data(at, b, fromStart, c.epmdPort)
+}
+
+// Gap implements [tcp.Sink].
+func (c *conn) Gap(d tcp.Dir, at tcp.Position, n int64) {
+	c.streams[d].gap(at, n, c.epmdPort)
+}
+
+// Finish ends the capture and states the facts. encapsulation is
+// [link.Decoder.Encapsulation]. The Decoder takes no more segments.
+func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
+	out := &Capture{}
+	for _, c := range d.all {
+		if d.open[key(c)] == c {
+			c.tcp.Flush(c)
+		}
+		for i := range c.streams {
+			c.streams[i].end(c.epmdPort)
+		}
+		out.Connections = append(out.Connections, c.facts(encapsulation))
+	}
+	out.join(d.options)
+	return out
+}
+
+func key(c *conn) flow {
+	if compare(c.ends[0], c.ends[1]) > 0 {
+		return flow{c.ends[1], c.ends[0]}
+	}
+	return flow{c.ends[0], c.ends[1]}
+}

@@ -1,0 +1,211 @@
+package decode
+
+import (
+	"slices"
+	"strings"
+
+	"distproof/decode/dist"
+	"distproof/decode/epmd"
+	"distproof/decode/tcp"
+	"distproof/decode/tls"
+)
+
+// facts states what is known of c by itself.
+func (c *conn) facts(encapsulation func(uint16) []string) *Connection {
+	client, basis := c.client()
+	dirs := [2]tcp.Dir{client, client.Other()}
+	out := &Connection{RolesBasis: basis, FirstFrame: c.first}
+	for side, d := range dirs {
+		out.Ends[side] = End{Address: c.ends[d].AddrPort()}
+		out.TCP[side] = c.tcp.Stats(d)
+	}
+	out.First, out.Last = span(out.TCP)
+	for _, e := range c.encaps {
+		out.Encapsulation = append(out.Encapsulation, strings.Join(encapsulation(e), ", "))
+	}
+	slices.Sort(out.Encapsulation)
+	out.Ending = ending(out)
+	out.identify([2]*stream{&c.streams[dirs[0]], &c.streams[dirs[1]]})
+	return out
+}
+
+// span returns the times of the first and last packet.
+func span(sides [2]tcp.Stats) (first, last int64) {
+	for _, s := range sides {
+		if s.Packets == 0 {
+			continue
+		}
+		if first == 0 || s.First < first {
+			first = s.First
+		}
+		last = max(last, s.Last)
+	}
+	return first, last
+}
+
+// client tells which direction is the client's, and how that is known. What the
+// peers say of themselves counts for more than who opened the connection.
+func (c *conn) client() (tcp.Dir, string) {
+	for d := range tcp.Dir(2) {
+		s := &c.streams[d]
+		switch {
+		case s.tls != nil && s.tls.Role() == tls.RoleClient:
+			return d, "client-hello"
+		case s.tls != nil && s.tls.Role() == tls.RoleServer && c.openerSeen == "":
+			return d.Other(), "server-hello"
+		}
+	}
+	if c.openerSeen != "" {
+		return c.opener, c.openerSeen
+	}
+	for d := range tcp.Dir(2) {
+		s := &c.streams[d]
+		if s.dist != nil {
+			switch s.dist.Facts().Role {
+			case dist.Client:
+				return d, "handshake"
+			case dist.Server:
+				return d.Other(), "handshake"
+			}
+		}
+		if s.epmd != nil {
+			facts := s.epmd.Facts()
+			switch facts.Role() {
+			case epmd.Client:
+				return d, "epmd"
+			case epmd.Server:
+				return d.Other(), "epmd"
+			}
+		}
+	}
+	// Servers listen on ports below those that systems hand out to clients.
+	if c.ends[0].Port < c.ends[1].Port {
+		return tcp.From1, "port"
+	}
+	return tcp.From0, "port"
+}
+
+// ending says whether the connection is whole, and who closed it first.
+func ending(c *Connection) tls.Ending {
+	a, b := c.TCP[Client], c.TCP[Server]
+	whole := c.Start() && a.Gap == 0 && b.Gap == 0 && a.Conflicts == 0 && b.Conflicts == 0 && a.Overflows == 0 && b.Overflows == 0
+	return tls.Ending{Whole: whole && a.Packets > 0 && b.Packets > 0, ClosedBy: closer(a, b)}
+}
+
+// closer tells who closed first, by what each had acknowledged when it did, not
+// by the order of the capture.
+func closer(client, server tcp.Stats) tls.Role {
+	byClient, byServer := client.FIN || client.RST, server.FIN || server.RST
+	switch {
+	case byClient && (!byServer || server.Answers):
+		return tls.RoleClient
+	case byServer:
+		return tls.RoleServer
+	}
+	return tls.RoleUnknown
+}
+
+// identify says what the connection carries, from what both directions were
+// found to be.
+func (c *Connection) identify(s [2]*stream) {
+	isTLS := s[Client].tls != nil || s[Server].tls != nil
+	for side, x := range s {
+		if d := firstOf(x.dist, x.inside); d != nil {
+			c.InClear = true
+			c.Dist[side] = d.Facts()
+			c.addBasis(recognised(c.Dist[side].Recognition))
+		}
+		if x.epmd != nil {
+			c.Protocol, c.EPMD[side] = EPMD, x.epmd.Facts()
+		}
+		c.Unidentified[side] = c.TCP[side].Bytes > 0 && x.tls == nil && x.dist == nil && x.epmd == nil
+	}
+	if c.InClear && !c.ticksAreEnough() {
+		c.InClear, c.Dist, c.ProtocolBasis = false, [2]dist.Facts{}, nil
+	}
+	if isTLS {
+		c.TLS = tls.Combine(s[Client].tls, s[Server].tls, c.Ending)
+	}
+	switch {
+	case c.InClear && (s[Client].dist != nil || s[Server].dist != nil):
+		c.Protocol = Dist
+	case c.Protocol == EPMD:
+	case c.TLS != nil:
+		c.Protocol = TLS
+		c.identifyTLS()
+	case c.Empty():
+		c.Protocol = None
+	default:
+		c.Protocol = Other
+	}
+}
+
+func firstOf(a, b *dist.Stream) *dist.Stream {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// recognised translates how distribution in the clear was recognised.
+func recognised(r dist.Recognition) string {
+	switch r {
+	case dist.ByTicks:
+		return ByTicks
+	case dist.ByFraming:
+		return ByFraming
+	}
+	return ByHandshake
+}
+
+// ticksAreEnough reports whether the connection is distribution beyond doubt:
+// by a handshake or messages, or by ticks that come evenly, with nothing
+// else beside them in either direction.
+func (c *Connection) ticksAreEnough() bool {
+	even := uint64(0)
+	for side := range c.Dist {
+		d := &c.Dist[side]
+		switch d.Recognition {
+		case dist.ByHandshake, dist.ByFraming:
+			return true
+		case dist.ByTicks:
+			t := d.Ticks
+			if t.Count > 1 && t.MaxSpacing-t.MinSpacing <= t.MinSpacing/8 {
+				even += t.Count
+			}
+		default:
+			if c.Unidentified[side] {
+				return false
+			}
+		}
+	}
+	return even >= 3
+}
+
+// identifyTLS tells whether a TLS connection is distribution, from what it shows by itself.
+func (c *Connection) identifyTLS() {
+	if c.TLS.Distribution {
+		c.addBasis(ByRecordSizes)
+	}
+	if c.TLS.Ticking {
+		c.addBasis(ByTicks)
+	}
+	if len(c.ProtocolBasis) > 0 {
+		c.Protocol = DistTLS
+	}
+	c.Ends[Client].NodeLength, c.Ends[Server].NodeLength = c.nameLengths()
+}
+
+func (c *Connection) nameLengths() (client, server int) {
+	shape := c.TLS.Shape
+	if !c.TLS.Distribution {
+		return 0, 0
+	}
+	return shape.ClientName, shape.ServerName
+}
+
+func (c *Connection) addBasis(b string) {
+	if !slices.Contains(c.ProtocolBasis, b) {
+		c.ProtocolBasis = append(c.ProtocolBasis, b)
+	}
+}

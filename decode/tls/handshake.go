@@ -1,0 +1,240 @@
+package tls
+
+import (
+	"bytes"
+	"crypto/sha256"
+
+	"distproof/decode/wire"
+)
+
+// Extension numbers (IANA TLS ExtensionType Values).
+const (
+	extServerName           = 0
+	extSupportedGroups      = 10
+	extSignatureAlgorithms  = 13
+	extALPN                 = 16
+	extEncryptThenMAC       = 22
+	extExtendedMasterSecret = 23
+	extSessionTicket        = 35
+	extPreSharedKey         = 41
+	extEarlyData            = 42
+	extSupportedVersions    = 43
+	extPostHandshakeAuth    = 49
+	extKeyShare             = 51
+)
+
+// retryRandom in place of a ServerHello's random makes it a HelloRetryRequest
+// (RFC 8446, Section 4.1.3).
+var retryRandom = sha256.Sum256([]byte("HelloRetryRequest"))
+
+// A Ticket identifies session state that travels in the clear: the SHA-256 of a
+// session ticket, or of a session id. The zero Ticket is "none".
+type Ticket [32]byte
+
+func ticketOf(b []byte) Ticket {
+	if len(b) == 0 {
+		return Ticket{}
+	}
+	return sha256.Sum256(b)
+}
+
+// A ClientHello is a ClientHello message (RFC 8446, Section 4.1.2; RFC 5246,
+// Section 7.4.1.2).
+type ClientHello struct {
+	LegacyVersion Version
+	Random        [32]byte
+	// SessionID identifies the legacy session id; zero if it is empty.
+	SessionID Ticket
+	Suites    []Suite
+	// Extensions are the extension numbers in the order sent.
+	Extensions []uint16
+	// ServerName is the host_name of RFC 6066, Section 3; "" if not sent.
+	ServerName string
+	// Versions are those of supported_versions; empty if not sent.
+	Versions            []Version
+	Groups              []uint16
+	SignatureAlgorithms []uint16
+	ALPN                []string
+	// Ticket identifies the session ticket of RFC 5077; zero if none was sent.
+	Ticket Ticket
+	// PSK says that pre_shared_key was offered; EarlyData that early_data was.
+	PSK, EarlyData, PostHandshakeAuth, ExtendedMasterSecret bool
+}
+
+// A ServerHello is a ServerHello or HelloRetryRequest message (RFC 8446,
+// Sections 4.1.3 and 4.1.4; RFC 5246, Section 7.4.1.3).
+type ServerHello struct {
+	// Version is the negotiated version.
+	Version   Version
+	Random    [32]byte
+	SessionID Ticket
+	Suite     Suite
+	// Group is the key exchange group of key_share; 0 before TLS 1.3.
+	Group uint16
+	// Retry says that this is a HelloRetryRequest.
+	Retry bool
+	// PSK says that the server took an offered pre-shared key (TLS 1.3).
+	PSK bool
+	// Ticket says that a NewSessionTicket will follow (RFC 5077).
+	Ticket, EncryptThenMAC, ExtendedMasterSecret bool
+}
+
+// readClientHello parses the body of a ClientHello.
+func readClientHello(body []byte) (*ClientHello, error) {
+	c := wire.NewCursor(body)
+	h := &ClientHello{LegacyVersion: Version(c.Uint16("legacy_version"))}
+	copy(h.Random[:], c.Bytes("random", 32))
+	id := c.Vector8("legacy_session_id")
+	h.SessionID = ticketOf(id.Rest())
+	for suites := c.Vector16("cipher_suites"); !suites.Empty(); {
+		h.Suites = append(h.Suites, Suite(suites.Uint16("cipher_suite")))
+	}
+	compression := c.Vector8("legacy_compression_methods")
+	compression.Rest()
+	if c.Empty() { // extensions are optional before TLS 1.3
+		return h, c.Err()
+	}
+	seen := map[uint16]bool{}
+	for exts := c.Vector16("extensions"); !exts.Empty(); {
+		id := exts.Uint16("extension_type")
+		data := exts.Vector16("extension_data")
+		if seen[id] {
+			exts.Fail("extensions", "extension sent twice")
+		}
+		seen[id] = true
+		h.Extensions = append(h.Extensions, id)
+		h.readExtension(id, &data)
+	}
+	c.End("ClientHello")
+	return h, c.Err()
+}
+
+func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
+	switch id {
+	case extServerName: // RFC 6066, Section 3
+		for names := c.Vector16("server_name_list"); !names.Empty(); {
+			kind := names.Uint8("name_type")
+			name := names.Vector16("host_name")
+			if text := name.Rest(); kind == 0 && h.ServerName == "" {
+				h.ServerName = string(text)
+			}
+		}
+	case extSupportedVersions: // RFC 8446, Section 4.2.1
+		for v := c.Vector8("versions"); !v.Empty(); {
+			h.Versions = append(h.Versions, Version(v.Uint16("version")))
+		}
+	case extSupportedGroups: // RFC 8446, Section 4.2.7
+		h.Groups = uint16List(c, "named_group_list")
+	case extSignatureAlgorithms: // RFC 8446, Section 4.2.3
+		h.SignatureAlgorithms = uint16List(c, "supported_signature_algorithms")
+	case extALPN: // RFC 7301, Section 3.1
+		for names := c.Vector16("protocol_name_list"); !names.Empty(); {
+			name := names.Vector8("protocol_name")
+			h.ALPN = append(h.ALPN, string(name.Rest()))
+		}
+	case extSessionTicket: // RFC 5077, Section 3.2
+		h.Ticket = ticketOf(c.Rest())
+	case extPreSharedKey: // RFC 8446, Section 4.2.11
+		h.PSK = true
+	case extEarlyData: // RFC 8446, Section 4.2.10
+		h.EarlyData = true
+	case extPostHandshakeAuth: // RFC 8446, Section 4.2.6
+		h.PostHandshakeAuth = true
+	case extExtendedMasterSecret: // RFC 7627, Section 5.1
+		h.ExtendedMasterSecret = true
+	}
+}
+
+func uint16List(c *wire.Cursor, field string) []uint16 {
+	var out []uint16
+	for list := c.Vector16(field); !list.Empty(); {
+		out = append(out, list.Uint16(field))
+	}
+	return out
+}
+
+// readServerHello parses the body of a ServerHello or HelloRetryRequest.
+func readServerHello(body []byte) (*ServerHello, error) {
+	c := wire.NewCursor(body)
+	h := &ServerHello{Version: Version(c.Uint16("legacy_version"))}
+	copy(h.Random[:], c.Bytes("random", 32))
+	// Drafts before 22 have neither session id nor compression method.
+	early := h.Version>>8 == 0x7f
+	if !early {
+		id := c.Vector8("legacy_session_id_echo")
+		h.SessionID = ticketOf(id.Rest())
+	}
+	h.Suite = Suite(c.Uint16("cipher_suite"))
+	if !early {
+		c.Uint8("legacy_compression_method")
+	}
+	h.Retry = h.Random == retryRandom
+	if c.Empty() {
+		return h, c.Err()
+	}
+	seen := map[uint16]bool{}
+	for exts := c.Vector16("extensions"); !exts.Empty(); {
+		id := exts.Uint16("extension_type")
+		data := exts.Vector16("extension_data")
+		if seen[id] {
+			exts.Fail("extensions", "extension sent twice")
+		}
+		seen[id] = true
+		h.readExtension(id, &data)
+	}
+	c.End("ServerHello")
+	return h, c.Err()
+}
+
+func (h *ServerHello) readExtension(id uint16, c *wire.Cursor) {
+	switch id {
+	case extSupportedVersions: // RFC 8446, Section 4.2.1
+		h.Version = Version(c.Uint16("selected_version"))
+	case extKeyShare: // RFC 8446, Section 4.2.8
+		h.Group = c.Uint16("group")
+	case extPreSharedKey: // RFC 8446, Section 4.2.11
+		h.PSK = true
+	case extSessionTicket: // RFC 5077, Section 3.2
+		h.Ticket = true
+	case extEncryptThenMAC: // RFC 7366
+		h.EncryptThenMAC = true
+	case extExtendedMasterSecret: // RFC 7627, Section 5.1
+		h.ExtendedMasterSecret = true
+	}
+}
+
+// readCertificate12 parses the body of a Certificate message before TLS 1.3
+// (RFC 5246, Section 7.4.2) into DER certificates, the sender's own first.
+func readCertificate12(body []byte) ([][]byte, error) {
+	c := wire.NewCursor(body)
+	var chain [][]byte
+	for list := c.Vector24("certificate_list"); !list.Empty(); {
+		cert := list.Vector24("ASN.1Cert")
+		der := cert.Rest()
+		if len(der) == 0 {
+			list.Fail("ASN.1Cert", "empty certificate")
+		}
+		chain = append(chain, bytes.Clone(der))
+	}
+	c.End("Certificate")
+	return chain, c.Err()
+}
+
+// readECDHGroup returns the named group of a ServerKeyExchange for ECDHE
+// (RFC 8422, Section 5.4), or 0.
+func readECDHGroup(body []byte) uint16 {
+	c := wire.NewCursor(body)
+	if c.Uint8("curve_type") != 3 { // named_curve
+		return 0
+	}
+	return c.Uint16("namedcurve")
+}
+
+// readSessionTicket12 returns the ticket of a NewSessionTicket message before
+// TLS 1.3 (RFC 5077, Section 3.3).
+func readSessionTicket12(body []byte) Ticket {
+	c := wire.NewCursor(body)
+	c.Uint32("ticket_lifetime_hint")
+	ticket := c.Vector16("ticket")
+	return ticketOf(ticket.Rest())
+}

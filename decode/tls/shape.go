@@ -1,0 +1,129 @@
+package tls
+
+// A Stage is how far the distribution handshake got.
+type Stage uint8
+
+// The stages (OTP erl_dist_protocol, "Distribution Handshake").
+const (
+	StageNone Stage = iota
+	// StageName: the client sent its name.
+	StageName
+	// StageStatus: the server sent a status other than a refusal.
+	StageStatus
+	// StageChallenge: the server sent its name and challenge.
+	StageChallenge
+	// StageReply: the client answered the challenge.
+	StageReply
+	// StageAck: the server confirmed; the connection is up.
+	StageAck
+)
+
+// A Shape is what the record lengths of a distribution handshake inside TLS
+// tell. There each message is a record of its own, framed with four bytes
+// (OTP inet_tls_dist, {packet, 4}).
+type Shape struct {
+	Stage Stage
+	// Refused: the status was one of a refusal (nok, not_allowed).
+	Refused bool
+	// Exact says that lengths tell plaintexts exactly (no block cipher).
+	Exact bool
+	// ClientName and ServerName are the lengths of the node names in bytes;
+	// valid from StageName and StageChallenge, iff Exact.
+	ClientName, ServerName int
+}
+
+// Lengths of the messages with their four bytes of framing; a name's length
+// comes on top.
+const (
+	lengthSendName   = 4 + 1 + 8 + 4 + 2
+	lengthStatusOK   = 4 + 3
+	lengthChallenge  = 4 + 1 + 8 + 4 + 4 + 2
+	lengthReply      = 4 + 1 + 4 + 16
+	lengthAck        = 4 + 1 + 16
+	lengthComplement = 4 + 1 + 4 + 4
+	minNodeName      = 3    // a@b
+	maxNodeName      = 1024 // 255 characters of UTF-8, and some
+)
+
+// statusLengths are the statuses that let the handshake go on: ok,
+// ok_simultaneous, alive. statusRefusals: nok, not_allowed.
+var (
+	statusLengths  = []int{lengthStatusOK, 4 + 16, 4 + 6}
+	statusRefusals = []int{4 + 4, 4 + 12}
+)
+
+// maxTickets is the number of session tickets that may come before the
+// server's first application data.
+const maxTickets = 4
+
+// shape reads the distribution handshake off the application records of both
+// directions.
+func shape(v Version, suite Suite, client, server []Record) Shape {
+	zero, exact := sealedLength(v, suite, 0)
+	if zero == 0 || len(client) == 0 {
+		return Shape{}
+	}
+	is := func(r Record, n int) bool {
+		length, _ := sealedLength(v, suite, n)
+		return r.Length == length
+	}
+	isOne := func(r Record, ns []int) bool {
+		for _, n := range ns {
+			if is(r, n) {
+				return true
+			}
+		}
+		return false
+	}
+	out := Shape{Exact: exact, ClientName: client[0].Length - zero - lengthSendName}
+	if exact && !plausibleName(out.ClientName) {
+		return Shape{}
+	}
+	out.Stage = StageName
+	for i := 0; v.Is13() && i < maxTickets && len(server) > 1 && !isOne(server[0], statusLengths); i++ {
+		server = server[1:]
+	}
+	if len(server) == 0 {
+		return out
+	}
+	if !isOne(server[0], statusLengths) {
+		out.Refused = isOne(server[0], statusRefusals)
+		return out
+	}
+	out.Stage = StageStatus
+	if len(server) < 2 {
+		return out
+	}
+	out.ServerName = server[1].Length - zero - lengthChallenge
+	if exact && !plausibleName(out.ServerName) {
+		return out
+	}
+	out.Stage = StageChallenge
+	// Between its name and its reply the client may answer the status "alive"
+	// and send the complement of an old-style name.
+	reply := 1
+	for reply < len(client) && reply < 3 && !is(client[reply], lengthReply) &&
+		isOne(client[reply], []int{4 + 5, 4 + 6, lengthComplement}) {
+		reply++
+	}
+	if reply >= len(client) || !is(client[reply], lengthReply) {
+		return out
+	}
+	out.Stage = StageReply
+	if len(server) > 2 && is(server[2], lengthAck) {
+		out.Stage = StageAck
+	}
+	return out
+}
+
+func plausibleName(n int) bool { return n >= minNodeName && n <= maxNodeName }
+
+// distribution reports whether the shape shows distribution beyond doubt. The
+// whole exchange has three exact lengths in a fixed order. Short of the server's confirmation (a wrong cookie) the server's name
+// must also have room for the host that the client asked for.
+func (s Shape) distribution(serverName string, closed bool) bool {
+	if !s.Exact || serverName != "" && s.Stage >= StageChallenge && s.ServerName < len(serverName)+2 {
+		return false
+	}
+	return s.Stage == StageAck || s.Stage == StageReply && closed && serverName != ""
+}

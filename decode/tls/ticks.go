@@ -1,0 +1,66 @@
+package tls
+
+import "time"
+
+// tickLengths are the record lengths of a distribution tick, four zero bytes
+// under encryption: TLS 1.3, TLS 1.2 with AES-GCM, TLS 1.2 with
+// ChaCha20-Poly1305 (OTP tls_sender; protocol overheads as in sealedLength).
+var tickLengths = [3]int{21, 28, 20}
+
+// Ticks are sent when a connection was idle for a quarter of net_ticktime,
+// which is a whole number of seconds between 1 and some minutes.
+const (
+	minTickInterval = 900 * time.Millisecond
+	maxTickInterval = 10 * time.Minute
+)
+
+// Ticks are records of a tick's length that came alone, and evenly.
+type Ticks struct {
+	// Count is the number of records of that length, whenever they came.
+	Count int
+	// Even counts the intervals that were within an eighth of the one before.
+	Even int
+	// Interval is the last interval between two of them.
+	Interval time.Duration
+	last     int64
+}
+
+func (t *Ticks) add(at int64) {
+	t.Count++
+	if t.Count > 1 {
+		interval := time.Duration(at - t.last)
+		if interval >= minTickInterval && interval <= maxTickInterval && near(interval, t.Interval) {
+			t.Even++
+		}
+		t.Interval = interval
+	}
+	t.last = at
+}
+
+// near reports whether a and b differ by an eighth at the most.
+func near(a, b time.Duration) bool {
+	diff := a - b
+	if diff < 0 {
+		diff = -diff
+	}
+	return b > 0 && diff <= b/8
+}
+
+// ticking reports whether the two directions show distribution's heartbeat:
+// records of one tick length at even intervals, at least three in a row in one
+// direction with the other one silent or ticking too, or two in each direction
+// at the same interval.
+func ticking(a, b *Stream) bool {
+	for i := range tickLengths {
+		x, y := a.ticks[i], b.ticks[i]
+		if x.Even >= 2 && (y.Count > 0 || b.silent()) || y.Even >= 2 && (x.Count > 0 || a.silent()) {
+			return true
+		}
+		if x.Count >= 2 && y.Count >= 2 && x.Interval >= minTickInterval && x.Interval <= maxTickInterval && near(x.Interval, y.Interval) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Stream) silent() bool { return s == nil || s.sealed.Application == 0 }

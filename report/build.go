@@ -1,0 +1,397 @@
+package report
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"distproof/capture"
+	"distproof/decode"
+	"distproof/decode/fact"
+	"distproof/decode/tls"
+	"distproof/verify"
+)
+
+// New makes the document of a run. undecoded has the packets of each input in
+// which no TCP segment was found, by reason.
+func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement) *Document {
+	b := builder{capture: c, judgement: j, ids: make(map[*decode.Connection]string)}
+	for i, x := range c.Connections {
+		b.ids[x] = "c" + strconv.Itoa(i+1)
+	}
+	doc := &Document{
+		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: []Connection{}, Findings: []Finding{},
+		Conclusion: string(j.Outcome), Reason: j.Reason, EPMD: newEPMD(c.Registry),
+	}
+	for i, in := range inputs {
+		doc.Inputs = append(doc.Inputs, newInput(in, undecoded[i]))
+	}
+	for _, n := range c.Nodes {
+		doc.Nodes = append(doc.Nodes, newNode(n))
+	}
+	for i := range c.Connections {
+		doc.Connections = append(doc.Connections, b.connection(i))
+		doc.Summary.add(&doc.Connections[i])
+	}
+	for _, f := range j.Findings {
+		doc.Findings = append(doc.Findings, b.finding(f))
+	}
+	doc.Edges = newEdges(doc.Connections)
+	return doc
+}
+
+type builder struct {
+	capture   *decode.Capture
+	judgement *verify.Judgement
+	ids       map[*decode.Connection]string
+	found     map[*decode.Connection][]string
+}
+
+func newInput(in capture.Input, undecoded map[string]uint64) Input {
+	out := Input{
+		Path: in.Path, Format: in.Format, Packets: in.Packets, Bytes: in.Bytes,
+		Dropped: in.Dropped, Snapped: in.Snapped, Undecoded: undecoded, Secrets: len(in.Secrets),
+	}
+	if out.Undecoded == nil {
+		out.Undecoded = map[string]uint64{}
+	}
+	if in.Timed {
+		out.First, out.Last = FormatTime(capture.Time(in.First)), FormatTime(capture.Time(in.Last))
+	}
+	if in.Damage != nil {
+		out.Truncated, out.Damage = !in.Damage.Continued, in.Damage.String()
+	}
+	return out
+}
+
+func newNode(n *decode.Node) Node {
+	out := Node{Name: n.Name, Basis: n.Basis, Addresses: []string{}, Ports: []uint16{}}
+	for _, a := range n.Addresses {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	out.Ports = append(out.Ports, n.Ports...)
+	if n.AtLeast > 0 {
+		out.OTPRelease = &OTPRelease{AtLeast: n.AtLeast, Basis: fact.Observed.String()}
+	}
+	return out
+}
+
+func newEPMD(r decode.Registry) EPMD {
+	out := EPMD{Names: []EPMDName{}, Requests: map[string]uint64{}, Clients: []string{}}
+	for _, n := range r.Names {
+		out.Names = append(out.Names, EPMDName{Node: n.Node, Host: n.Host.String(), Port: n.Port})
+	}
+	for op, n := range r.Requests {
+		out.Requests[op] = n
+	}
+	for _, a := range r.Clients {
+		out.Clients = append(out.Clients, a.String())
+	}
+	return out
+}
+
+func (s *Summary) add(c *Connection) {
+	if c.Verdict != nil {
+		switch verify.Verdict(*c.Verdict) {
+		case verify.Mutual:
+			s.Distribution.Mutual++
+		case verify.OneWay:
+			s.Distribution.OneWay++
+		case verify.Cleartext:
+			s.Distribution.Cleartext++
+		case verify.Refused:
+			s.Distribution.Refused++
+		case verify.Inconclusive:
+			s.Distribution.Inconclusive++
+		}
+		return
+	}
+	switch decode.Protocol(c.Protocol) {
+	case decode.EPMD:
+		s.EPMD++
+	case decode.TLS:
+		s.TLS++
+	case decode.None:
+		s.None++
+	default:
+		s.Other++
+	}
+}
+
+func (b *builder) connection(i int) Connection {
+	c, k := b.capture.Connections[i], b.judgement.Conclusions[i]
+	out := Connection{
+		ID: b.ids[c], Protocol: string(c.Protocol), ProtocolBasis: notNil(c.ProtocolBasis),
+		State: string(k.State), Reason: k.Reason,
+		Client: newEndpoint(c.Ends[decode.Client]), Server: newEndpoint(c.Ends[decode.Server]), RolesBasis: c.RolesBasis,
+		FirstSeen: FormatTime(capture.Time(c.First)), LastSeen: FormatTime(capture.Time(c.Last)),
+		FirstFrame: c.FirstFrame.Number, Input: int(c.FirstFrame.Input),
+		Packets:       Counts{c.TCP[0].Packets, c.TCP[1].Packets},
+		Bytes:         Counts{c.TCP[0].Bytes, c.TCP[1].Bytes},
+		Encapsulation: notNil(c.Encapsulation),
+		Gaps:          Gaps{Client: c.TCP[0].Gap, Server: c.TCP[1].Gap, Conflicts: c.TCP[0].Conflicts + c.TCP[1].Conflicts},
+		Findings:      b.findingsOf(c),
+	}
+	if k.Verdict != verify.NoVerdict {
+		v := string(k.Verdict)
+		out.Verdict = &v
+	}
+	if c.TLS != nil {
+		out.TLS = newTLS(c.TLS, b.ids[c.ResumedFrom])
+		out.ClientCertificate = newClientCertificate(c, b.judgement.Certificates[i].Client)
+		out.ServerCertificate = newServerCertificate(c, b.judgement.Certificates[i].Server)
+	}
+	if c.InClear {
+		out.Cleartext = newCleartext(c)
+	}
+	return out
+}
+
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// findingsOf lists the rules of the findings that concern c, each once.
+func (b *builder) findingsOf(c *decode.Connection) []string {
+	if b.found == nil {
+		b.found = make(map[*decode.Connection][]string)
+		for _, f := range b.judgement.Findings {
+			for _, x := range f.Connections {
+				if !slices.Contains(b.found[x], string(f.Rule)) {
+					b.found[x] = append(b.found[x], string(f.Rule))
+				}
+			}
+		}
+		for _, rules := range b.found {
+			slices.Sort(rules)
+		}
+	}
+	return notNil(b.found[c])
+}
+
+func newEndpoint(e decode.End) Endpoint {
+	return Endpoint{
+		Address: e.Address.Addr().String(), Port: e.Address.Port(),
+		Node: e.Node, NodeBasis: e.NodeBasis, Host: e.Host, NodeLength: e.NodeLength,
+	}
+}
+
+func newTLS(f *tls.Facts, from string) *TLS {
+	out := &TLS{
+		CipherSuite: f.Suite.String(), Group: tls.GroupName(f.Group), Resumed: f.Resumed.Is(), ResumedFrom: from, Alerts: []Alert{},
+		Records: Records{Client: recordLengths(f.Records[decode.Client]), Server: recordLengths(f.Records[decode.Server])},
+	}
+	if v := f.Version.String(); v != "" {
+		out.Version = &v
+	}
+	if f.Client != nil {
+		out.SNI, out.JA4 = f.Client.ServerName, f.Client.JA4()
+	}
+	for _, a := range f.Alerts {
+		alert := Alert{From: side(a.From), Description: a.Name, Basis: a.Basis.String(), Frame: a.Frame.Number}
+		switch {
+		case a.Name == "":
+		case a.Fatal:
+			alert.Level = "fatal"
+		default:
+			alert.Level = "warning"
+		}
+		out.Alerts = append(out.Alerts, alert)
+	}
+	return out
+}
+
+func side(r tls.Role) string {
+	if r == tls.RoleServer {
+		return "server"
+	}
+	return "client"
+}
+
+func recordLengths(records []tls.Record) []int {
+	out := []int{}
+	for _, r := range records {
+		out = append(out, r.Length)
+	}
+	return out
+}
+
+func newClientCertificate(c *decode.Connection, v verify.Verification) *ClientCertificate {
+	f := c.TLS.ClientCertificate
+	return &ClientCertificate{
+		Status: f.Status.String(), Requested: known(f.Requested), Basis: f.Basis.String(), Possession: possession(f.Possession),
+		Accepted: accepted(c), Chain: newChain(f.Chain), Verification: newVerification(v),
+	}
+}
+
+func newServerCertificate(c *decode.Connection, v verify.Verification) *ServerCertificate {
+	f := c.TLS.ServerCertificate
+	return &ServerCertificate{
+		Basis: f.Basis.String(), Possession: possession(f.Possession),
+		Accepted: acceptedByClient(c), Chain: newChain(f.Chain), Verification: newVerification(v),
+	}
+}
+
+func newVerification(v verify.Verification) Verification {
+	return Verification{Status: string(v.Status), Reason: v.Reason}
+}
+
+func known(f fact.Fact) *bool {
+	if f.Value == fact.Unknown {
+		return nil
+	}
+	yes := f.Is()
+	return &yes
+}
+
+func possession(b fact.Basis) string {
+	if b == fact.None {
+		return "unknown"
+	}
+	return b.String()
+}
+
+// accepted tells whether the server went on with the client: null if that is
+// not known.
+func accepted(c *decode.Connection) *bool {
+	f := c.TLS
+	if f.Failure != nil && f.Failure.By == tls.RoleServer {
+		no := false
+		return &no
+	}
+	return known(f.Established)
+}
+
+// acceptedByClient tells whether the client went on with the server.
+func acceptedByClient(c *decode.Connection) *bool {
+	f := c.TLS
+	if f.Failure != nil && f.Failure.By == tls.RoleClient {
+		no := false
+		return &no
+	}
+	if f.Established.Is() || f.ClientCertificate.Status != tls.StatusUnknown {
+		yes := true
+		return &yes
+	}
+	return nil
+}
+
+func newChain(chain [][]byte) []Certificate {
+	out := []Certificate{}
+	for _, der := range chain {
+		out = append(out, newCertificate(der))
+	}
+	return out
+}
+
+func newCertificate(der []byte) Certificate {
+	sum := sha256.Sum256(der)
+	out := Certificate{SHA256: hex.EncodeToString(sum[:]), DNSNames: []string{}}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		out.Problem = err.Error()
+		return out
+	}
+	out.Subject, out.Issuer = cert.Subject.String(), cert.Issuer.String()
+	out.Serial = fmt.Sprintf("%x", cert.SerialNumber)
+	out.NotBefore, out.NotAfter = FormatTime(cert.NotBefore), FormatTime(cert.NotAfter)
+	out.DNSNames = notNil(cert.DNSNames)
+	out.Key = keyName(cert)
+	return out
+}
+
+func keyName(cert *x509.Certificate) string {
+	switch k := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + k.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return cert.PublicKeyAlgorithm.String()
+}
+
+func newCleartext(c *decode.Connection) *Cleartext {
+	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}}
+	for side := range c.Dist {
+		d := c.Dist[side]
+		if d.Bytes == 0 {
+			continue
+		}
+		for op, n := range d.Messages {
+			out.Messages[op] += n
+		}
+		if d.Ticks.Count > 0 {
+			out.Messages["TICK"] += d.Ticks.Count
+		}
+		for name, n := range d.RegisteredNames {
+			out.RegisteredNames[name] += n
+		}
+		out.CookieDigestExposed = out.CookieDigestExposed || d.Handshake.Proved
+		if f := d.RecognisedAt.Frame.Number; f != 0 && (out.FirstFrame == 0 || f < out.FirstFrame) {
+			out.FirstFrame = f
+		}
+	}
+	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
+	return out
+}
+
+func (b *builder) finding(f verify.Finding) Finding {
+	out := Finding{
+		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: f.Rule.Fix(),
+		Status: "open", Connections: []string{}, Evidence: []Evidence{},
+	}
+	for _, c := range f.Connections {
+		out.Connections = append(out.Connections, b.ids[c])
+	}
+	for _, e := range f.Evidence {
+		out.Evidence = append(out.Evidence, Evidence{Frame: e.Frame.Number, Input: int(e.Frame.Input), Text: e.Text})
+	}
+	return out
+}
+
+// Label names the endpoint as well as is known: the node, its host, or its address.
+func (e Endpoint) Label() string {
+	switch {
+	case e.Node != "":
+		return e.Node
+	case e.Host != "":
+		return "?@" + e.Host
+	}
+	return e.Address
+}
+
+// newEdges puts the distribution connections of a pair of nodes together.
+func newEdges(connections []Connection) []Edge {
+	type pair struct{ from, to string }
+	index := make(map[pair]int)
+	edges := []Edge{}
+	for _, c := range connections {
+		if c.Verdict == nil {
+			continue
+		}
+		p := pair{c.Client.Label(), c.Server.Label()}
+		i, ok := index[p]
+		if !ok {
+			i = len(edges)
+			index[p] = i
+			edges = append(edges, Edge{From: p.from, To: p.to, Verdict: *c.Verdict})
+		}
+		e := &edges[i]
+		e.Connections++
+		if verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
+			e.Verdict = *c.Verdict
+		}
+	}
+	return edges
+}

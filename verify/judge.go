@@ -1,0 +1,162 @@
+package verify
+
+import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+	"slices"
+
+	"distproof/decode"
+)
+
+// A Severity says how bad a finding is. The words are part of the report's format.
+type Severity string
+
+// The severities.
+const (
+	Critical Severity = "critical"
+	High     Severity = "high"
+	Medium   Severity = "medium"
+	Low      Severity = "low"
+	Info     Severity = "info"
+)
+
+var severityRank = map[Severity]int{Critical: 4, High: 3, Medium: 2, Low: 1, Info: 0}
+
+// Compare orders severities, the worst first.
+func (s Severity) Compare(t Severity) int { return cmp.Compare(severityRank[t], severityRank[s]) }
+
+// Fails reports whether a finding of this severity violates the policy.
+func (s Severity) Fails() bool { return severityRank[s] >= severityRank[High] }
+
+// Outcome is the answer to the question whether the policy holds. The words are
+// part of the report's format.
+type Outcome string
+
+// The outcomes.
+const (
+	Pass      Outcome = "pass"
+	Fail      Outcome = "fail"
+	Undecided Outcome = "inconclusive"
+)
+
+// Options say what to judge by.
+type Options struct {
+	// CAs are those that certificates must verify against; nil if that is not
+	// to be checked.
+	CAs *x509.CertPool
+}
+
+// Coverage says what the inputs left out.
+type Coverage struct {
+	// Damaged names the inputs that ended early, with the reason.
+	Damaged []string
+	// Dropped counts packets that the capturing system lost.
+	Dropped uint64
+}
+
+// A Finding is a rule that is broken, or cannot be shown to hold.
+type Finding struct {
+	Rule     Rule
+	Severity Severity
+	// Connections are those concerned; empty if it is about the capture.
+	Connections []*decode.Connection
+	Message     string
+	Evidence    []Evidence
+}
+
+// Evidence is a frame that shows something.
+type Evidence struct {
+	Frame decode.Frame
+	Text  string
+}
+
+// A Judgement is what a capture comes to.
+type Judgement struct {
+	// Conclusions has one for each connection of the capture, in its order.
+	Conclusions []Conclusion
+	// Certificates has the results of checking certificates, likewise.
+	Certificates []Certificates
+	// Findings are ordered by severity, then by rule.
+	Findings []Finding
+	Outcome  Outcome
+	// Reason says in a sentence why.
+	Reason string
+}
+
+// Observe draws the verdicts of a capture without judging them.
+func Observe(c *decode.Capture, o Options) *Judgement {
+	j := &Judgement{}
+	for _, x := range c.Connections {
+		j.Conclusions = append(j.Conclusions, Conclude(x))
+		j.Certificates = append(j.Certificates, checkCertificates(x, o.CAs))
+	}
+	return j
+}
+
+// Judge holds a capture against the policy "mutual": every connection of
+// distribution is mutual TLS, or came to nothing.
+func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
+	j := Observe(c, o)
+	r := ruler{capture: c, judgement: j, cover: cover}
+	r.run()
+	j.Findings = r.findings
+	slices.SortStableFunc(j.Findings, func(a, b Finding) int {
+		return cmp.Or(a.Severity.Compare(b.Severity), cmp.Compare(a.Rule, b.Rule))
+	})
+	j.Outcome, j.Reason = j.conclude()
+	return j
+}
+
+// conclude says whether the policy holds. A violation outweighs what could not
+// be shown, and that outweighs everything that is well.
+func (j *Judgement) conclude() (Outcome, string) {
+	count := make(map[Verdict]int)
+	for _, c := range j.Conclusions {
+		count[c.Verdict]++
+	}
+	total := len(j.Conclusions) - count[NoVerdict]
+	for _, f := range j.Findings {
+		if f.Severity.Fails() {
+			return Fail, violation(count, total, f)
+		}
+	}
+	for _, f := range j.Findings {
+		if f.Rule.undecides() {
+			return Undecided, undecided(count, total, f)
+		}
+	}
+	if count[Refused] > 0 {
+		return Pass, fmt.Sprintf("all %s are mutual TLS; %d more came to nothing", plural(count[Mutual], "distribution connection that came up", "distribution connections that came up"), count[Refused])
+	}
+	if total == 1 {
+		return Pass, "the distribution connection is mutual TLS"
+	}
+	return Pass, fmt.Sprintf("all %d distribution connections are mutual TLS", total)
+}
+
+func violation(count map[Verdict]int, total int, first Finding) string {
+	bad := count[Cleartext] + count[OneWay]
+	if bad == 0 {
+		return first.Message
+	}
+	text := fmt.Sprintf("%d of %s not mutual TLS", bad, plural(total, "distribution connection is", "distribution connections are"))
+	if bad == 1 {
+		text = fmt.Sprintf("1 of %s is not mutual TLS", plural(total, "distribution connection", "distribution connections"))
+	}
+	return text + fmt.Sprintf(": %d in the clear, %d one-way", count[Cleartext], count[OneWay])
+}
+
+func undecided(count map[Verdict]int, total int, first Finding) string {
+	if n := count[Inconclusive]; n > 0 {
+		return fmt.Sprintf("%d of %s could not be proven mutual TLS", n, plural(total, "distribution connection", "distribution connections"))
+	}
+	return first.Message
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

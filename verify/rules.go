@@ -1,0 +1,285 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"distproof/decode"
+	"distproof/decode/tls"
+)
+
+// A Rule is the stable id of something that should hold.
+type Rule string
+
+// The rules that are judged so far.
+const (
+	CleartextDistribution   Rule = "DP101"
+	CleartextInsideTLS      Rule = "DP102"
+	NoClientCertificate     Rule = "DP103"
+	OptionalClientCert      Rule = "DP104"
+	ClientCertNotVerifiable Rule = "DP105"
+	ServerCertNotVerifiable Rule = "DP106"
+	WeakTLS                 Rule = "DP107"
+	CertificateExpired      Rule = "DP108"
+	NotProven               Rule = "DP109"
+	MixedListener           Rule = "DP110"
+	ResumptionOnMutual      Rule = "DP111"
+	CookieDigestExposed     Rule = "DP205"
+	RemoteExecutionExposed  Rule = "DP207"
+	NothingToVerify         Rule = "DP301"
+	LossyCapture            Rule = "DP302"
+)
+
+var titles = map[Rule]string{
+	CleartextDistribution:   "cleartext distribution",
+	CleartextInsideTLS:      "cleartext bytes inside a TLS connection",
+	NoClientCertificate:     "no client certificate",
+	OptionalClientCert:      "client certificates are optional",
+	ClientCertNotVerifiable: "client certificate does not verify, yet was accepted",
+	ServerCertNotVerifiable: "server certificate does not verify, yet was accepted",
+	WeakTLS:                 "weak TLS",
+	CertificateExpired:      "certificate expired",
+	NotProven:               "not proven",
+	MixedListener:           "the same listener speaks cleartext and TLS",
+	ResumptionOnMutual:      "resumption on a client-authenticated listener",
+	CookieDigestExposed:     "cookie digest exposed",
+	RemoteExecutionExposed:  "remote code execution surface used in the clear",
+	NothingToVerify:         "nothing to verify",
+	LossyCapture:            "capture lossy or cut",
+}
+
+// Title returns the rule's name in words.
+func (r Rule) Title() string { return titles[r] }
+
+// undecides reports whether an open finding of the rule keeps the policy from
+// being shown to hold.
+func (r Rule) undecides() bool {
+	return r == NotProven || r == NothingToVerify || r == LossyCapture
+}
+
+// A ruler applies the rules to a capture.
+type ruler struct {
+	capture   *decode.Capture
+	judgement *Judgement
+	cover     Coverage
+	findings  []Finding
+	index     map[string]int
+}
+
+func (r *ruler) run() {
+	for i, c := range r.capture.Connections {
+		k := r.judgement.Conclusions[i]
+		if k.Verdict == NoVerdict {
+			continue
+		}
+		r.transport(c, k)
+		r.exposure(c)
+		if c.TLS != nil {
+			r.weakness(c)
+			r.certificates(c, r.judgement.Certificates[i])
+		}
+	}
+	r.listeners()
+	r.coverage()
+}
+
+// add files a finding about a connection. Those of one rule with the same
+// message are one finding.
+func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string, evidence ...Evidence) {
+	if r.index == nil {
+		r.index = make(map[string]int)
+	}
+	key := string(rule) + string(s) + message
+	i, ok := r.index[key]
+	if !ok {
+		i = len(r.findings)
+		r.index[key] = i
+		r.findings = append(r.findings, Finding{Rule: rule, Severity: s, Message: message})
+	}
+	f := &r.findings[i]
+	if c != nil && !slices.Contains(f.Connections, c) {
+		f.Connections = append(f.Connections, c)
+	}
+	f.Evidence = append(f.Evidence, evidence...)
+}
+
+// transport has the rules that follow from the verdict.
+func (r *ruler) transport(c *decode.Connection, k Conclusion) {
+	switch k.Verdict {
+	case Cleartext:
+		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's proof and every message can be read and changed", clearEvidence(c)...)
+	case OneWay:
+		r.oneWay(c)
+	case Inconclusive:
+		r.add(NotProven, Medium, c, k.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+	if c.TLS == nil || c.Protocol == decode.Dist {
+		return
+	}
+	for i, who := range [2]string{"client", "server"} {
+		if f := c.TLS.Foreign[i]; f != nil {
+			r.add(CleartextInsideTLS, Critical, c, "bytes that are not TLS follow inside a TLS connection",
+				Evidence{f.Frame, fmt.Sprintf("the %s's bytes are not TLS from here on", who)})
+		}
+	}
+}
+
+func clearEvidence(c *decode.Connection) []Evidence {
+	var out []Evidence
+	for side, who := range [2]string{"client", "server"} {
+		d := c.Dist[side]
+		if d.Bytes == 0 {
+			continue
+		}
+		switch h := d.Handshake; {
+		case h.Name != "":
+			out = append(out, Evidence{h.NameAt.Frame, fmt.Sprintf("the %s's name %q in the clear", who, h.Name)})
+		default:
+			out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("the %s's distribution messages in the clear", who)})
+		}
+	}
+	return out
+}
+
+func (r *ruler) oneWay(c *decode.Connection) {
+	f := c.TLS
+	if c.ResumedFrom != nil {
+		f = c.ResumedFrom.TLS
+	}
+	cert := f.ClientCertificate
+	e := Evidence{cert.Frame, fmt.Sprintf("%s (%s)", cert.Reason, cert.Basis)}
+	if cert.Status == tls.Empty {
+		r.add(OptionalClientCert, High, c, "the server asked for a client certificate, got an empty one, and accepted: anybody without a certificate gets in", e)
+		return
+	}
+	r.add(NoClientCertificate, High, c, "the server does not ask for a client certificate: whoever reaches the port and knows the cookie gets in", e)
+}
+
+// exposure has the rules about what cleartext gave away.
+func (r *ruler) exposure(c *decode.Connection) {
+	if !c.InClear {
+		return
+	}
+	for side := range c.Dist {
+		d := c.Dist[side]
+		if d.Handshake.Proved {
+			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline",
+				Evidence{d.Handshake.DigestAt.Frame, "challenge and digest"})
+		}
+		if text := remoteExecution(d.RegisteredNames, d.Spawned); text != "" {
+			r.add(RemoteExecutionExposed, Critical, c, "code was called on another node in the clear",
+				Evidence{d.RecognisedAt.Frame, text})
+		}
+	}
+}
+
+// remoteExecution names the calls that run code on the peer; "" if none was seen.
+func remoteExecution(names, spawned map[string]uint64) string {
+	var out []string
+	if n := names["rex"]; n > 0 {
+		out = append(out, plural(int(n), "message to rex", "messages to rex"))
+	}
+	total := uint64(0)
+	for _, n := range spawned {
+		total += n
+	}
+	if total > 0 {
+		out = append(out, plural(int(total), "spawn request", "spawn requests"))
+	}
+	return strings.Join(out, ", ")
+}
+
+// weakness has the rules about TLS itself.
+func (r *ruler) weakness(c *decode.Connection) {
+	f := c.TLS
+	if f.Version != 0 && f.Established.Is() {
+		if f.Version < tls.TLS12 {
+			r.add(WeakTLS, High, c, fmt.Sprintf("TLS %s is obsolete (RFC 8996)", f.Version), Evidence{c.FirstFrame, "the connection's first packet"})
+		}
+		for _, w := range f.Suite.Weaknesses() {
+			s := Low
+			if w != "CBC mode" && w != "no forward secrecy" {
+				s = High
+			}
+			r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), Evidence{c.FirstFrame, "the connection's first packet"})
+		}
+	}
+	if f.Resumed.Is() && f.Version < tls.TLS13 && f.Established.Is() {
+		r.add(ResumptionOnMutual, Low, c, "a TLS 1.2 session was resumed: certificates are not shown again", Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+}
+
+func (r *ruler) certificates(c *decode.Connection, v Certificates) {
+	if !c.TLS.Established.Is() {
+		return
+	}
+	if v.Client.Status == VerifyFailed {
+		r.add(ClientCertNotVerifiable, High, c, "the client's certificate was accepted although "+v.Client.Reason, Evidence{c.TLS.ClientCertificate.Frame, "client certificate"})
+	}
+	if v.Server.Status == VerifyFailed {
+		r.add(ServerCertNotVerifiable, High, c, "the client runs verify_none: it accepted a server certificate although "+v.Server.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+	for _, expired := range v.Expired {
+		r.add(CertificateExpired, High, c, expired, Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+}
+
+// listeners finds those that were reached by cleartext and by TLS.
+func (r *ruler) listeners() {
+	type use struct{ clear, tls *decode.Connection }
+	uses := make(map[string]*use)
+	var order []string
+	for i, c := range r.capture.Connections {
+		k := r.judgement.Conclusions[i]
+		at := c.Ends[decode.Server].Address.String()
+		u := uses[at]
+		if u == nil {
+			u = &use{}
+			uses[at] = u
+			order = append(order, at)
+		}
+		switch {
+		case k.Verdict == Cleartext && k.State == Up:
+			u.clear = c
+		case c.Protocol == decode.DistTLS && c.TLS.Established.Is():
+			u.tls = c
+		}
+	}
+	for _, at := range order {
+		if u := uses[at]; u.clear != nil && u.tls != nil {
+			message := fmt.Sprintf("%s accepts distribution in the clear and over TLS", at)
+			r.add(MixedListener, High, u.clear, message, Evidence{u.clear.FirstFrame, "a connection in the clear"})
+			r.add(MixedListener, High, u.tls, message, Evidence{u.tls.FirstFrame, "a connection over TLS"})
+		}
+	}
+}
+
+// coverage has the rules about the capture as a whole.
+func (r *ruler) coverage() {
+	count := make(map[Verdict]int)
+	gapped := 0
+	for i, c := range r.capture.Connections {
+		v := r.judgement.Conclusions[i].Verdict
+		count[v]++
+		if v != NoVerdict && c.TCP[0].Gap+c.TCP[1].Gap > 0 {
+			gapped++
+		}
+	}
+	distribution := len(r.capture.Connections) - count[NoVerdict]
+	switch {
+	case distribution == 0:
+		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes was recognised")
+	case distribution == count[Refused]:
+		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
+	}
+	for _, d := range r.cover.Damaged {
+		r.add(LossyCapture, Medium, nil, "a part of the capture is missing: "+d)
+	}
+	if n := r.cover.Dropped; n > 0 {
+		r.add(LossyCapture, Medium, nil, fmt.Sprintf("the capturing system lost %s: connections may have been missed", plural(int(n), "packet", "packets")))
+	}
+	if gapped > 0 {
+		r.add(LossyCapture, Info, nil, plural(gapped, "distribution connection misses packets", "distribution connections miss packets"))
+	}
+}

@@ -1,0 +1,327 @@
+// Package verify says what the facts of a capture mean: a verdict for every
+// distribution connection, the rules that it breaks, and whether a policy
+// holds. It reads no files, prints nothing and sees no packet.
+//
+// It never claims more security than the facts prove. Where they prove
+// nothing, the verdict is Inconclusive, with the reason.
+package verify
+
+import (
+	"fmt"
+	"strings"
+
+	"distproof/decode"
+	"distproof/decode/fact"
+	"distproof/decode/tcp"
+	"distproof/decode/tls"
+)
+
+// A Verdict says how a distribution connection is protected. The words are part
+// of the report's format.
+type Verdict string
+
+// The verdicts.
+const (
+	// NoVerdict is for connections that are not distribution.
+	NoVerdict Verdict = ""
+	// Mutual: TLS in both directions to the end of what was seen; the client
+	// sent a certificate, proved its key, and the server accepted.
+	Mutual Verdict = "mutual"
+	// OneWay: TLS; no client certificate or an empty one, and the server
+	// accepted.
+	OneWay Verdict = "one-way"
+	// Cleartext: bytes of distribution crossed in the clear.
+	Cleartext Verdict = "cleartext"
+	// Refused: TLS was attempted and did not complete, and nothing crossed in
+	// the clear.
+	Refused Verdict = "refused"
+	// Inconclusive: anything else.
+	Inconclusive Verdict = "inconclusive"
+)
+
+// gravity orders verdicts from the best to the worst.
+var gravity = map[Verdict]int{NoVerdict: 0, Mutual: 1, Refused: 2, Inconclusive: 3, OneWay: 4, Cleartext: 5}
+
+// Worse reports whether v is worse news than w.
+func (v Verdict) Worse(w Verdict) bool { return gravity[v] > gravity[w] }
+
+// A State says whether a session came up, whatever its protection.
+type State string
+
+// The states.
+const (
+	Up          State = "up"
+	TLSFailed   State = "tls-failed"
+	DistRefused State = "dist-refused"
+	Incomplete  State = "incomplete"
+	Midstream   State = "midstream"
+)
+
+// A Conclusion is the verdict on one connection.
+type Conclusion struct {
+	Verdict Verdict
+	State   State
+	// Reason says why, in words for the cluster's operator.
+	Reason string
+}
+
+// Conclude draws the verdict from the facts of a connection.
+func Conclude(c *decode.Connection) Conclusion {
+	switch c.Protocol {
+	case decode.Dist:
+		return inTheClear(c)
+	case decode.DistTLS:
+		v, why := overTLS(c)
+		return Conclusion{v, tlsState(c), why}
+	case decode.TLS:
+		return Conclusion{NoVerdict, tlsState(c), "TLS that is not shown to be distribution"}
+	case decode.EPMD:
+		return Conclusion{NoVerdict, openState(c), "Erlang port mapper"}
+	case decode.None:
+		return withoutData(c)
+	}
+	return unidentified(c)
+}
+
+// openState is the state of a connection whose protocol has no session to come up.
+func openState(c *decode.Connection) State {
+	if !c.Start() {
+		return Midstream
+	}
+	return Up
+}
+
+// inTheClear judges distribution without TLS.
+func inTheClear(c *decode.Connection) Conclusion {
+	client, server := c.Dist[decode.Client], c.Dist[decode.Server]
+	state, reason := Incomplete, "distribution in the clear, handshake not finished in the capture"
+	switch {
+	case client.Handshake.Version == 0 && server.Handshake.Version == 0 && (client.Connected || server.Connected):
+		state, reason = Up, "distribution in the clear"
+		if !c.Start() {
+			state, reason = Midstream, "distribution in the clear, seen from the middle on"
+		}
+	case server.Handshake.Ack || client.Connected || server.Connected:
+		state, reason = Up, "distribution in the clear"
+	case c.TLS != nil && len(c.TLS.Alerts) > 0:
+		state = DistRefused
+		reason = fmt.Sprintf("distribution in the clear, answered with the TLS alert %s: the server speaks TLS", c.TLS.Alerts[0].Name)
+	case refusal(server.Handshake.Status):
+		state = DistRefused
+		reason = fmt.Sprintf("distribution handshake in the clear, refused with status %s", server.Handshake.Status)
+	case c.Ending.ClosedBy != tls.RoleUnknown:
+		state = DistRefused
+		reason = "distribution handshake in the clear, closed before it was finished"
+		if client.Handshake.Reply {
+			reason = "distribution handshake in the clear, closed after the cookie's proof: wrong cookie, most likely"
+		}
+	}
+	return Conclusion{Cleartext, state, reason}
+}
+
+func refusal(status string) bool { return status == "nok" || status == "not_allowed" }
+
+// withoutData judges a connection that carried nothing. On a port of
+// distribution, one that was opened and closed is an attempt that came to
+// nothing: a TLS node whose options are invalid closes so.
+func withoutData(c *decode.Connection) Conclusion {
+	switch {
+	case !c.Announced() || c.TCP[decode.Server].Start != tcp.StartSYN:
+		return Conclusion{NoVerdict, Incomplete, "no data"}
+	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
+		return Conclusion{Refused, Incomplete, "closed by the " + side(c.Ending.ClosedBy) + " before any byte was sent"}
+	}
+	return Conclusion{Inconclusive, Incomplete, "opened, and nothing sent until the capture ends"}
+}
+
+// unidentified judges bytes that are neither TLS nor distribution.
+func unidentified(c *decode.Connection) Conclusion {
+	state := openState(c)
+	switch {
+	case !c.Announced():
+		return Conclusion{NoVerdict, state, "neither TLS nor distribution"}
+	case c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes == 0:
+		return Conclusion{Inconclusive, Incomplete, "bytes on a port of distribution, none of which was captured"}
+	}
+	return Conclusion{Inconclusive, state, "bytes on a port of distribution in which neither TLS nor distribution is recognised"}
+}
+
+func side(r tls.Role) string {
+	if r == tls.RoleServer {
+		return "server"
+	}
+	return "client"
+}
+
+// tlsState says how far a TLS connection came.
+func tlsState(c *decode.Connection) State {
+	f := c.TLS
+	switch {
+	case f.Client == nil && f.Server == nil && f.Failure == nil:
+		if !c.Start() {
+			return Midstream
+		}
+		return Incomplete
+	case f.Failure != nil:
+		return TLSFailed
+	case c.Protocol != decode.DistTLS && f.Finished && !f.Established.Isnt():
+		return Up
+	case !f.Established.Is():
+		return Incomplete
+	}
+	return distState(c)
+}
+
+// distState says what became of the distribution handshake inside TLS, as far
+// as record sizes tell.
+func distState(c *decode.Connection) State {
+	f := c.TLS
+	closed := c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
+	few := f.Sealed[decode.Client].Application < 8 && f.Sealed[decode.Server].Application < 10
+	switch {
+	case f.Shape.Stage == tls.StageAck, f.Ticking:
+		return Up
+	case closed && (f.Shape.Refused || few):
+		return DistRefused
+	case few:
+		return Incomplete
+	}
+	return Up
+}
+
+// overTLS judges a TLS connection of distribution.
+func overTLS(c *decode.Connection) (Verdict, string) {
+	f := c.TLS
+	if v, why := notOnlyTLS(c); v != NoVerdict {
+		return v, why
+	}
+	switch {
+	case f.Suite.IntegrityOnly() && f.Established.Is():
+		return Cleartext, fmt.Sprintf("TLS without encryption (%s)", f.Suite)
+	case f.Failure != nil:
+		return Refused, failure(c)
+	case f.Client == nil && f.Server == nil:
+		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
+	case conflicting(c):
+		return Inconclusive, "retransmissions with other bytes in the handshake: which ones the peer read is not known"
+	case !f.Established.Is():
+		return Inconclusive, "not shown to be accepted: " + f.Established.Reason
+	case f.Renegotiated:
+		return Inconclusive, "renegotiated under encryption: who authenticated in the end is not visible"
+	case !f.Suite.Encrypts():
+		return Inconclusive, fmt.Sprintf("cipher suite %s is not known", f.Suite)
+	case f.Suite.PreShared():
+		return Inconclusive, fmt.Sprintf("authenticated by a pre-shared key (%s), not by certificates", f.Suite)
+	case f.ClientCertificate.Status == tls.Resumed:
+		return resumed(c)
+	}
+	return byCertificate(f)
+}
+
+// notOnlyTLS finds bytes that are not TLS in a TLS connection.
+func notOnlyTLS(c *decode.Connection) (Verdict, string) {
+	f := c.TLS
+	for i, who := range [2]string{"client", "server"} {
+		switch {
+		case c.InClear:
+			return Cleartext, "distribution in the clear inside a TLS connection"
+		case f.Foreign[i] != nil:
+			return Inconclusive, fmt.Sprintf("the %s sent bytes that are not TLS, from frame %d on", who, f.Foreign[i].Frame.Number)
+		case f.Preamble[i] > 0:
+			return Inconclusive, fmt.Sprintf("the %s sent %d bytes in the clear before TLS began", who, f.Preamble[i])
+		case c.Unidentified[i]:
+			return Inconclusive, fmt.Sprintf("what the %s sent is not recognised as TLS", who)
+		case f.Unsynced[i]:
+			return Inconclusive, fmt.Sprintf("after missing packets the %s's bytes could not be shown to be TLS", who)
+		}
+	}
+	return NoVerdict, ""
+}
+
+// conflicting reports whether two versions of the handshake's bytes were seen.
+func conflicting(c *decode.Connection) bool {
+	for i := range c.TCP {
+		s, records := c.TCP[i], c.TLS.Records[i]
+		if s.Conflicts > 0 && (len(records) == 0 || s.ConflictOffset < records[len(records)-1].End()) {
+			return true
+		}
+		if s.HeadLost && s.Unchecked > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// resumed takes the verdict of the session's full handshake.
+func resumed(c *decode.Connection) (Verdict, string) {
+	if c.ResumedFrom == nil {
+		return Inconclusive, "resumed session, whose full handshake was not captured"
+	}
+	v, why := overTLS(c.ResumedFrom)
+	if v != Mutual && v != OneWay {
+		return Inconclusive, "resumed session, whose full handshake proves nothing: " + why
+	}
+	return v, "resumed session; in its full handshake: " + why
+}
+
+// byCertificate judges a completed full handshake.
+func byCertificate(f *tls.Facts) (Verdict, string) {
+	cert := f.ClientCertificate
+	switch {
+	case cert.Status == tls.Presented && cert.Possession != fact.None && f.ServerCertificate.Basis != fact.None:
+		if cert.Basis == fact.Inferred {
+			return Mutual, "both sides proved a certificate (inferred from record sizes)"
+		}
+		return Mutual, "both sides proved a certificate"
+	case cert.Status == tls.Presented && cert.Possession == fact.None:
+		return Inconclusive, "the client sent a certificate, but did not prove to have its key"
+	case cert.Status == tls.Presented:
+		return Inconclusive, "the client sent a certificate, the server's was not seen"
+	case cert.Status == tls.Empty:
+		return OneWay, "client certificates are optional: the server asked, the client sent none and was accepted"
+	case cert.Status == tls.NotRequested:
+		return OneWay, "the server does not ask for a client certificate"
+	}
+	return Inconclusive, "client certificate not known: " + cert.Reason
+}
+
+// failure says in words why a TLS handshake came to nothing.
+func failure(c *decode.Connection) string {
+	f := c.TLS
+	who, other := side(f.Failure.By), "client"
+	if who == "client" {
+		other = "server"
+	}
+	a := f.Failure.Alert
+	switch {
+	case a != nil && a.Name != "":
+		return fmt.Sprintf("the %s refused with alert %s%s", who, a.Name, likelyCause(a, f))
+	case a != nil:
+		return fmt.Sprintf("the %s refused with an encrypted alert%s", who, likelyCause(a, f))
+	case f.Server == nil && c.TCP[decode.Server].End == 0 && who == "client":
+		return "the server never answered the ClientHello: not a TLS listener, most likely"
+	case f.Server == nil:
+		return fmt.Sprintf("the %s closed the connection after the ClientHello", who)
+	}
+	return fmt.Sprintf("the %s closed the connection during the %s's handshake", who, other)
+}
+
+// likelyCause names the usual reason for an alert, from what was seen before it.
+func likelyCause(a *tls.SideAlert, f *tls.Facts) string {
+	status := f.ClientCertificate.Status
+	switch {
+	case a.From == tls.RoleServer && status == tls.Empty:
+		return ": the client has no certificate"
+	case a.Name == "unknown_ca":
+		return ": the certificate's CA is not trusted"
+	case a.Name == "protocol_version":
+		return ": no TLS version in common"
+	case strings.HasPrefix(a.Name, "certificate_") || a.Name == "bad_certificate" || a.Name == "unsupported_certificate":
+		return ": the certificate was not accepted"
+	case a.From == tls.RoleServer && status == tls.Presented:
+		return ": the client's certificate was not accepted"
+	case a.From == tls.RoleClient && f.Server != nil:
+		return ": the server's certificate was not accepted, most likely"
+	}
+	return ""
+}
