@@ -144,6 +144,8 @@ func (b *builder) connection(i int) Connection {
 	}
 	if c.TLS != nil {
 		out.TLS = newTLS(c.TLS, b.ids[c.ResumedFrom])
+	}
+	if c.Protocol == decode.TLS || c.Protocol == decode.DistTLS {
 		out.ClientCertificate = newClientCertificate(c, b.judgement.Certificates[i].Client)
 		out.ServerCertificate = newServerCertificate(c, b.judgement.Certificates[i].Server)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // inputs says in a line each what was read.
@@ -146,13 +148,53 @@ func (p *page) findingGroup(g []Finding) {
 	}
 	shown := p.capped(p.limits.messages, len(g))
 	for _, f := range g[:shown] {
-		p.text(2, escape(f.Message))
+		// A finding about the whole capture may be the conclusion's reason.
+		if f.Message != p.doc.Reason {
+			p.text(2, escape(f.Message))
+		}
+		p.concerned(f.Connections)
 		p.evidence(f.Evidence)
 	}
 	if rest := len(g) - shown; rest > 0 {
 		p.linef("  … and %d more like these", rest)
 	}
 	p.fix(f.Fix)
+}
+
+// concerned names the connections with a finding, those between the same nodes
+// once.
+func (p *page) concerned(ids []string) {
+	var names []string
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if name := p.connectionName(id); !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	shown := p.capped(p.limits.concerned, len(names))
+	for _, name := range names[:shown] {
+		p.hanging("    ", name)
+	}
+	if rest := len(names) - shown; rest > 0 {
+		p.linef("    … and %d more", rest)
+	}
+}
+
+// connectionName says who dialled whom.
+func (p *page) connectionName(id string) string {
+	if p.byID == nil {
+		p.byID = make(map[string]*Connection, len(p.doc.Connections))
+		for i := range p.doc.Connections {
+			p.byID[p.doc.Connections[i].ID] = &p.doc.Connections[i]
+		}
+	}
+	c, known := p.byID[id]
+	if !known {
+		return escape(id)
+	}
+	half := max((p.width-4-len(" → "))/2, minName)
+	return cut(clientName(c.Client), half) + " → " + cut(serverName(c.Server), half)
 }
 
 // evidence names the frames that show a finding.
@@ -178,8 +220,8 @@ func (p *page) frame(e Evidence) string {
 	return name
 }
 
-// fix writes how to mend it. Indented lines are configuration, to be copied as
-// they are; the others are prose.
+// fix writes how to mend it. Lines that begin with a letter are prose; others
+// are configuration, to be copied as they are.
 func (p *page) fix(fix string) {
 	if strings.TrimSpace(fix) == "" {
 		return
@@ -187,11 +229,11 @@ func (p *page) fix(fix string) {
 	p.line("  fix:")
 	for l := range strings.SplitSeq(strings.Trim(fix, "\n"), "\n") {
 		l = escape(strings.ReplaceAll(l, "\t", "    "))
-		if strings.HasPrefix(l, " ") {
-			p.line("    " + l)
+		if first, _ := utf8.DecodeRuneInString(l); unicode.IsLetter(first) {
+			p.text(4, l)
 			continue
 		}
-		p.text(4, l)
+		p.line("      " + l)
 	}
 }
 

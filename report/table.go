@@ -57,15 +57,17 @@ type page struct {
 	width  int
 	limits limits
 	lines  []string
+	// byID finds connections by their ids; nil until it is needed.
+	byID map[string]*Connection
 }
 
 // limits say how much of a list is shown. Zero is everything.
 type limits struct {
-	inputs, findings, messages, evidence, unseen int
+	inputs, findings, messages, concerned, evidence, unseen int
 }
 
 func tableLimits() limits {
-	return limits{inputs: 4, findings: 12, messages: 4, evidence: 3, unseen: 10}
+	return limits{inputs: 4, findings: 12, messages: 4, concerned: 4, evidence: 3, unseen: 10}
 }
 
 func (p *page) line(s string)                 { p.lines = append(p.lines, strings.TrimRight(s, " ")) }

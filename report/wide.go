@@ -75,7 +75,7 @@ func tlsCells(c *Connection) []string {
 	}
 	return []string{
 		dash(escape(t.CipherSuite)), dash(escape(t.SNI)), subject(clientChain), subject(serverChain),
-		sizes(t.Records.Client), sizes(t.Records.Server),
+		sizeList(t.Records.Client), sizeList(t.Records.Server),
 	}
 }
 
@@ -116,7 +116,7 @@ func subject(chain []Certificate) string {
 	return dash(escape(chain[0].Subject))
 }
 
-func sizes(records []int) string {
+func sizeList(records []int) string {
 	return dash(strings.Trim(fmt.Sprint(records), "[]"))
 }
 

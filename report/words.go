@@ -90,31 +90,15 @@ func distribution(doc *Document) []*Connection {
 func rank(list []string, s string) int { return slices.Index(list, s) }
 
 // clientName names the side that dialled. Its port is chance and not shown.
-func clientName(e Endpoint) string {
-	if name, ok := nodeName(e); ok {
-		return name
-	}
-	return escape(e.Address)
-}
+func clientName(e Endpoint) string { return escape(e.Label()) }
 
-// serverName names the side that was dialled.
+// serverName names the side that was dialled, by address and port if neither
+// its node nor its host is known.
 func serverName(e Endpoint) string {
-	if name, ok := nodeName(e); ok {
-		return name
+	if e.Node == "" && e.Host == "" {
+		return socket(e)
 	}
-	return socket(e)
-}
-
-// nodeName returns the node's name, or ?@host if only its host is known.
-func nodeName(e Endpoint) (string, bool) {
-	switch {
-	case e.Node != "":
-		return escape(e.Node), true
-	case e.Host != "":
-		return "?@" + escape(e.Host), true
-	default:
-		return "", false
-	}
+	return escape(e.Label())
 }
 
 // socket writes address and port, the address in brackets if it is IPv6.
@@ -126,11 +110,17 @@ func socket(e Endpoint) string {
 	return netip.AddrPortFrom(addr, e.Port).String()
 }
 
+// withoutTLS reports whether no TLS session began on a connection in the clear.
+// An alert may have come back all the same.
+func withoutTLS(c *Connection) bool {
+	return verdictOf(c) == "cleartext" && (c.TLS == nil || c.TLS.Version == nil)
+}
+
 // tlsVersion is the version for the table: a number, "?" if the ServerHello
-// was not seen, "none" for cleartext.
+// was not seen, "none" without TLS.
 func tlsVersion(c *Connection) string {
 	switch {
-	case c.TLS == nil && verdictOf(c) == "cleartext":
+	case withoutTLS(c):
 		return "none"
 	case c.TLS == nil, c.TLS.Version == nil:
 		return "?"
@@ -143,10 +133,10 @@ func tlsVersion(c *Connection) string {
 // how that is known.
 func clientCertificate(c *Connection) string {
 	cert := c.ClientCertificate
-	if cert == nil {
-		if c.TLS == nil && verdictOf(c) == "cleartext" {
-			return "-"
-		}
+	switch {
+	case withoutTLS(c):
+		return "-"
+	case cert == nil:
 		return "unknown"
 	}
 	words := map[string]string{

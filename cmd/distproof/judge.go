@@ -155,7 +155,6 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err != nil {
 		return nil, err
 	}
-	doc.Schema, doc.Tool = report.Schema, report.Tool{Name: "distproof", Version: toolVersion()}
 	if s.allowInconclusive && doc.Conclusion == "inconclusive" {
 		doc.Reason = cmp.Or(doc.Reason, "not proven") + " (tolerated by --allow-inconclusive)"
 	}
