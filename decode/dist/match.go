@@ -55,7 +55,7 @@ func matchMessage(b []byte) (Match, int, form) {
 		return matchShort(b), 0, formNone
 	}
 	length := int(binary.BigEndian.Uint16(b))
-	if length > maxHandshake {
+	if length == 0 || length > maxHandshake {
 		return No, 0, formNone
 	}
 	body := b[2:]

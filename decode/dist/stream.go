@@ -76,6 +76,11 @@ type Facts struct {
 	Role         Role
 	RoleEvidence string
 	Handshake    Handshake
+	// Tentative says that Recognition is NotRecognised and that Role and Handshake
+	// hold messages that do not prove distribution by themselves, such as a
+	// status "nok" alone. They count if the opposite direction is recognised by
+	// its handshake.
+	Tentative bool
 
 	// Connected says that bytes of the connected phase were seen: messages or
 	// ticks. A node sends them only when the handshake is over from its side.
@@ -335,6 +340,7 @@ func (s *Stream) Facts() Facts {
 		now.keepTicks()
 	}
 	f := now.facts
+	f.Tentative = f.Recognition == NotRecognised && s.tentative
 	f.Messages = maps.Clone(f.Messages)
 	f.RegisteredNames = maps.Clone(f.RegisteredNames)
 	f.Spawned = maps.Clone(f.Spawned)
@@ -388,23 +394,15 @@ func (s *Stream) withdraw() {
 // stepHandshake collects and reads a message with a 2-byte length.
 func (s *Stream) stepHandshake(at tcp.Position, b []byte) int {
 	n := s.buf.fill(at, b, s.handshakeLength())
-	if len(s.buf.b) < s.handshakeLength() {
-		return n
-	}
-	if len(s.buf.b) <= 2 {
-		if s.handshakeLength() == 2 { // an empty message
-			s.notHandshake()
-		}
-		return n
-	}
-	if !s.plausibleHandshake() {
+	have := len(s.buf.b)
+	switch {
+	case have == 2 && s.handshakeLength() == 2: // an empty message
 		s.notHandshake()
-		return n
+	case have > 2 && !s.plausibleHandshake():
+		s.notHandshake()
+	case have > 2 && have == s.handshakeLength():
+		s.handshakeMessage()
 	}
-	if len(s.buf.b) < s.handshakeLength() {
-		return n
-	}
-	s.handshakeMessage()
 	return n
 }
 
@@ -744,27 +742,28 @@ func (s *Stream) gapInHeader(n int64) {
 		s.lose()
 		return
 	}
-	rest := 4 + int64(binary.BigEndian.Uint32(s.buf.b)) - int64(have)
-	if n > rest {
-		s.endHeader()
+	if !s.endHeader() || n > s.remaining {
 		s.lose()
 		return
 	}
-	s.endHeader()
 	// What was lost may have changed the atom cache.
 	s.dec.cache.forget()
-	s.passOver(rest - n)
+	if s.remaining -= n; s.remaining == 0 {
+		s.state = s.after
+	}
 }
 
-// endHeader handles a head of which no more will come.
-func (s *Stream) endHeader() {
+// endHeader handles a head of which no more will come, and passes over the
+// rest of the message. It reports whether the head is that of a message.
+func (s *Stream) endHeader() bool {
 	b := s.buf.b
 	if len(b) < 6 || s.candidate != nil && (!s.candidate.found || !likely(b[4:])) {
-		return
+		return false
 	}
 	s.sure()
 	m, _ := s.dec.decode(b[4:])
 	s.count(m)
-	s.buf.reset()
 	s.passOver(4 + int64(binary.BigEndian.Uint32(b)) - int64(len(b)))
+	s.buf.reset()
+	return true
 }

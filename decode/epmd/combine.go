@@ -116,3 +116,25 @@ func listed(replies Facts) []Registration {
 	}
 	return out
 }
+
+// An Entry is a node's name and the port on which it listens.
+type Entry struct {
+	Node string
+	Port uint16
+	// Op is what told, as in [Registration].
+	Op string
+	At tcp.Position
+}
+
+// Entries returns what the two directions of a connection tell of who listens
+// where: [Combine] without what EPMD refused or does not know. A registration
+// whose answer was not captured is among them.
+func Entries(requests, replies Facts) []Entry {
+	var out []Entry
+	for _, r := range Combine(requests, replies) {
+		if r.Outcome != Refused && r.Node.Port != 0 {
+			out = append(out, Entry{Node: r.Node.Name, Port: r.Node.Port, Op: r.Op, At: r.At})
+		}
+	}
+	return out
+}

@@ -138,6 +138,51 @@ type Facts struct {
 	Bytes, Missing int64
 	// Unparsed counts bytes that belong to nothing that was understood.
 	Unparsed int64
+
+	basis Basis
+	role  Role
+}
+
+// Role returns which direction it is, once there were bytes that tell.
+func (f Facts) Role() Role { return f.role }
+
+// Recognised reports whether the bytes are EPMD's: for [ByPort], if a known
+// request or reply was among them; for [ByContent], if there was one that
+// proves itself, and nothing else.
+func (f Facts) Recognised() bool {
+	known := uint64(0)
+	for op, n := range f.Counts {
+		if op != Unknown {
+			known += n
+		}
+	}
+	if f.basis == ByPort {
+		return known > 0 || f.Lines > 0
+	}
+	if f.Unparsed > 0 || f.Counts[Unknown] > 0 {
+		return false
+	}
+	return f.proves()
+}
+
+// proves reports whether there is something that only EPMD and its clients say.
+func (f Facts) proves() bool {
+	for _, r := range f.Requests {
+		if r.Op == Alive2Req && r.Node.plausible() {
+			return true
+		}
+	}
+	for _, r := range f.Replies {
+		if r.Op == Port2Resp && r.Node.plausible() {
+			return true
+		}
+	}
+	for _, n := range f.Names {
+		if plausibleName(n.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Limits of what is kept of one stream.

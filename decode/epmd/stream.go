@@ -11,16 +11,31 @@ import (
 	"distproof/decode/wire"
 )
 
-// Side says which direction a stream is.
-type Side uint8
+// Basis says why a direction is taken for EPMD's.
+type Basis uint8
 
-// The sides.
+// The bases.
 const (
-	// Requests is from the client to EPMD.
-	Requests Side = iota
-	// Replies is from EPMD to the client.
-	Replies
+	// ByPort: one end has EPMD's port. What fits the protocol is believed.
+	ByPort Basis = iota
+	// ByContent: nothing but the bytes. Only what proves itself is believed:
+	// see [MatchRequest] and [MatchReply].
+	ByContent
 )
+
+// Role says which side of the connection a direction is.
+type Role uint8
+
+// The roles.
+const (
+	RoleUnknown Role = iota
+	// Client sends requests.
+	Client
+	// Server sends replies.
+	Server
+)
+
+func (r Role) String() string { return [...]string{"unknown", "client", "server"}[r] }
 
 // state is what the next byte is part of.
 type state uint8
@@ -33,7 +48,6 @@ const (
 
 // A Stream decodes one direction. Use [NewStream].
 type Stream struct {
-	side  Side
 	facts Facts
 	state state
 	buf   []byte
@@ -45,8 +59,9 @@ type Stream struct {
 	ended    bool
 }
 
-// NewStream returns a decoder for one direction.
-func NewStream(s Side) *Stream { return &Stream{side: s} }
+// NewStream returns a decoder for one direction. Which one it is shows in its
+// first bytes.
+func NewStream(b Basis) *Stream { return &Stream{facts: Facts{basis: b}} }
 
 // Data takes the next bytes. It keeps no reference to b.
 func (s *Stream) Data(at tcp.Position, b []byte) {
@@ -78,10 +93,34 @@ func (s *Stream) step(at tcp.Position, b []byte) int {
 	if s.state == inLines {
 		return s.stepLine(b)
 	}
-	if s.side == Requests {
+	switch s.facts.role {
+	case Client:
 		return s.stepRequest(b)
+	case Server:
+		return s.stepReply(b)
 	}
-	return s.stepReply(b)
+	n := s.fill(b, 2)
+	s.facts.role = roleOf(s.buf)
+	return n
+}
+
+// roleOf tells requests from replies by up to two bytes: a request begins with
+// its length, of which no known one has a first byte that is a letter; a reply with a
+// letter, or with a port in four bytes.
+func roleOf(b []byte) Role {
+	switch {
+	case len(b) == 0:
+		return RoleUnknown
+	case b[0] >= 'A':
+		return Server
+	case b[0] != 0:
+		return Client
+	case len(b) < 2:
+		return RoleUnknown
+	case b[1] == 0:
+		return Server
+	}
+	return Client
 }
 
 // stepRequest collects a request.
@@ -351,12 +390,13 @@ func (s *Stream) Gap(_ tcp.Position, n int64) {
 		return
 	}
 	rest := int64(-1)
-	if s.side == Requests && s.state == inMessage && len(s.buf) > 2 {
+	if s.facts.role == Client && s.state == inMessage && len(s.buf) > 2 {
 		rest = 2 + int64(binary.BigEndian.Uint16(s.buf)) - int64(len(s.buf))
 	}
 	s.flush(true)
 	switch {
-	case s.side == Replies:
+	case s.facts.role == Server:
+		// Only lines can be told apart again.
 		s.state, s.skipLine = inLines, true
 	case n <= rest:
 		s.pass(int(rest - n))
@@ -381,11 +421,11 @@ func (s *Stream) flush(cut bool) {
 	b := s.buf
 	switch {
 	case len(b) == 0:
-	case s.state == inLines:
+	case s.state == inLines || s.facts.role == RoleUnknown:
 		s.facts.Unparsed += int64(len(b))
-	case s.side == Requests && len(b) > 2:
+	case s.facts.role == Client && len(b) > 2:
 		s.addRequest(Request{Op: requestName(b[2]), Code: b[2], Partial: true, At: s.at})
-	case s.side == Requests:
+	case s.facts.role == Client:
 		s.facts.Unparsed += int64(len(b))
 	case b[0] == codePort2Resp || b[0] == codeAlive2Resp || b[0] == codeAlive2XResp:
 		s.addReply(parseReply(s.at, b))
