@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,7 +28,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PCAPS", pcaps)
 			return makeInputs(env.WorkDir)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "cut": cutFile},
 	})
 }
 
@@ -44,4 +45,20 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got, want := codeOf(err), args[0]; got != want {
 		ts.Fatalf("exit code %s, want %s (%v)", got, want, err)
 	}
+}
+
+// cutFile copies the first bytes of a file:
+//
+//	cut FILE BYTES COPY
+func cutFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut FILE BYTES COPY")
+	}
+	data := ts.ReadFile(args[0])
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if n >= len(data) {
+		ts.Fatalf("%s has only %d bytes", args[0], len(data))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(data[:n]), 0o666))
 }
