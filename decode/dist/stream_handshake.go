@@ -1,0 +1,146 @@
+package dist
+
+import (
+	"encoding/binary"
+
+	"distproof/decode/tcp"
+)
+
+// stepHandshake collects and reads a message with a 2-byte length.
+func (s *Stream) stepHandshake(at tcp.Position, b []byte) int {
+	n := s.buf.fill(at, b, s.handshakeLength())
+	have := len(s.buf.b)
+	switch {
+	case have == 2 && s.handshakeLength() == 2: // an empty message
+		s.notHandshake()
+	case have > 2 && !s.plausibleHandshake():
+		s.notHandshake()
+	case have > 2 && have == s.handshakeLength():
+		s.handshakeMessage()
+	}
+	return n
+}
+
+// handshakeLength returns how many bytes to collect: the prefix, then one more
+// to see what it is, then all.
+func (s *Stream) handshakeLength() int {
+	switch n := len(s.buf.b); {
+	case n < 2:
+		return 2
+	case n == 2:
+		return 2 + min(1, int(binary.BigEndian.Uint16(s.buf.b)))
+	}
+	return 2 + int(binary.BigEndian.Uint16(s.buf.b))
+}
+
+// plausibleHandshake looks at a message's length and first byte.
+func (s *Stream) plausibleHandshake() bool {
+	length := int(binary.BigEndian.Uint16(s.buf.b))
+	if length > maxHandshake {
+		return false
+	}
+	switch s.buf.b[2] {
+	case 'N', 'n', 's':
+		return true
+	case 'r':
+		return length == replyLength
+	case 'a':
+		return length == ackLength
+	case 'c':
+		return length == complementLength
+	}
+	return false
+}
+
+// notHandshake gives up the handshake at the message that is in the buffer.
+func (s *Stream) notHandshake() {
+	at := s.buf.at()
+	s.unread(0)
+	s.foreign(at)
+}
+
+func (s *Stream) handshakeMessage() {
+	at := s.buf.at()
+	certain := !s.resume
+	if s.resume && (s.buf.b[2] == 'N' || s.buf.b[2] == 'n') {
+		m, _, _ := matchMessage(s.buf.b)
+		certain = m == Yes
+		if !certain {
+			s.notHandshake()
+			return
+		}
+	}
+	h := s.facts.Handshake
+	f := h.parse(at, s.buf.b[2:], s.facts.Role)
+	if f == formNone {
+		s.notHandshake()
+		return
+	}
+	s.facts.Handshake = h
+	s.tookHandshake(f, at, certain || s.facts.Recognition == ByHandshake)
+	s.buf.reset()
+}
+
+// tookHandshake moves on after a message of form f.
+func (s *Stream) tookHandshake(f form, at tcp.Position, certain bool) {
+	if s.facts.Role == RoleUnknown {
+		s.facts.Role, s.facts.RoleEvidence = f.role(), f.String()
+	}
+	if !s.tentative {
+		s.since, s.tentative = at, true
+	}
+	if certain {
+		s.recognise(ByHandshake, s.since)
+		s.resume = false
+	}
+	switch f {
+	case formReply, formAck:
+		s.facts.Handshake.Reply = s.facts.Handshake.Reply || f == formReply
+		s.facts.Handshake.Ack = s.facts.Handshake.Ack || f == formAck
+		s.state = inHeader
+		if !certain {
+			s.candidate = &candidate{at: s.since}
+		}
+	default:
+		s.state = inHandshake
+	}
+}
+
+// gapInHandshake keeps the framing if the gap ends within a message whose kind
+// is known already.
+func (s *Stream) gapInHandshake(n int64) {
+	have := len(s.buf.b)
+	if have < 3 || s.resume || !s.plausibleHandshake() {
+		s.lose()
+		return
+	}
+	rest := int64(s.handshakeLength() - have)
+	f := formNone
+	switch s.buf.b[2] {
+	case 'r':
+		f = formReply
+	case 'a':
+		f = formAck
+	case 'c':
+		f = formComplement
+	}
+	if n > rest || f == formNone && s.facts.Role == RoleUnknown {
+		s.lose()
+		return
+	}
+	at := s.buf.at()
+	if f != formNone {
+		s.tookHandshake(f, at, true)
+	} else {
+		s.state = inHandshake
+	}
+	s.buf.reset()
+	s.passOver(rest - n)
+}
+
+// passOver leaves out n bytes and returns to the present state.
+func (s *Stream) passOver(n int64) {
+	if n > 0 {
+		s.after, s.state, s.remaining = s.state, inBody, n
+	}
+}
