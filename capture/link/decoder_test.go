@@ -34,6 +34,10 @@ func TestDecode(t *testing.T) {
 			be16(0x0800), hello4(), pad)), nil},
 		{"802.3 with SNAP in a VLAN", 1, ether(0x8100, join(be16(5), be16(8+57),
 			[]byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(0x0800), hello4(), pad)), []string{"vlan 5"}},
+		{"802.3 with SNAP, IPv4 of unknown length", 1, ether(8+57, join(
+			[]byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(0x0800), patch(hello4(), 2, 0, 0), pad)), nil},
+		{"802.3 with SNAP in a VLAN, IPv4 of unknown length", 1, ether(0x8100, join(be16(5), be16(8+57),
+			[]byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(0x0800), patch(hello4(), 2, 0, 0), pad)), []string{"vlan 5"}},
 		{"Linux cooked", 113, join(
 			be16(4), be16(1), be16(6), // sent by us; ARPHRD_ETHER; address of 6 bytes
 			make([]byte, 8), be16(0x0800), hello4()), nil},
@@ -66,10 +70,14 @@ func TestDecode(t *testing.T) {
 			[]byte{5, 0, 10, 0, 'x', 0, 0, 0}, // 5 bytes: prefix "x", padded to 8
 			[]byte{61, 0, 9, 0}, hello4(),     // 61 bytes: payload
 			pad[:3]), nil},
+		{"NFLOG, IPv4 of unknown length", 239, join(
+			[]byte{2, 0, 0, 0, 61, 0, 9, 0}, patch(hello4(), 2, 0, 0), pad[:3]), nil},
 		{"NFLOG, big-endian", 239, join([]byte{10, 0, 0, 0}, []byte{0, 81, 0, 9}, hello6()), nil},
 		{"PPPoE", 1, ether(0x8864, join(
 			[]byte{0x11, 0}, be16(77), be16(2+57), // version 1, type 1; session data; session; length
 			be16(0x0021), hello4(), pad)), []string{"pppoe 77"}},
+		{"PPPoE, IPv4 of unknown length", 1, ether(0x8864, join(
+			[]byte{0x11, 0}, be16(77), be16(2+57), be16(0x0021), patch(hello4(), 2, 0, 0), pad)), []string{"pppoe 77"}},
 		{"PPP_ETHER", 51, join([]byte{0x11, 0}, be16(77), be16(2+77), be16(0x0057), hello6()), []string{"pppoe 77"}},
 
 		{"IPv4 with options", 228, withOptions(), nil},
@@ -321,7 +329,8 @@ func TestUndecoded(t *testing.T) {
 		{"IPv6, endless extension headers", 229, ip6(ipDestination, repeat(1000, ipDestination, 0, 1, 4, 0, 0, 0, 0)), "too many IPv6 extension headers"},
 		{"IPv6, endless atomic fragments", 229, ip6(ipFragment, repeat(1000, ipFragment, 0, 0, 0, 0, 0, 0, 1)), "too many IPv6 extension headers"},
 		{"AH, short length", 228, ip4(ipAH, append([]byte{ipTCP, 0}, make([]byte, 30)...)), "malformed AH header"},
-		{"AH in AH", 228, ip4(ipAH, repeat(100, ipAH, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1)), "malformed AH header"},
+		{"AH in AH", 228, ip4(ipAH, join(repeat(100, ipAH, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1),
+			[]byte{ipTCP, 1, 0, 0}, be32(1), be32(1), tcpHello())), "malformed AH header"},
 		{"TCP, short data offset", 228, ip4(ipTCP, patch(tcpHello(), 12, 0x40)), "malformed TCP header"},
 		{"TCP, data offset beyond the packet", 228, ip4(ipTCP, patch(tcpHello(), 12, 0xf0)), "malformed TCP header"},
 		{"an ICMP error that quotes TCP", 228, ip4(ipICMP, join([]byte{3, 3, 0, 0, 0, 0, 0, 0}, hello4())), "icmp"},
@@ -356,11 +365,13 @@ func TestUndecoded(t *testing.T) {
 		{"ERSPAN II, short", 228, ip4(ipGRE, join([]byte{0x10, 0, 0x88, 0xbe}, be32(7), []byte{0x10, 0, 0})), "malformed ERSPAN header"},
 		{"EtherIP, another version", 228, ip4(ipEtherIP, join([]byte{0x40, 0}, ether(0x0800, hello4()))), "malformed EtherIP header"},
 		{"PPPoE discovery", 1, ether(0x8863, []byte{0x11, 9, 0, 0, 0, 0}), "PPPoE discovery"},
+		{"PPPoE, no session data", 1, ether(0x8864, join([]byte{0x11, 0xa7}, be16(77), be16(59), be16(0x0021), hello4())), "PPPoE discovery"},
 		{"PPPoE, another version", 1, ether(0x8864, []byte{0x21, 0, 0, 0, 0, 0}), "malformed PPPoE header"},
 		{"PPP, no valid protocol", 9, []byte{0xff, 3, 0, 0}, "malformed PPP header"},
 		{"LCP", 9, []byte{0xff, 3, 0xc0, 0x21}, "PPP protocol 0xc021"},
 		{"MPLS, short", 1, ether(0x8847, []byte{0, 1, 0}), "malformed MPLS header"},
 		{"MPLS, something else", 1, ether(0x8847, join(be32(16<<12|1<<8|64), make([]byte, 40))), "MPLS payload not recognised"},
+		{"MPLS, no control word", 1, ether(0x8847, join(be32(16<<12|1<<8|64), be32(1<<28), ether(0x0800, hello4()))), "MPLS payload not recognised"},
 		{"MPLS, endless labels", 1, ether(0x8847, make([]byte, 4000)), "too many nested encapsulations"},
 		{"endless VLAN tags", 1, ether(0x8100, repeat(1000, 0, 1, 0x81, 0)), "too many nested encapsulations"},
 		{"endless IPIP", 228, endlessIPIP(), "too many nested encapsulations"},
@@ -473,6 +484,9 @@ func TestIdentity(t *testing.T) {
 	if identityOf(1, ether(0x0800, ip4(ipUDP, vxlanTo(4789, ether(0x0800, hello4()))))) != base {
 		t.Error("in a tunnel: identity differs")
 	}
+	if identityOf(229, hello6()) != identityOf(228, ip4(ipIPv6, hello6())) {
+		t.Error("in 6in4: identity differs")
+	}
 	seen := map[uint32]string{base: "the packet"}
 	for name, data := range map[string][]byte{
 		"identification": patch(hello4(), 4, 0x12, 0x35),
@@ -514,8 +528,16 @@ func TestDecodeAllocates(t *testing.T) {
 		"Geneve":           packetOf(228, ip4(ipUDP, udpTo(6081, join([]byte{0, 0, 0x65, 0x58, 0, 0, 9, 0}, ether(0x0800, hello4()))))),
 		"GRE":              packetOf(228, ip4(ipGRE, join([]byte{0, 0, 8, 0}, hello4()))),
 	} {
-		d.Decode(p, &s) // the first of its kind may
-		if n := testing.AllocsPerRun(100, func() { d.Decode(p, &s) }); n != 0 {
+		want := d.Decode(p, &s) // the first of its kind may allocate
+		if want != (name != "cooked, UDP") {
+			t.Errorf("%s: %v", name, want)
+		}
+		n := testing.AllocsPerRun(100, func() {
+			if d.Decode(p, &s) != want {
+				t.Errorf("%s: not %v any more", name, want)
+			}
+		})
+		if n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}

@@ -256,7 +256,7 @@ func (g *datagram) add(f fragmentHeader, r rest) bool {
 }
 
 func (g *datagram) noteEnd(end int, more bool) bool {
-	if g.total > 0 && (end > g.total || !more && end != g.total) {
+	if g.total > 0 && end > g.total {
 		return false
 	}
 	g.end = max(g.end, end)

@@ -206,6 +206,25 @@ func TestFragmentsNested(t *testing.T) {
 	wantReasons(t, d, map[string]uint64{"IP fragment incomplete": 3})
 }
 
+// The same datagram inside and outside of something else is two.
+func TestFragmentsOnPaths(t *testing.T) {
+	whole := longTCP()
+	for name, around := range map[string]func([]byte) []byte{
+		"priority tag": func(b []byte) []byte { return ether(0x8100, join(be16(0), be16(0x0800), b)) },
+		"GRE":          func(b []byte) []byte { return ether(0x0800, ip4(ipGRE, join([]byte{0, 0, 8, 0}, b))) },
+	} {
+		d := NewDecoder(Options{})
+		segments := 0
+		for _, f := range [][]byte{fragment4(1, whole, 0, 48), fragment4(1, whole, 48, 100)} {
+			segments += len(decodeAll(d, packetOf(1, ether(0x0800, f)), packetOf(1, around(f))))
+		}
+		d.Finish()
+		if segments != 2 {
+			t.Errorf("%s: %d segments: %v", name, segments, d.Undecoded(0))
+		}
+	}
+}
+
 func TestFragmentsTimeout(t *testing.T) {
 	whole := longTCP()
 	for _, test := range []struct {

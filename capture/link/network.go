@@ -90,8 +90,6 @@ func (d *Decoder) ipv6(r rest) reason {
 	switch {
 	case size != 0:
 		r.limit(size)
-	case next == ipNoNextHeader:
-		r.limit(0)
 	case next == ipHopByHop:
 		n := jumboLength(r.b)
 		if n > r.wire {
