@@ -66,13 +66,16 @@ func (c *Conn) Reuses(d Dir, s *link.Segment) bool {
 	return h.carried()
 }
 
-// begins reports whether seq is where the stream begins, as far as known.
+// begins reports whether the stream may begin at seq, as far as known. While
+// the beginning is still sought, a SYN a little below what was captured is one
+// that was captured late; the next connection's is far above (RFC 6528).
 func (h *half) begins(seq uint32) bool {
 	switch h.state {
 	case stateFixed:
 		return seq == h.base
 	case statePending, stateGuess:
-		return seq == h.base+uint32(h.lowest())
+		by := int32(seq - (h.base + uint32(h.lowest())))
+		return -initialWindow <= by && by <= 0
 	}
 	return false
 }
@@ -123,7 +126,7 @@ func (c *Conn) syn(d Dir, s *link.Segment, sink Sink) bool {
 		h.fix(first, StartSYN)
 	case by == 0:
 		h.start = StartSYN
-	case h.start != StartSYN && h.next == 0 && -startBytes <= by && by < 0:
+	case h.start != StartSYN && h.next == 0 && -initialWindow <= by && by < 0:
 		h.rebase(by)
 		h.start = StartSYN
 	default:
@@ -244,7 +247,7 @@ func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
 		h.conflict(s.Frame, max(off, r.finAt.off), p.clashed)
 		p.clashed = true
 	}
-	if h.start == StartFirstAck && off < 0 && off >= -startBytes && h.next == 0 {
+	if h.start == StartFirstAck && off < 0 && off >= -initialWindow && h.next == 0 {
 		// More than the SYN was acknowledged.
 		h.rebase(off)
 		p.wireEnd -= off
@@ -263,7 +266,10 @@ func (h *half) keepAlive(off, n int64) bool {
 	if n > 1 || n == 1 && h.acked <= off {
 		return false
 	}
-	return h.state == stateFixed && off+1 == h.next || h.held != nil && off+1 == h.held.end() ||
+	if h.start == StartFirstAck && h.next == 0 {
+		return false // the beginning may still turn out to be earlier
+	}
+	return h.state == stateFixed && off+1 == h.next || h.held != nil && h.held.endsWith(off) ||
 		h.rare != nil && h.rare.fin && off == h.rare.finAt.off
 }
 
@@ -305,7 +311,7 @@ func (c *Conn) place(h *half, p *piece, sink Sink) {
 		switch {
 		case h.state != stateFixed:
 			if c.hold(h, p) {
-				if h.segments >= startSegments || h.held.bytes >= startBytes {
+				if h.segments >= startSegments || h.heldBytes() >= startBytes {
 					h.fix(h.base+uint32(h.lowest()), StartUnknown)
 					c.drain(p.d, sink)
 				}
@@ -433,14 +439,20 @@ func (c *Conn) hold(h *half, p *piece) bool {
 		l.insert(i, chunk{origin: o, b: b, wireEnd: to, seen: h.segments})
 		p.skip(int64(n))
 	}
-	if p.wireEnd > p.off && c.budget.take(chunkCost) {
-		before := len(l.chunks)
-		l.noteCut(p.origin, p.off, p.wireEnd, h.segments)
-		if len(l.chunks) == before {
-			c.budget.give(chunkCost)
-		}
-	}
+	noted := p.wireEnd == p.off || c.noteCut(l, p, h.segments)
 	c.release(h)
+	return noted
+}
+
+// noteCut notes in l that the capture cut p off, of which nothing else is left.
+func (c *Conn) noteCut(l *held, p *piece, seen uint32) bool {
+	if l.extend(p.off, p.wireEnd) {
+		return true
+	}
+	if !c.room(l, 0) {
+		return false
+	}
+	l.insert(l.after(p.off), chunk{origin: p.origin, wireEnd: p.wireEnd, seen: seen})
 	return true
 }
 

@@ -487,6 +487,17 @@ func TestBudgetExhausted(t *testing.T) {
 	}
 }
 
+// TestCutWithoutBudget: that a segment was cut off is known even if there is no
+// room for a note.
+func TestCutWithoutBudget(t *testing.T) {
+	c := tcp.New(tcp.Limits{}, tcp.NewBudget(1))
+	l := run(c, seg(0, 100, 0, "").snap(5), seg(0, 110, 0, "").snap(5))
+	c.Flush(l)
+	if s := c.Stats(0); s.Gap != 15 || s.Bytes != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestForget(t *testing.T) {
 	c := tcp.New(tcp.Limits{Head: 5}, nil)
 	l := run(c, syn, synAck, seg(0, 0, 0, "abcdefgh"), seg(0, 3, 0, "deXXXX"))
@@ -548,7 +559,7 @@ func TestReuses(t *testing.T) {
 	at := func(s step, off int64) step { s.off = off; return s }
 	open := []step{syn, synAck, ack}
 	closed := append(open[:3:3], seg(0, 0, 0, "abc").with(link.FIN), seg(1, 0, 4, "").with(link.FIN), acks(0, 4, 1))
-	mid := []step{seg(0, 100, 50, "abc"), seg(1, 50, 103, "xy")}
+	mid := []step{seg(0, 100_000, 50_000, "abc"), seg(1, 50_000, 100_003, "xy")}
 	other := step{d: 1, flags: link.SYN | link.ACK, off: 5000, ack: 9000}
 	tests := []struct {
 		name  string
@@ -566,6 +577,8 @@ func TestReuses(t *testing.T) {
 		{"SYN after the middle of a connection", mid, syn, true},
 		{"SYN after the other direction's data only", mid[1:], syn, true},
 		{"SYN swapped with the first data", []step{seg(0, 0, 0, "abc")}, syn, false},
+		{"SYN after more of the first data", []step{seg(0, 30, 0, "abc")}, syn, false},
+		{"SYN with an ISN above the data", []step{seg(0, 30, 0, "abc")}, at(syn, 30), true},
 		{"SYN swapped with the RST that answers it", []step{{d: 1, flags: link.RST | link.ACK, off: -isn1 - 1}}, syn, false},
 		{"simultaneous SYN", []step{syn}, step{d: 1, flags: link.SYN, off: -1}, false},
 		{"SYN+ACK", []step{syn}, synAck, false},

@@ -35,6 +35,12 @@ func (l *held) end() int64 {
 	return end
 }
 
+// endsWith reports whether the byte at off is the last one held.
+func (l *held) endsWith(off int64) bool {
+	last := &l.chunks[len(l.chunks)-1]
+	return off+1 == last.end() && len(last.b) > 0
+}
+
 // after returns the index of the first chunk that ends after off.
 func (l *held) after(off int64) int {
 	return sort.Search(len(l.chunks), func(i int) bool { return l.chunks[i].end() > off })
@@ -86,9 +92,10 @@ func (l *held) free(off, end int64) (from, to int64, i int) {
 	return end, end, i
 }
 
-// noteCut notes that a segment whose captured bytes end at off went on to
-// wireEnd. If another chunk goes on there, the note is not needed.
-func (l *held) noteCut(o origin, off, wireEnd int64, seen uint32) bool {
+// extend notes with the chunk that ends at off that its segment went on to
+// wireEnd. It returns false if there is none. If a chunk goes on after off, no
+// note is needed.
+func (l *held) extend(off, wireEnd int64) bool {
 	i := l.after(off)
 	if i < len(l.chunks) && l.chunks[i].off <= off {
 		return true
@@ -97,12 +104,7 @@ func (l *held) noteCut(o origin, off, wireEnd int64, seen uint32) bool {
 		l.chunks[i-1].wireEnd = max(l.chunks[i-1].wireEnd, wireEnd)
 		return true
 	}
-	if len(l.chunks) >= maxChunks {
-		return false
-	}
-	o.off = off
-	l.insert(i, chunk{origin: o, wireEnd: wireEnd, seen: seen})
-	return true
+	return false
 }
 
 // firstSeen finds out when the first hole was noticed: when the first of the

@@ -33,6 +33,10 @@ const (
 	// beginning.
 	startSegments = 8
 	startBytes    = 64 << 10
+	// initialWindow is how far a direction may be when its SYN is captured late:
+	// a little more than the ten segments that are sent without an
+	// acknowledgement (RFC 6928).
+	initialWindow = 16 << 10
 	// maxHeadHoles bounds the gaps noted inside the retained head.
 	maxHeadHoles = 64
 	// recentSegments is how many segments back a copy of a packet from another

@@ -294,7 +294,7 @@ func model(t *rapid.T) {
 	isn := [2]uint32{near.Draw(t, "isn0"), near.Draw(t, "isn1")}
 	sessions := []*session{newSession(t, isn)}
 	if rapid.IntRange(0, 3).Draw(t, "reuse") == 0 {
-		next := [2]uint32{isn[0] + rapid.Uint32Range(1000, math.MaxUint32-1000).Draw(t, "step"), isn[1] + 64001}
+		next := [2]uint32{isn[0] + rapid.Uint32Range(1000, math.MaxUint32-1<<16).Draw(t, "step"), isn[1] + 64001}
 		sessions = append(sessions, newSession(t, next))
 	}
 	frame := uint32(0)
