@@ -23,6 +23,7 @@ type nodeSpec struct {
 	name string // the part before the @; empty: not distributed
 	host int
 	tls  *tlsOptions // nil: distribution in the clear
+	port int         // 0: the system chooses one and EPMD knows it
 }
 
 func (s nodeSpec) fullName() string { return s.name + "@" + hostName(s.host) }
@@ -88,6 +89,10 @@ func (l *lab) startNode(ctx context.Context, spec nodeSpec) (*node, error) {
 			// Nodes connect when they are told to and not otherwise: the
 			// truth must list every connection.
 			"-connect_all", "false", "-kernel", "net_ticktime", strconv.Itoa(tickTime))
+	}
+	if spec.port != 0 {
+		port := strconv.Itoa(spec.port)
+		argv = append(argv, "-kernel", "inet_dist_listen_min", port, "inet_dist_listen_max", port)
 	}
 	if spec.tls != nil {
 		file := filepath.Join(home, "ssl_dist.conf")
