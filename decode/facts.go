@@ -187,7 +187,7 @@ func (c *Connection) identifyTLS() {
 	if c.TLS.Distribution {
 		c.addBasis(ByRecordSizes)
 	}
-	if c.TLS.Ticking {
+	if c.TLS.Ticking || c.TLS.Distribution && c.TLS.Ticks {
 		c.addBasis(ByTicks)
 	}
 	if len(c.ProtocolBasis) > 0 {

@@ -33,8 +33,9 @@ type Registration struct {
 // A Node is an Erlang node that the capture names.
 type Node struct {
 	Name string
-	// Basis is how the name is known: "handshake", or "epmd+sni": its port's
-	// name is from EPMD and its host from the client's server_name.
+	// Basis is how the name is known: "handshake"; "epmd+sni": its port's name
+	// is from EPMD and its host from the client's server_name; "epmd+host": its
+	// host is that of its address in other connections.
 	Basis     string
 	Addresses []netip.Addr
 	Ports     []uint16
@@ -113,8 +114,11 @@ func (c *Capture) announce(x *Connection, o Options) {
 		x.ProtocolBasis = append(x.ProtocolBasis, ByPort)
 		named = true
 	}
-	if named && x.Protocol == TLS {
+	if named && x.Protocol == TLS && x.TLS.Begun() {
 		x.Protocol = DistTLS
+		if x.TLS.Ticks {
+			x.addBasis(ByTicks)
+		}
 	}
 	if x.Protocol == DistTLS && x.TLS.Shape.Exact && named && x.TLS.Established.Is() {
 		x.Ends[Client].NodeLength, x.Ends[Server].NodeLength = x.TLS.Shape.ClientName, x.TLS.Shape.ServerName
@@ -197,6 +201,7 @@ func (c *Capture) nameNodes() {
 			for side := range x.Ends {
 				names.host(&x.Ends[side])
 			}
+			c.nameByRegistry(x, &names)
 		}
 	}
 	c.Nodes = names.sorted()
@@ -239,6 +244,17 @@ func (c *Capture) nameServer(x *Connection, names *nodeNames) {
 		return
 	}
 	end.Node, end.NodeBasis = short+"@"+host, "epmd+sni"
+	names.add(end.Node, end.NodeBasis, end.Address, true)
+}
+
+// nameByRegistry names a server whose host is known from other connections.
+func (c *Capture) nameByRegistry(x *Connection, names *nodeNames) {
+	end := &x.Ends[Server]
+	short, ok := c.Registry.announced(end.Address)
+	if end.Node != "" || end.Host == "" || !ok || end.NodeLength != 0 && end.NodeLength != len(short)+1+len(end.Host) {
+		return
+	}
+	end.Node, end.NodeBasis, end.Host = short+"@"+end.Host, "epmd+host", ""
 	names.add(end.Node, end.NodeBasis, end.Address, true)
 }
 

@@ -74,6 +74,9 @@ func Conclude(c *decode.Connection) Conclusion {
 		v, why := overTLS(c)
 		return Conclusion{v, tlsState(c), why}
 	case decode.TLS:
+		if c.Announced() {
+			return Conclusion{Inconclusive, tlsState(c), "a TLS alert on a port of distribution, and nothing that it answers"}
+		}
 		return Conclusion{NoVerdict, tlsState(c), "TLS that is not shown to be distribution"}
 	case decode.EPMD:
 		return Conclusion{NoVerdict, openState(c), "Erlang port mapper"}
@@ -85,10 +88,13 @@ func Conclude(c *decode.Connection) Conclusion {
 
 // openState is the state of a connection whose protocol has no session to come up.
 func openState(c *decode.Connection) State {
-	if !c.Start() {
+	switch whole := c.TCP[decode.Client].Gap+c.TCP[decode.Server].Gap == 0; {
+	case whole && c.Start():
+		return Up
+	case whole && c.TCP[decode.Client].Packets > 0 && c.TCP[decode.Server].Packets > 0:
 		return Midstream
 	}
-	return Up
+	return Incomplete
 }
 
 // inTheClear judges distribution without TLS.
@@ -164,10 +170,12 @@ func tlsState(c *decode.Connection) State {
 		return Incomplete
 	case f.Failure != nil:
 		return TLSFailed
-	case c.Protocol != decode.DistTLS && f.Finished && !f.Established.Isnt():
+	case c.Protocol != decode.DistTLS && f.Finished && f.Version < tls.TLS13:
 		return Up
 	case !f.Established.Is():
 		return Incomplete
+	case c.Protocol != decode.DistTLS:
+		return Up
 	}
 	return distState(c)
 }

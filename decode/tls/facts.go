@@ -54,8 +54,9 @@ type Facts struct {
 	// application record that is no alert after the client's Finished; before,
 	// it sent its own Finished after the client's.
 	Established fact.Fact
-	// Finished: both sides came to the end of their handshake, so that the
-	// session is up, though it may not be shown that the server accepted.
+	// Finished: both sides came to the end of their handshake. Before TLS 1.3
+	// the session is then up, though in a resumed one it may not be shown that
+	// the server accepted.
 	Finished bool
 	// Failure says how the handshake came to nothing; nil if it is not known
 	// that it did.
@@ -77,13 +78,20 @@ type Facts struct {
 	// Distribution whether that is beyond doubt.
 	Shape        Shape
 	Distribution bool
-	// Ticking says that records come like distribution's ticks.
-	Ticking bool
+	// Ticking says that records come like distribution's ticks, which makes the
+	// connection one. Ticks says that some do, for one that is anyway.
+	Ticking, Ticks bool
 
 	// Records are the first records of client and server.
 	Records [2][]Record
 	// Sealed counts the encrypted records of client and server.
 	Sealed [2]Sealed
+}
+
+// Begun reports whether a session was begun or is under way: there is more than
+// an alert, with which a TLS server also answers what is not TLS.
+func (f *Facts) Begun() bool {
+	return f.Client != nil || f.Server != nil || f.Sealed[0].Application+f.Sealed[1].Application > 0
 }
 
 // ClientCertificate says what is known of the client's authentication.
@@ -217,7 +225,7 @@ func (x *combiner) observations() {
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
 	f.Records = [2][]Record{x.c.log, x.s.log}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
-	f.Ticking = ticking(x.c, x.s)
+	f.Ticking, f.Ticks = ticking(x.c, x.s), spaced(x.c, x.s)
 }
 
 // unknown fills in why nothing can be said of certificates and acceptance.

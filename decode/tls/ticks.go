@@ -18,6 +18,8 @@ const (
 type Ticks struct {
 	// Count is the number of records of that length, whenever they came.
 	Count int
+	// Spaced counts the intervals that were as long as those between ticks.
+	Spaced int
 	// Even counts the intervals that were within an eighth of the one before.
 	Even int
 	// Interval is the last interval between two of them.
@@ -29,8 +31,11 @@ func (t *Ticks) add(at int64) {
 	t.Count++
 	if t.Count > 1 {
 		interval := time.Duration(at - t.last)
-		if interval >= minTickInterval && interval <= maxTickInterval && near(interval, t.Interval) {
-			t.Even++
+		if interval >= minTickInterval && interval <= maxTickInterval {
+			t.Spaced++
+			if near(interval, t.Interval) {
+				t.Even++
+			}
 		}
 		t.Interval = interval
 	}
@@ -57,6 +62,17 @@ func ticking(a, b *Stream) bool {
 			return true
 		}
 		if x.Count >= 2 && y.Count >= 2 && x.Interval >= minTickInterval && x.Interval <= maxTickInterval && near(x.Interval, y.Interval) {
+			return true
+		}
+	}
+	return false
+}
+
+// spaced reports whether some records of a tick's length came apart like ticks:
+// a further sign in a connection that is known to be distribution.
+func spaced(a, b *Stream) bool {
+	for i := range tickLengths {
+		if a.ticks[i].Spaced+b.ticks[i].Spaced >= 2 {
 			return true
 		}
 	}
