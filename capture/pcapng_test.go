@@ -67,6 +67,13 @@ func TestPcapngPackets(t *testing.T) {
 					uint32(0), uint32(0), uint32(1), uint32(3), uint32(3), "abc", uint8(0), uint32(12+20+3)),
 				b.packet(0, 2, "d")),
 				[]seen{{1, 1000, "abc", 3, 1, 0}, {2, 2000, "d", 1, 1, 0}}},
+			{"the length at the end with its padding", join(b.section(), b.iface(1, 0),
+				b.fields(uint32(6), uint32(12+20+3),
+					uint32(0), uint32(0), uint32(1), uint32(3), uint32(3), "abc", uint8(0), uint32(12+20+4)),
+				b.packet(0, 2, "d")),
+				[]seen{{1, 1000, "abc", 3, 1, 0}, {2, 2000, "d", 1, 1, 0}}},
+			{"simple after a packet with a time", join(b.section(), b.iface(1, 0), b.packet(0, 1, "a"), b.block(3, uint32(1), "b")),
+				[]seen{{1, 1000, "a", 1, 1, 0}, {2, 0, "b", 1, 1, 0}}},
 			{"a minor version to come", join(b.block(0x0a0d0d0a, uint32(0x1a2b3c4d), uint16(1), uint16(7), ^uint64(0)),
 				b.iface(1, 0), b.packet(0, 1, "a")),
 				[]seen{{1, 1000, "a", 1, 1, 0}}},
@@ -306,6 +313,7 @@ func TestClock(t *testing.T) {
 		{0x80 | 32, 0, 1_700_000_000<<32 | 1<<31, 17000000005 * 1e8}, // as NTP time
 		{0x80 | 63, 0, 1<<63 | 1<<62, 1_500_000_000},
 		{0x80 | 64, 0, 1 << 63, 500_000_000},
+		{0x80 | 65, 0, 1 << 63, 250_000_000},
 		{0x80 | 127, 0, math.MaxUint64, 0},
 		{0, 0, 1 << 40, 0},            // beyond 2262: no time
 		{6, 0, math.MaxUint64, 0},     //

@@ -267,6 +267,18 @@ func TestPacketsAreDeliveredAsTheyCome(t *testing.T) {
 	}
 }
 
+func TestOpenDoesNotWaitForAPacket(t *testing.T) {
+	src := &stepReader{pieces: [][]byte{le.pcap(0xa1b2c3d4, 65535, 1), le.record(1, 0, "a")}}
+	f, err := Open([]string{"-"}, Options{Stdin: src})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if src.given != 1 {
+		t.Errorf("%d pieces read, want the header only", src.given)
+	}
+}
+
 func TestOneByteAtATime(t *testing.T) {
 	for name, data := range samples() {
 		for _, packed := range [][]byte{data, gzipped(t, data), zstdded(t, data)} {
