@@ -222,6 +222,9 @@ func TestHandshake(t *testing.T) {
 		{"later version appends to the name", [][]byte{message2(sendName6[2:], "more"), reply}, func(f Facts) bool {
 			return f.Role == Client && f.Handshake.Name == "demo@n1.lab" && f.Handshake.Reply
 		}},
+		{"no node's flags", [][]byte{message2('N', u64(0x01000000), u32(0), u16(3), "a@b")}, func(f Facts) bool {
+			return f.Recognition == NotRecognised && f.Foreign
+		}},
 		{"TLS alert instead", [][]byte{{0x15, 3, 3, 0, 2, 2, 10}}, func(f Facts) bool {
 			return f.Recognition == NotRecognised && f.Role == RoleUnknown && f.Foreign && f.ForeignAt.Offset == 0
 		}},
@@ -286,6 +289,53 @@ func TestMessages(t *testing.T) {
 	}
 	if f.Fragments != 1 || f.Compressed != 1 || f.PassThrough != 1 || f.Ticks.Count != 1 || !f.InFrame || f.Foreign {
 		t.Errorf("got %+v", f)
+	}
+}
+
+// TestAtomCache reads names that only the cache tells.
+func TestAtomCache(t *testing.T) {
+	toRef := cat(104, 4, 97, 6, literalPid, 119, 0, 82, 0)
+	f := decode(t, AtHandshake, sendName6, reply,
+		// The same index in two segments; one reference: a nibble with the
+		// segment, and one that says whether atoms have two bytes of length.
+		frame(131, 68, 1, 0x0f, 9, 3, "one", toRef),
+		frame(131, 68, 1, 0x1b, 9, u16(5), "three", toRef),
+		frame(131, 68, 1, 0x07, 9, toRef),
+		frame(131, 68, 1, 0x03, 9, toRef),
+		// Replaced.
+		frame(131, 68, 1, 0x0b, 9, 4, "four", toRef),
+		frame(131, 68, 1, 0x03, 9, toRef),
+		// Never set.
+		frame(131, 68, 1, 0x02, 9, toRef),
+		// Set, but not as text: not a header that a node sends.
+		frame(131, 68, 1, 0x0b, 9, 2, 0xff, 0xfe, toRef),
+		frame(131, 68, 1, 0x07, 9, toRef),
+	)
+	want := map[string]uint64{"one": 2, "three": 2, "four": 2}
+	if !reflect.DeepEqual(f.RegisteredNames, want) || f.Unnamed != 2 || f.Messages[Unknown] != 1 {
+		t.Errorf("got %v, %d without a name, %v", f.RegisteredNames, f.Unnamed, f.Messages)
+	}
+}
+
+// TestFactsBeforeTheEnd asks while the stream goes on.
+func TestFactsBeforeTheEnd(t *testing.T) {
+	f := newFeeder(Midstream, whole)
+	for i := range 3 {
+		f.data(tick)
+		f.wait(15e9)
+		if got := f.s.Facts(); got.Ticks.Count != uint64(i+1)*uint64(min(i, 1)) || (got.Recognition == ByTicks) != (i > 0) {
+			t.Errorf("after %d ticks: %v, %+v", i+1, got.Recognition, got.Ticks)
+		}
+	}
+	if got := f.end(); got.Ticks.Count != 3 {
+		t.Errorf("asking counts: %+v", got.Ticks)
+	}
+	g := newFeeder(AtHandshake, whole)
+	g.data(cat(sendName6, reply, regSend))
+	before := g.s.Facts()
+	g.data(regSendAgain)
+	if before.Messages["REG_SEND"] != 1 || !before.InFrame {
+		t.Errorf("facts change after they were given: %+v", before)
 	}
 }
 
@@ -397,7 +447,7 @@ func TestGaps(t *testing.T) {
 			f.data(regSendAgain)
 		}, func(f Facts) bool {
 			// The cache may have changed in the gap.
-			return f.Messages["REG_SEND"] == 2 && f.RegisteredNames["rex"] <= 1 && f.InFrame && !f.Foreign
+			return f.Messages["REG_SEND"] == 2 && f.Unnamed == 2 && f.InFrame && !f.Foreign
 		}},
 		{"over a boundary, then whole messages", func(f *feeder) {
 			f.data(cat(sendName6, reply, linkMsg[:20]))
@@ -413,6 +463,11 @@ func TestGaps(t *testing.T) {
 			f.gap(len(regSend))
 			f.data(cat(regSendAgain, tick))
 		}, func(f Facts) bool { return f.Messages["REG_SEND"] == 1 && f.Unnamed == 1 && f.InFrame }},
+		{"atoms perhaps replaced", func(f *feeder) {
+			f.data(cat(sendName6, reply, regSend))
+			f.gap(len(regSend))
+			f.data(cat(regSendAgain, tick))
+		}, func(f Facts) bool { return f.RegisteredNames["rex"] == 1 && f.Unnamed == 1 && f.InFrame }},
 		{"then a tick", func(f *feeder) {
 			f.data(cat(sendName6, reply))
 			f.gap(1000)
@@ -526,6 +581,8 @@ func TestTicks(t *testing.T) {
 		{"three", ticks(3), ByTicks, 3},
 		{"one", ticks(1), NotRecognised, 0},
 		{"one lost", func(f *feeder) { ticks(2)(f); f.gap(4); ticks(2)(f) }, ByTicks, 4},
+		{"one of two lost", func(f *feeder) { ticks(1)(f); f.gap(4); ticks(1)(f) }, ByTicks, 2},
+		{"part of one lost", func(f *feeder) { ticks(1)(f); f.gap(5); ticks(1)(f) }, NotRecognised, 0},
 		{"more lost", func(f *feeder) { ticks(2)(f); f.gap(1000); ticks(2)(f) }, ByTicks, 4},
 		{"then a message", func(f *feeder) { ticks(2)(f); f.data(linkMsg) }, ByFraming, 2},
 		{"one, then a message", func(f *feeder) { ticks(1)(f); f.data(linkMsg); f.data(tick) }, ByFraming, 2},

@@ -102,7 +102,9 @@ type Facts struct {
 	First          tcp.Position
 	Bytes, Missing int64
 	// Foreign says that after recognised bytes, with no gap between, others
-	// came that are not distribution; ForeignAt is where they begin.
+	// came that are not distribution, or that a direction that had to begin
+	// with a handshake did not; ForeignAt is where they begin. If the bytes before were
+	// recognised by framing or ticks only, that is withdrawn.
 	Foreign   bool
 	ForeignAt tcp.Position
 	// InFrame says that the last byte seen was inside or at the end of a

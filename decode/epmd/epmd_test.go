@@ -151,6 +151,7 @@ func TestReplies(t *testing.T) {
 		want Reply
 	}{
 		{"PORT2_RESP", port2Resp, Reply{Op: Port2Resp, Resulted: true, Node: demo}},
+		{"PORT2_RESP with extra", cat(port2Resp[:len(port2Resp)-2], u16(3), "abc"), Reply{Op: Port2Resp, Resulted: true, Node: Node{Name: "demo", Port: 41971, Type: Normal, High: 6, Low: 5, Extra: 3}}},
 		{"PORT2_RESP, not found", port2NotFound, Reply{Op: Port2Resp, Resulted: true, Result: 1}},
 		{"PORT2_RESP, cut", port2Resp[:17], Reply{Op: Port2Resp, Resulted: true, Partial: true}},
 		{"PORT2_RESP, cut before the result", port2Resp[:1], Reply{Op: Port2Resp, Partial: true}},
