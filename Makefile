@@ -55,7 +55,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	  names=$$($(GO) test -list '^Fuzz' $$pkg) || exit 1; \
 	  for name in $$(echo "$$names" | grep '^Fuzz'); do \
 	    echo "$$pkg $$name"; \
-	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$pkg || exit 1; \
 	  done; \
 	done
 

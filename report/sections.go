@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ func (p *page) inputs() {
 		if span, ok := span(in); ok {
 			words = append(words, span)
 		}
-		p.hanging("", p.inputName(in)+": "+strings.Join(words, ", "))
+		p.item(0, p.inputName(in)+": "+strings.Join(words, ", "))
 	}
 	if rest := inputs[shown:]; len(rest) > 0 {
 		var packets uint64
@@ -174,7 +175,7 @@ func (p *page) concerned(ids []string) {
 	}
 	shown := p.capped(p.limits.concerned, len(names))
 	for _, name := range names[:shown] {
-		p.hanging("    ", name)
+		p.line("    " + name)
 	}
 	if rest := len(names) - shown; rest > 0 {
 		p.linef("    … and %d more", rest)
@@ -201,7 +202,7 @@ func (p *page) connectionName(id string) string {
 func (p *page) evidence(evidence []Evidence) {
 	shown := p.capped(p.limits.evidence, len(evidence))
 	for _, e := range evidence[:shown] {
-		p.hanging("    "+p.frame(e), escape(e.Text))
+		p.item(4, p.frame(e)+escape(e.Text))
 	}
 	if rest := len(evidence) - shown; rest > 0 {
 		p.linef("    … and %s more", count(rest, "frame", "frames"))
@@ -215,7 +216,7 @@ func (p *page) frame(e Evidence) string {
 	}
 	name := fmt.Sprintf("frame %d: ", e.Frame)
 	if len(p.doc.Inputs) > 1 && e.Input >= 0 && e.Input < len(p.doc.Inputs) {
-		return cut(escape(p.doc.Inputs[e.Input].Path), p.width/3) + " " + name
+		return cut(escape(path.Base(p.doc.Inputs[e.Input].Path)), p.width/2) + " " + name
 	}
 	return name
 }
@@ -247,7 +248,7 @@ func (p *page) unseen() {
 	p.heading("COULD NOT BE SEEN")
 	shown := p.capped(p.limits.unseen, len(items))
 	for _, item := range items[:shown] {
-		p.hanging("  - ", item)
+		p.item(2, "- "+item)
 	}
 	if rest := len(items) - shown; rest > 0 {
 		p.linef("  … and %d more: -o wide or -o json shows all.", rest)

@@ -73,7 +73,15 @@ func tableLimits() limits {
 func (p *page) line(s string)                 { p.lines = append(p.lines, strings.TrimRight(s, " ")) }
 func (p *page) linef(format string, a ...any) { p.line(fmt.Sprintf(format, a...)) }
 func (p *page) heading(s string)              { p.line(""); p.line(p.bold(s)) }
-func (p *page) text(indent int, s string)     { p.hanging(strings.Repeat(" ", indent), s) }
+
+// text writes s wrapped at an indent.
+func (p *page) text(indent int, s string) {
+	for _, l := range wrap(s, p.width-indent) {
+		p.line(strings.Repeat(" ", indent) + l)
+	}
+}
+
+// capped returns how many of n things are shown under a limit.
 func (p *page) capped(limit, n int) (shown int) {
 	if limit == 0 || n <= limit {
 		return n
@@ -81,15 +89,14 @@ func (p *page) capped(limit, n int) (shown int) {
 	return limit
 }
 
-// hanging writes s wrapped after a first prefix, whose width indents the
-// lines that follow.
-func (p *page) hanging(prefix, s string) {
-	indent := width(prefix)
-	for i, l := range wrap(s, max(p.width-indent, minName)) {
+// item writes s wrapped at an indent; lines that follow are two columns deeper.
+func (p *page) item(indent int, s string) {
+	deeper := indent + 2
+	for i, l := range wrap(s, max(p.width-deeper, minName)) {
 		if i == 1 {
-			prefix = strings.Repeat(" ", indent)
+			indent = deeper
 		}
-		p.line(prefix + l)
+		p.line(strings.Repeat(" ", indent) + l)
 	}
 }
 
@@ -314,7 +321,7 @@ func (p *page) reason(reason string, run int) []string {
 		return nil
 	}
 	if run > 1 {
-		reason = fmt.Sprintf("these %d: %s", run, reason)
+		reason = fmt.Sprintf("these %d rows: %s", run, reason)
 	}
 	mark := "└ "
 	var lines []string

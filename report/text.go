@@ -16,8 +16,11 @@ const maxMarks = 3
 
 // printable reports whether r can be shown as it is: letters, marks, digits,
 // punctuation, symbols and the ASCII space. C0 and C1 controls, DEL,
-// bidirectional controls, zero-width and unusual spaces are not.
-func printable(r rune) bool { return unicode.IsPrint(r) }
+// bidirectional controls, zero-width and unusual spaces are not, nor letters
+// and marks that are not meant to be seen, as the Hangul fillers.
+func printable(r rune) bool {
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 // escape makes a string from the wire safe for a terminal: one line, no
 // control characters, nothing that reorders or hides text (CWE-150). Bytes
@@ -96,21 +99,26 @@ func take(parts []string, n int) int {
 // It returns at least one line.
 func wrap(s string, n int) []string {
 	var lines []string
-	line := ""
+	var line strings.Builder
+	used := 0
 	for word := range strings.FieldsSeq(s) {
 		for _, piece := range chop(word, n) {
+			w := width(piece)
 			switch {
-			case line == "":
-				line = piece
-			case width(line)+1+width(piece) <= n:
-				line += " " + piece
+			case line.Len() == 0:
+			case used+1+w <= n:
+				line.WriteByte(' ')
+				used++
 			default:
-				lines = append(lines, line)
-				line = piece
+				lines = append(lines, line.String())
+				line.Reset()
+				used = 0
 			}
+			line.WriteString(piece)
+			used += w
 		}
 	}
-	return append(lines, line)
+	return append(lines, line.String())
 }
 
 // chop breaks a word into pieces of at most n columns.
@@ -119,15 +127,16 @@ func chop(word string, n int) []string {
 		return []string{word}
 	}
 	var pieces []string
-	piece := ""
+	from, to, used := 0, 0, 0
 	for g := displaywidth.StringGraphemes(word); g.Next(); {
-		if piece != "" && width(piece)+g.Width() > n {
-			pieces = append(pieces, piece)
-			piece = ""
+		if used > 0 && used+g.Width() > n {
+			pieces = append(pieces, word[from:to])
+			from, used = to, 0
 		}
-		piece += g.Value()
+		to += len(g.Value())
+		used += g.Width()
 	}
-	return append(pieces, piece)
+	return append(pieces, word[from:])
 }
 
 // count writes a number with its noun in the singular or the plural.

@@ -21,6 +21,8 @@ func TestEscape(t *testing.T) {
 		{"no-break space", "a\u00a0b", `a\u{a0}b`},
 		{"accents stay", "e\u0301", "e\u0301"},
 		{"heap of accents", "e" + strings.Repeat("\u0301", 5), "e\u0301\u0301\u0301" + `\u{301}\u{301}`},
+		{"Hangul filler", "a\u3164b", `a\u{3164}b`},
+		{"variation selector", "a\ufe0f", `a\u{fe0f}`},
 		{"tags", "\U000e0041", `\u{e0041}`},
 		{"replacement character itself", "\ufffd", "\ufffd"},
 	} {
@@ -68,4 +70,27 @@ func TestWrap(t *testing.T) {
 			t.Errorf("wrap(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
 		}
 	}
+}
+
+// Whatever is on the wire, what is shown is one printable line that fits.
+func FuzzText(f *testing.F) {
+	f.Add("demo@n1.lab", 12)
+	f.Add("\x1b[31m\u202e\xff節点e\u0301\u0301", 13)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		n = minName + (n&0xff)%100
+		safe := escape(s)
+		for _, r := range safe {
+			if !printable(r) {
+				t.Errorf("escape(%q) has %U", s, r)
+			}
+		}
+		if got := cut(safe, n); width(got) > n {
+			t.Errorf("cut(%q, %d) = %q has %d columns", safe, n, got, width(got))
+		}
+		for _, line := range wrap(safe, n) {
+			if width(line) > n {
+				t.Errorf("wrap(%q, %d) has %q of %d columns", safe, n, line, width(line))
+			}
+		}
+	})
 }
