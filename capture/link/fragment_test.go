@@ -121,6 +121,9 @@ func TestFragments(t *testing.T) {
 				}
 			}
 			wantReasons(t, d, test.reasons)
+			if d.fragments.bytes != 0 {
+				t.Errorf("%d bytes left", d.fragments.bytes)
+			}
 		})
 	}
 }
