@@ -271,6 +271,12 @@ func TestSegment(t *testing.T) {
 			check: "2 5 7",
 		},
 		{
+			name:  "an older acknowledgement takes nothing back",
+			steps: from(seg(0, 0, 0, "ab"), acks(1, 0, 7), acks(1, 0, 2)),
+			want:  []string{`0@0 ack 0 frame 4 "ab"`},
+			flush: []string{`0@2 frame 0 gap 5`},
+		},
+		{
 			name:  "cut by snaplen: the gap comes with the next segment",
 			steps: from(seg(0, 0, 0, "ab").snap(3), seg(0, 5, 0, "fg").snap(1), acks(1, 0, 8), seg(0, 8, 0, "i")),
 			want:  []string{`0@0 ack 0 frame 4 "ab"`, `0@2 frame 5 gap 3`, `0@5 ack 0 frame 5 "fg"`, `0@7 frame 7 gap 1`, `0@8 ack 0 frame 7 "i"`},
@@ -355,6 +361,14 @@ func TestSegment(t *testing.T) {
 			name:  "SYN+ACK lost, the first acknowledgement covers data that came earlier",
 			steps: []step{syn, seg(1, 0, 0, "hello"), acks(0, 0, 5), seg(1, 5, 0, "!")},
 			want:  []string{`1@0 ack 0 frame 2 "hello"`, `1@5 ack 0 frame 4 "!"`},
+		},
+		{
+			name:  "SYN+ACK lost, and the first acknowledgement is not the first",
+			steps: []step{syn, seg(0, 3, 0, "d"), seg(0, 0, 5, "abc"), seg(1, 5, 4, "x")},
+			want:  []string{`0@0 ack -1 frame 3 "abc"`, `0@3 ack -1 frame 2 "d"`},
+			flush: []string{`1@0 ack 4 frame 4 "x"`},
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[1].Start) },
+			check: "unknown",
 		},
 		{
 			name:  "SYN lost",
@@ -544,6 +558,18 @@ func TestLongStream(t *testing.T) {
 	c.Flush(&l)
 	if s := c.Stats(0); s.End != off || s.Gap != 0 || s.Strays != 0 || l.last.Acked != off {
 		t.Errorf("%+v, acknowledged %d, want %d", s, l.last.Acked, off)
+	}
+}
+
+// TestLongGap: after a hole of more than 1 GiB, of which acknowledgements told,
+// the stream goes on.
+func TestLongGap(t *testing.T) {
+	c := tcp.New(tcp.Limits{}, nil)
+	l := run(c, syn, synAck, seg(0, 0, 0, "abc"), acks(1, 0, 1<<29), acks(1, 0, 1<<30+1<<29), seg(0, 1<<30+1<<29+10, 0, "def"))
+	c.Flush(l)
+	want := []string{`0@0 ack 0 frame 3 "abc"`, `0@3 frame 6 gap 1610612743`, `0@1610612746 ack 0 frame 6 "def"`}
+	if d := cmp.Diff(want, l.lines); d != "" {
+		t.Error(d)
 	}
 }
 
