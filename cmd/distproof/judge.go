@@ -31,8 +31,8 @@ func (a *app) verifyCommand() *cobra.Command {
 standard input) and judges every connection between Erlang nodes.
 
 Exit codes:
-  0  every connection between nodes is mutual TLS
-  1  at least one is not
+  0  every connection between nodes that came up is mutual TLS
+  1  at least one is not, or another rule is violated
   2  could not run: usage, unreadable input
   3  nothing is violated, but not everything is proven; also if there is no
      connection between nodes at all`,
