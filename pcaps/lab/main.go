@@ -121,8 +121,9 @@ func recordAll(ctx context.Context, w io.Writer, chosen []scenario, out string, 
 	if err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	// A partial run adds its authority to those of the captures it keeps.
-	if err := pki.publish(filepath.Join(out, "ca.pem"), len(chosen) < len(scenarios())); err != nil {
+	// Until all captures are new, the older ones need their authority too.
+	ca := filepath.Join(out, "ca.pem")
+	if err := pki.publish(ca, true); err != nil {
 		return err
 	}
 	truths, err := readTruth(filepath.Join(out, "truth.json"))
@@ -145,7 +146,10 @@ func recordAll(ctx context.Context, w io.Writer, chosen []scenario, out string, 
 		}
 		fmt.Fprintf(w, "%-24s %d connections, %.0f s\n", s.name, len(truth.Connections), time.Since(begin).Seconds())
 	}
-	return nil
+	if len(chosen) < len(scenarios()) {
+		return nil
+	}
+	return pki.publish(ca, false)
 }
 
 // commandLimit bounds every helper command; none takes more than a second on

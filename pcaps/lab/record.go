@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,12 @@ func (l *lab) record(ctx context.Context, s scenario) (_ truth, err error) {
 		return truth{}, err
 	}
 	defer func() { err = errors.Join(err, l.net.close()) }()
-	defer l.close()
+	defer func() {
+		l.close()
+		if err != nil {
+			err = errors.Join(err, discard(l.unfinished(s)))
+		}
+	}()
 
 	dir := filepath.Join(l.dir, l.net.id)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -66,8 +72,17 @@ func (l *lab) record(ctx context.Context, s scenario) (_ truth, err error) {
 	if play == nil {
 		play = playNodes
 	}
-	t.Connections, err = play(ctx, l, s)
-	return t, err
+	if t.Connections, err = play(ctx, l, s); err != nil {
+		return truth{}, err
+	}
+	return t, os.Rename(l.unfinished(s), filepath.Join(l.out, s.name+".pcap"))
+}
+
+func discard(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // startEPMDs runs an EPMD on every host in the foreground: started by a node
@@ -95,8 +110,12 @@ func (l *lab) captureTo(ctx context.Context, s scenario) (*capture, error) {
 	if s.overlay {
 		filter = "udp port 8472"
 	}
-	return l.startCapture(ctx, l.net.bridge(), iface, filter, filepath.Join(l.out, s.name+".pcap"))
+	return l.startCapture(ctx, l.net.bridge(), iface, filter, l.unfinished(s))
 }
+
+// unfinished is the capture's file until its truth is known: a recording that
+// fails must not replace one that did not.
+func (l *lab) unfinished(s scenario) string { return filepath.Join(l.out, s.name+".pcap.part") }
 
 // playNodes starts the scenario's nodes, dials, waits for ticks, and stops
 // the nodes, so that the capture also has the connections' ends.
