@@ -20,7 +20,7 @@ func BenchmarkAnalyze(b *testing.B) {
 	}
 	b.SetBytes(info.Size())
 	for b.Loop() {
-		src, err := capture.Open([]string{path})
+		src, err := capture.Open([]string{path}, capture.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
