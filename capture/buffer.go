@@ -14,6 +14,13 @@ type buffer struct {
 	err error
 	// want is the size to which data grows when reads fill it.
 	want int
+	// mapped is set if data is a whole file in memory, with err at its end.
+	mapped *mapping
+}
+
+// mappedBuffer hands out slices of a mapped file.
+func mappedBuffer(m *mapping) buffer {
+	return buffer{data: m.data, end: len(m.data), err: io.EOF, mapped: m}
 }
 
 func newBuffer(src io.Reader, want int) buffer {
@@ -33,6 +40,9 @@ func (b *buffer) skip(n int) { b.start += n }
 // It reads no more than it must wait for: a stream that comes in small pieces
 // is handed on in small pieces. n is at most maxBlock.
 func (b *buffer) need(n int) bool {
+	if b.mapped != nil && b.start >= b.mapped.next {
+		b.mapped.advance(b.start)
+	}
 	if b.end-b.start >= n {
 		return true
 	}

@@ -175,7 +175,7 @@ func (t *track) openStdin(in io.Reader) error {
 			t.size = info.Size()
 		}
 	}
-	return t.read(in)
+	return t.read(t.metered(in))
 }
 
 // openFile opens the file, or opens it again.
@@ -192,17 +192,26 @@ func (t *track) openFile() error {
 	if t.regular = info.Mode().IsRegular(); t.regular {
 		t.size = info.Size()
 	}
-	if err := t.read(file); err != nil {
-		file.Close()
-		return err
+	if t.mapped = mapCapture(file, t.size, &t.consumed); t.mapped != nil {
+		err = t.read(mappedBuffer(t.mapped))
+	} else {
+		err = t.read(t.metered(file))
 	}
 	t.file = file
-	return nil
+	if err != nil {
+		t.closeFile()
+	}
+	return err
 }
 
-func (t *track) read(src io.Reader) error {
+// metered reads src and counts what was read.
+func (t *track) metered(src io.Reader) buffer {
+	return newBuffer(&meter{src: src, n: &t.consumed}, t.files.bufferSize)
+}
+
+func (t *track) read(buf buffer) error {
 	t.consumed.Store(0)
-	r, err := newReader(&meter{src: src, n: &t.consumed}, t.path, t.files.bufferSize)
+	r, err := newReader(buf, t.path, t.files.bufferSize)
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,11 @@ type Reader struct {
 // error says that r holds no capture, and is an [*Error]; a capture that is
 // cut, even within its file header, is no error.
 func NewReader(r io.Reader, name string) (*Reader, error) {
-	return newReader(r, name, maxRead)
+	return newReader(newBuffer(r, maxRead), name, maxRead)
 }
 
-func newReader(src io.Reader, name string, bufferSize int) (*Reader, error) {
-	r := &Reader{in: Input{Path: name}, buf: newBuffer(src, bufferSize)}
+func newReader(buf buffer, name string, bufferSize int) (*Reader, error) {
+	r := &Reader{in: Input{Path: name}, buf: buf}
 	k, err := r.detect()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"sync/atomic"
@@ -33,6 +34,8 @@ type track struct {
 	index  uint32
 	reader *Reader
 	file   *os.File
+	// mapped is the file in memory, nil if it is read.
+	mapped *mapping
 	// regular says that the file can be closed and opened again.
 	regular bool
 	// size is the file's size in bytes, 0 if unknown.
@@ -65,7 +68,14 @@ func (t *track) advance() {
 }
 
 func (t *track) closeFile() error {
-	err := t.reader.Close()
+	var err error
+	if t.reader != nil {
+		err = t.reader.Close()
+	}
+	if t.mapped != nil {
+		err = cmp.Or(err, t.mapped.close())
+		t.mapped = nil
+	}
 	if t.file != nil {
 		t.file.Close()
 		t.file = nil

@@ -56,6 +56,11 @@ type conn struct {
 	epmdPort   bool
 }
 
+// handshakeHead is the part of each direction in which retransmissions are
+// compared with what came first. The largest handshakes of OTP, with
+// post-quantum keys and chains of RSA certificates, take half of it.
+const handshakeHead = 16 << 10
+
 // maxEncapsulations bounds the ways on which one connection is seen to travel.
 const maxEncapsulations = 8
 
@@ -88,7 +93,7 @@ func compare(a, b link.Endpoint) int {
 }
 
 func (d *Decoder) newConn(s *link.Segment) *conn {
-	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{}, d.budget), first: s.Frame}
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
 	return c
 }
@@ -121,9 +126,8 @@ func (c *conn) note(dir tcp.Dir, s *link.Segment) {
 
 // Data implements [tcp.Sink].
 func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
-	s := &c.streams[d]
-	fromStart := at.Offset == 0 && !s.known && c.tcp.Stats(d).Start != tcp.StartUnknown
-	s.data(at, b, fromStart, c.epmdPort)
+	fromStart := at.Offset == 0 && c.tcp.Start(d) != tcp.StartUnknown
+	c.streams[d].data(at, b, fromStart, c.epmdPort)
 }
 
 // Gap implements [tcp.Sink].

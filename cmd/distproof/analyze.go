@@ -25,7 +25,7 @@ type analyzeOptions struct {
 func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts})
-	if err := follow(src, links, decoder); err != nil {
+	if err := capture.Guard(func() error { return follow(src, links, decoder) }); err != nil {
 		return nil, err
 	}
 	facts := decoder.Finish(links.Encapsulation)

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package capture
+
+import "os"
+
+// mapFile is for systems whose files are mapped; here they are read.
+func mapFile(*os.File, int64) []byte { return nil }
+
+func unmapFile([]byte) error { return nil }
+
+func prefetch([]byte) {}
+
+func release([]byte) {}
