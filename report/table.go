@@ -132,6 +132,10 @@ func (p *page) table() error {
 		p.line("")
 		p.text(0, fmt.Sprintf("… and %s more: %s.", count(len(rest), "row", "rows"), tally(rest)))
 	}
+	if p.doc.Conclusion == "" {
+		p.line("")
+		p.text(0, count(p.doc.Summary.Distribution.Total(), "connection", "connections")+" between nodes: "+tally(rows)+".")
+	}
 	if len(rest) > 0 || slices.ContainsFunc(shown, func(r counted) bool { return r.hidden > 0 }) {
 		p.line("")
 		p.line("Not all rows are shown: -o wide and -o json have all.")
@@ -163,16 +167,14 @@ func choose(rows []counted) (shown, rest []counted) {
 
 // tally counts the connections behind rows by verdict, the worst first.
 func tally(rows []counted) string {
+	n := map[string]int{}
+	for _, r := range rows {
+		n[r.verdict] += r.n
+	}
 	var words []string
 	for _, v := range verdicts() {
-		n := 0
-		for _, r := range rows {
-			if r.verdict == v {
-				n += r.n
-			}
-		}
-		if n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, v))
+		if n[v] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n[v], v))
 		}
 	}
 	return join(words)
