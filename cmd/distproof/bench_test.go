@@ -32,4 +32,3 @@ func BenchmarkAnalyze(b *testing.B) {
 		}
 	}
 }
-

@@ -138,6 +138,8 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err != nil {
 		return nil, err
 	}
+	stop := a.finishOnInterrupt(args)
+	defer stop()
 	src, err := capture.Open(args, capture.Options{Stdin: a.stdin})
 	if err != nil {
 		return nil, err
@@ -146,8 +148,6 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err := outs.refuseInputs(src.Inputs()); err != nil {
 		return nil, err
 	}
-	stop := a.finishOnInterrupt(args)
-	defer stop()
 	clear := a.showProgress(src, s.quiet)
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
 	doc, err := analyze(src, o)

@@ -107,6 +107,10 @@ func draw(w io.Writer, m meter, done <-chan struct{}) {
 	}
 }
 
+// patience is how long the input may take to end after an interrupt before the
+// user is told what is being waited for.
+const patience = time.Second
+
 // finishOnInterrupt makes Ctrl-C end the input and not the run if packets are
 // piped in: the terminal interrupts tcpdump, too, which then writes what it
 // still has and closes the pipe. A second Ctrl-C ends the run.
@@ -121,6 +125,11 @@ func (a *app) finishOnInterrupt(args []string) (stop func()) {
 		select {
 		case <-interrupts:
 			signal.Reset(os.Interrupt)
+		case <-done:
+			return
+		}
+		select {
+		case <-time.After(patience):
 			fmt.Fprintln(a.stderr, "waiting for the end of the input; interrupt again to stop without a report")
 		case <-done:
 		}
