@@ -54,6 +54,8 @@ type conn struct {
 	encaps     []uint16
 	first      capture.Frame
 	epmdPort   bool
+	closing    [2]bool // a FIN or RST was sent
+	forgotten  bool
 }
 
 // handshakeHead is the part of each direction in which retransmissions are
@@ -83,6 +85,7 @@ func (d *Decoder) Segment(s *link.Segment) {
 	dir := c.dir(s)
 	c.note(dir, s)
 	c.tcp.Segment(dir, s, c)
+	c.forget(s)
 }
 
 func compare(a, b link.Endpoint) int {
@@ -121,6 +124,21 @@ func (c *conn) note(dir tcp.Dir, s *link.Segment) {
 	}
 	if s.Encapsulation != 0 && !slices.Contains(c.encaps, s.Encapsulation) && len(c.encaps) < maxEncapsulations {
 		c.encaps = append(c.encaps, s.Encapsulation)
+	}
+}
+
+// forget gives up comparing retransmissions once the handshake is over, or the
+// connection: what comes again of it then is read by nobody.
+func (c *conn) forget(s *link.Segment) {
+	if c.forgotten {
+		return
+	}
+	if s.Flags.Has(link.FIN) || s.Flags.Has(link.RST) {
+		c.closing[c.dir(s)] = true
+	}
+	if c.closing == [2]bool{true, true} || c.streams[0].decided() && c.streams[1].decided() {
+		c.tcp.Forget()
+		c.forgotten = true
 	}
 }
 

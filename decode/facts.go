@@ -78,12 +78,22 @@ func (c *conn) client() (tcp.Dir, string) {
 			}
 		}
 	}
-	// Servers listen on ports below those that systems hand out to clients.
-	if c.ends[0].Port < c.ends[1].Port {
-		return tcp.From1, "port"
+	lower := tcp.From0
+	if c.ends[1].Port < c.ends[0].Port {
+		lower = tcp.From1
 	}
-	return tcp.From0, "port"
+	if c.ends[lower].Port < ephemeral && c.ends[lower.Other()].Port >= ephemeral {
+		return lower.Other(), "port"
+	}
+	return lower.Other(), rolesUnknown
 }
+
+// ephemeral is the lowest port that Linux hands out to clients. OTP's nodes
+// listen above it too, unless they are told where.
+const ephemeral = 32768
+
+// rolesUnknown is the basis of roles that nothing tells.
+const rolesUnknown = "unknown"
 
 // ending says whether the connection is whole, and who closed it first.
 func ending(c *Connection) tls.Ending {
@@ -108,6 +118,7 @@ func closer(client, server tcp.Stats) tls.Role {
 // identify says what the connection carries, from what both directions were
 // found to be.
 func (c *Connection) identify(s [2]*stream) {
+	dropTentative(s)
 	isTLS := s[Client].tls != nil || s[Server].tls != nil
 	for side, x := range s {
 		if d := firstOf(x.dist, x.inside); d != nil {
@@ -120,7 +131,7 @@ func (c *Connection) identify(s [2]*stream) {
 		}
 		c.Unidentified[side] = c.TCP[side].Bytes > 0 && x.tls == nil && x.dist == nil && x.epmd == nil
 	}
-	if c.InClear && !c.ticksAreEnough() {
+	if c.InClear && !c.beyondDoubt(s) {
 		c.InClear, c.Dist, c.ProtocolBasis = false, [2]dist.Facts{}, nil
 	}
 	if isTLS {
@@ -140,6 +151,17 @@ func (c *Connection) identify(s [2]*stream) {
 	}
 }
 
+// dropTentative drops distribution messages that prove nothing by themselves,
+// such as a status "nok", unless the opposite direction shows a handshake.
+func dropTentative(s [2]*stream) {
+	byHandshake := func(x *stream) bool { return x.dist != nil && x.dist.Facts().Recognition == dist.ByHandshake }
+	for side, x := range s {
+		if x.dist != nil && x.dist.Facts().Tentative && !byHandshake(s[1-side]) {
+			x.dist = nil
+		}
+	}
+}
+
 func firstOf(a, b *dist.Stream) *dist.Stream {
 	if a != nil {
 		return a
@@ -155,13 +177,13 @@ func recognised(r dist.Recognition) string {
 	case dist.ByFraming:
 		return ByFraming
 	}
-	return ByHandshake
+	return ByHandshake // also what only the opposite direction's handshake makes one
 }
 
-// ticksAreEnough reports whether the connection is distribution beyond doubt:
-// by a handshake or messages, or by ticks that come evenly, with nothing
-// else beside them in either direction.
-func (c *Connection) ticksAreEnough() bool {
+// beyondDoubt reports whether the connection is shown to be distribution: by a
+// handshake or messages, or by ticks that come evenly, with nothing else beside
+// them in either direction, where the connection's beginning was not captured.
+func (c *Connection) beyondDoubt(s [2]*stream) bool {
 	even := uint64(0)
 	for side := range c.Dist {
 		d := &c.Dist[side]
@@ -170,6 +192,9 @@ func (c *Connection) ticksAreEnough() bool {
 			return true
 		case dist.ByTicks:
 			t := d.Ticks
+			if s[side].fromStart {
+				return false
+			}
 			if t.Count > 1 && t.MaxSpacing-t.MinSpacing <= t.MinSpacing/8 {
 				even += t.Count
 			}
@@ -187,7 +212,8 @@ func (c *Connection) identifyTLS() {
 	if c.TLS.Distribution {
 		c.addBasis(ByRecordSizes)
 	}
-	if c.TLS.Ticking || c.TLS.Distribution && c.TLS.Ticks {
+	// Where the handshake was captured, distribution would show in it.
+	if c.TLS.Ticking && !c.TLS.Established.Is() || c.TLS.Distribution && c.TLS.Ticks {
 		c.addBasis(ByTicks)
 	}
 	if len(c.ProtocolBasis) > 0 {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ type Registry struct {
 	Requests map[string]uint64
 	// Clients are the addresses that asked, sorted.
 	Clients []netip.Addr
+
+	byAddress map[netip.AddrPort]string
 }
 
 // A Registration is a node's port as a port mapper knows it.
@@ -54,42 +57,45 @@ func (c *Capture) join(o Options) {
 }
 
 func (c *Capture) readRegistry() {
-	c.Registry.Requests = make(map[string]uint64)
-	seen := make(map[Registration]bool)
+	r := &c.Registry
+	r.Requests, r.byAddress = make(map[string]uint64), make(map[netip.AddrPort]string)
+	names, clients := make(map[Registration]bool), make(map[netip.Addr]bool)
 	for _, x := range c.Connections {
 		if x.Protocol != EPMD {
 			continue
 		}
-		for _, r := range x.EPMD[Client].Requests {
-			c.Registry.Requests[r.Op]++
+		for _, q := range x.EPMD[Client].Requests {
+			r.Requests[q.Op]++
 		}
-		if a := x.Ends[Client].Address.Addr(); !slices.Contains(c.Registry.Clients, a) {
-			c.Registry.Clients = append(c.Registry.Clients, a)
-		}
+		clients[x.Ends[Client].Address.Addr()] = true
 		for _, e := range epmd.Entries(x.EPMD[Client], x.EPMD[Server]) {
-			seen[Registration{Node: e.Node, Host: x.Ends[Server].Address.Addr(), Port: e.Port}] = true
+			names[Registration{Node: e.Node, Host: x.Ends[Server].Address.Addr(), Port: e.Port}] = true
 		}
 	}
-	for r := range seen {
-		c.Registry.Names = append(c.Registry.Names, r)
-	}
-	slices.SortFunc(c.Registry.Names, func(a, b Registration) int {
+	r.Names = slices.SortedFunc(maps.Keys(names), func(a, b Registration) int {
 		return cmp.Or(a.Host.Compare(b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Node, b.Node))
 	})
-	slices.SortFunc(c.Registry.Clients, netip.Addr.Compare)
+	r.Clients = slices.SortedFunc(maps.Keys(clients), netip.Addr.Compare)
+	for _, n := range r.Names {
+		if at := netip.AddrPortFrom(n.Host, n.Port); r.byAddress[at] == "" {
+			r.byAddress[at] = n.Node
+		}
+	}
 }
 
 // announced returns the name under which EPMD announced an address and port.
 // What a port mapper says over loopback holds for every address of its host,
 // which is not known.
 func (r *Registry) announced(a netip.AddrPort) (string, bool) {
-	for _, n := range r.Names {
-		if n.Port == a.Port() && (n.Host == a.Addr() || n.Host.IsLoopback()) {
-			return n.Node, true
+	for _, host := range []netip.Addr{a.Addr(), loopback4, loopback6} {
+		if name, ok := r.byAddress[netip.AddrPortFrom(host, a.Port())]; ok {
+			return name, true
 		}
 	}
 	return "", false
 }
+
+var loopback4, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 
 // announce turns a connection into one of distribution if EPMD or the user
 // named its port. Which side is the server shows by the same.
@@ -99,14 +105,15 @@ func (c *Capture) announce(x *Connection, o Options) {
 	}
 	byEPMD := func(side int) bool { _, ok := c.Registry.announced(x.Ends[side].Address); return ok }
 	byPort := func(side int) bool { return slices.Contains(o.Ports, x.Ends[side].Address.Port()) }
-	if x.RolesBasis == "port" && !byEPMD(Server) && !byPort(Server) && (byEPMD(Client) || byPort(Client)) {
+	guessed := x.RolesBasis == "port" || x.RolesBasis == rolesUnknown
+	if guessed && !byEPMD(Server) && !byPort(Server) && (byEPMD(Client) || byPort(Client)) {
 		x.swap()
 	}
 	named := false
 	if byEPMD(Server) {
 		x.ProtocolBasis = slices.Insert(x.ProtocolBasis, 0, ByEPMD)
 		named = true
-		if x.RolesBasis == "port" {
+		if guessed {
 			x.RolesBasis = "epmd"
 		}
 	}

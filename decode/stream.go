@@ -152,8 +152,10 @@ func (s *stream) settle() {
 	if s.tls != nil && s.tls.Status() != tls.Synced {
 		s.tls = nil
 	}
-	if s.dist != nil && s.dist.Facts().Recognition == dist.NotRecognised {
-		s.dist = nil
+	if s.dist != nil {
+		if f := s.dist.Facts(); f.Recognition == dist.NotRecognised && !f.Tentative {
+			s.dist = nil
+		}
 	}
 	if s.inside != nil && s.inside.Facts().Recognition == dist.NotRecognised {
 		s.inside = nil
@@ -166,6 +168,18 @@ func (s *stream) settle() {
 	if s.tls != nil && s.dist != nil {
 		s.dist = nil
 	}
+}
+
+// decided reports whether nothing of what the stream began with matters any
+// more: its handshake is over.
+func (s *stream) decided() bool {
+	switch {
+	case !s.known:
+		return false
+	case s.tls != nil:
+		return s.tls.Settled()
+	}
+	return true
 }
 
 func matchEPMD(head []byte) epmd.Match {

@@ -230,7 +230,7 @@ func recordLengths(records []tls.Record) []int {
 func newClientCertificate(c *decode.Connection, v verify.Verification) *ClientCertificate {
 	f := c.TLS.ClientCertificate
 	return &ClientCertificate{
-		Status: f.Status.String(), Requested: known(f.Requested), Basis: f.Basis.String(), Possession: possession(f.Possession),
+		Status: f.Status.String(), Requested: known(f.Requested), Basis: f.Basis.String(), Reason: f.Reason, Possession: possession(f.Possession),
 		Accepted: accepted(c), Chain: newChain(f.Chain), Verification: newVerification(v),
 	}
 }

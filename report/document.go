@@ -184,6 +184,8 @@ type ClientCertificate struct {
 	Status    string `json:"status"`
 	Requested *bool  `json:"requested"`
 	Basis     string `json:"basis"`
+	// Reason says what shows the status, or why it is unknown.
+	Reason string `json:"reason"`
 	// Possession says how it is known that the client has the private key.
 	Possession string `json:"possession"`
 	// Accepted is null if it is not known whether the server went on.

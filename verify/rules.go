@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"distproof/decode"
@@ -98,7 +97,7 @@ func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string,
 		r.findings = append(r.findings, Finding{Rule: rule, Severity: s, Message: message})
 	}
 	f := &r.findings[i]
-	if c != nil && !slices.Contains(f.Connections, c) {
+	if n := len(f.Connections); c != nil && (n == 0 || f.Connections[n-1] != c) {
 		f.Connections = append(f.Connections, c)
 	}
 	f.Evidence = append(f.Evidence, evidence...)

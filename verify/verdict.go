@@ -208,6 +208,8 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Cleartext, fmt.Sprintf("TLS without encryption (%s)", f.Suite)
 	case f.Failure != nil:
 		return Refused, failure(c)
+	case f.Client == nil && f.Server == nil && c.Start():
+		return Inconclusive, "encrypted, but the handshake is not whole in the capture: packets are missing, or cut by its snaplen"
 	case f.Client == nil && f.Server == nil:
 		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
 	case conflicting(c):
@@ -234,7 +236,7 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 		case c.InClear:
 			return Cleartext, "distribution in the clear inside a TLS connection"
 		case f.Foreign[i] != nil:
-			return Inconclusive, fmt.Sprintf("the %s sent bytes that are not TLS, from frame %d on", who, f.Foreign[i].Frame.Number)
+			return Inconclusive, fmt.Sprintf("the %s sent bytes that are not TLS inside a TLS connection", who)
 		case f.Preamble[i] > 0:
 			return Inconclusive, fmt.Sprintf("the %s sent %d bytes in the clear before TLS began", who, f.Preamble[i])
 		case c.Unidentified[i]:

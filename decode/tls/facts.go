@@ -438,10 +438,10 @@ func finished12(s *Stream) *Record {
 func (x *combiner) clientCertificate12(serverDone bool) {
 	f, c := x.f, x.c
 	cert := &f.ClientCertificate
-	frame, requested := x.s.messages[TypeCertificateRequest]
+	_, requested := x.s.messages[TypeCertificateRequest]
 	switch {
 	case requested:
-		cert.Requested = fact.YesBy(fact.Observed, fmt.Sprintf("CertificateRequest in frame %d", frame.Number))
+		cert.Requested = fact.YesBy(fact.Observed, "the server sent a CertificateRequest")
 	case serverDone:
 		cert.Requested = fact.NoBy(fact.Observed, "no CertificateRequest before the ServerHelloDone")
 	default:
@@ -453,13 +453,13 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 	case c.certificate && len(c.chain) > 0:
 		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain
 		cert.Frame = c.messages[TypeCertificate]
-		cert.Reason = fmt.Sprintf("Certificate in frame %d", cert.Frame.Number)
+		cert.Reason = "the client sent a Certificate"
 		if _, ok := c.messages[TypeCertificateVerify]; ok {
 			cert.Possession = fact.Observed
 		}
 	case c.certificate:
 		cert.Frame = c.messages[TypeCertificate]
-		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, fmt.Sprintf("empty Certificate in frame %d", cert.Frame.Number)
+		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "the client sent an empty Certificate"
 	case exchanged && requested:
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "asked for a certificate, the client went on without"
 	case exchanged && serverDone:

@@ -100,7 +100,8 @@ func (s shaper) server(r []Record) (flight, string) {
 	}
 	plain := s.authentication(r[1:])
 	asked := 0
-	if len(r) > 1 && r[1].Length >= s.seal(lengthCertificateRequest) {
+	// A full record is the beginning of a longer message, not a request of just that length.
+	if len(r) > 1 && r[1].Length >= s.seal(lengthCertificateRequest) && r[1].Length != s.seal(maxPlaintext) {
 		asked = s.authentication(r[2:])
 	}
 	switch {

@@ -28,6 +28,9 @@ const (
 	// maxSearch bounds the bytes that are searched for a record header. The
 	// longest record fits in 64 times.
 	maxSearch = 1 << 20
+	// settled is the number of encrypted records after which a direction's
+	// handshakes are over: five of TLS 1.3, three of distribution, and tickets.
+	settled = 12
 	// maxAlerts bounds the alerts kept; a peer sends one or two.
 	maxAlerts = 8
 
@@ -196,6 +199,10 @@ func (s *Stream) Status() Status {
 func (s *Stream) unsynced() bool {
 	return s.lostOnce && s.status != Synced && s.searched > 0
 }
+
+// Settled reports whether the handshake and the distribution handshake behind
+// it are over, as far as this direction goes.
+func (s *Stream) Settled() bool { return s.sealed.Application >= settled }
 
 // Role says which side sends this direction, if a hello was seen.
 func (s *Stream) Role() Role { return s.role }
