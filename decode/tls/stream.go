@@ -160,9 +160,8 @@ type Stream struct {
 	foreign     *Foreign
 	preamble    int64
 
-	sealed     Sealed
-	ticks      [3]Ticks
-	appRecords uint64
+	sealed Sealed
+	ticks  [3]Ticks
 }
 
 // Sealed counts the encrypted records that followed the first
