@@ -219,12 +219,12 @@ func (d *decoder) control(c *wire.Cursor, m *message) bool {
 	switch op {
 	case opRegSend, opRegSendTT: // {Op, From, Unused, ToName, ...}
 		m.named = true
-		if skipTerm(c) && skipTerm(c) {
+		if skipTerms(c, 2) {
 			m.registered, _ = d.atom(c)
 		}
 	case opSpawnRequest, opSpawnRequestTT: // {Op, ReqId, From, GroupLeader, {M, F, A}, ...}
 		m.spawns = true
-		if skipTerm(c) && skipTerm(c) && skipTerm(c) && c.Uint8("tag") == tagSmallTuple && c.Uint8("arity") == 3 {
+		if skipTerms(c, 3) && c.Uint8("tag") == tagSmallTuple && c.Uint8("arity") == 3 {
 			module, ok1 := d.atom(c)
 			function, ok2 := d.atom(c)
 			if ok1 && ok2 {
@@ -272,6 +272,16 @@ func fromLatin1(b []byte) string {
 		s.WriteRune(rune(x))
 	}
 	return s.String()
+}
+
+// skipTerms skips n terms.
+func skipTerms(c *wire.Cursor, n int) bool {
+	for range n {
+		if !skipTerm(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // skipTerm passes over an atom, a process identifier, a reference or a small

@@ -38,7 +38,6 @@ type step struct {
 	ack   int64
 	data  string
 	cut   int // bytes that the capture cut off
-	frame uint32
 	id    uint32
 }
 
