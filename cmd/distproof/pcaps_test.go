@@ -321,6 +321,26 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 	})
 }
 
+// TestCopiesCountOnce: a packet that was captured twice, or on several
+// interfaces, is one packet.
+func TestCopiesCountOnce(t *testing.T) {
+	small(t, func(t *testing.T, packets []mutate.Packet, original *report.Document) {
+		want := byEndpoints(original)
+		for name, mutated := range map[string][]mutate.Packet{"duplicate": mutate.Duplicate(packets), "any interfaces": mutate.AnyInterfaces(packets)} {
+			if mutated == nil {
+				continue
+			}
+			for key, connections := range byEndpoints(documentOfPackets(t, mutated, mutate.Format{})) {
+				for i, c := range connections {
+					if c.Packets != want[key][i].Packets {
+						t.Errorf("%s: %s: %+v packets, want %+v", name, key, c.Packets, want[key][i].Packets)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestLossNeverStrengthens: whatever is missing, nothing is claimed that the
 // whole capture does not show.
 func TestLossNeverStrengthens(t *testing.T) {
