@@ -507,11 +507,12 @@ func (x *combiner) afterHandshake12() {
 
 // failure finds out whether the handshake was ended. It is known only if
 // nothing is missing from the capture: a refusal that was overtaken by
-// something unseen is no refusal.
+// something unseen is no refusal. What ends in bytes that are not TLS may go on
+// in a way that is not understood, such as inside the messages of a VPN.
 func (x *combiner) failure() {
 	f := x.f
 	f.Finished = x.bothFinished()
-	if f.Established.Is() || !x.end.Whole || x.wentOn() {
+	if f.Established.Is() || !x.end.Whole || x.wentOn() || f.Foreign != [2]*Foreign{} {
 		return
 	}
 	if a := x.fatalAlert(); a != nil {
