@@ -132,6 +132,20 @@ func mixed() *report.Document {
 func inspected() *report.Document {
 	d := mixed()
 	d.Conclusion, d.Reason, d.Policy, d.Findings = "", "", "", []report.Finding{}
+	c := add(d, "a@n1.lab", "b@n2.lab", "refused", "closed by the server before any byte was sent")
+	c.Protocol, c.State = "none", "incomplete"
+	for _, protocol := range []string{"epmd", "epmd", "none", "other", "tls"} {
+		c := add(d, "", "", "", "")
+		c.Verdict, c.Protocol, c.Server.Port = nil, protocol, 4369
+		if protocol == "tls" {
+			tls(c, "1.3", "presented", "inferred")
+		}
+	}
+	d.Nodes = []report.Node{
+		{Name: "a@n1.lab", Basis: "handshake", Addresses: []string{"10.77.0.1"}, Ports: []uint16{}, OTPRelease: &report.OTPRelease{AtLeast: 25, Basis: "observed"}},
+		{Name: "b@n2.lab", Basis: "epmd+sni", Addresses: []string{"10.77.0.2", "fd00:77::2", "10.88.0.2"}, Ports: []uint16{34513, 40001, 40002, 40003}},
+	}
+	d.EPMD.Names = []report.EPMDName{{Node: "b", Host: "10.77.0.2", Port: 34513}, {Node: "e", Host: "10.77.0.3", Port: 40000}}
 	return d
 }
 

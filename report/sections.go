@@ -28,7 +28,7 @@ func (p *page) inputs() {
 		for _, in := range rest {
 			packets += in.Packets
 		}
-		p.linef("… and %s more with %s", count(len(rest), "file", "files"), count(packets, "packet", "packets"))
+		p.linef("… and %s with %s", count(len(rest), "more file", "more files"), count(packets, "packet", "packets"))
 	}
 }
 
@@ -106,7 +106,7 @@ func (p *page) findings() {
 	}
 	if rest := len(groups) - shown; rest > 0 {
 		p.line("")
-		p.linef("… and %s more: -o wide or -o json shows all.", count(rest, "rule", "rules"))
+		p.linef("… and %s: -o wide or -o json shows all.", count(rest, "more rule", "more rules"))
 	}
 }
 
@@ -163,19 +163,20 @@ func (p *page) findingGroup(g []Finding) {
 }
 
 // concerned names the connections with a finding, those between the same nodes
-// once.
+// once, with their number.
 func (p *page) concerned(ids []string) {
 	var names []string
-	seen := map[string]bool{}
+	n := map[string]int{}
 	for _, id := range ids {
-		if name := p.connectionName(id); !seen[name] {
-			seen[name] = true
+		name := p.connectionName(id)
+		if n[name] == 0 {
 			names = append(names, name)
 		}
+		n[name]++
 	}
 	shown := p.capped(p.limits.concerned, len(names))
 	for _, name := range names[:shown] {
-		p.line("    " + name)
+		p.line("    " + name + " " + times(n[name]))
 	}
 	if rest := len(names) - shown; rest > 0 {
 		p.linef("    … and %d more", rest)
@@ -194,7 +195,7 @@ func (p *page) connectionName(id string) string {
 	if !known {
 		return escape(id)
 	}
-	half := max((p.width-4-len(" → "))/2, minName)
+	half := max((p.width-width("     →  ×1000000"))/2, minName)
 	return cut(clientName(c.Client), half) + " → " + cut(serverName(c.Server), half)
 }
 
@@ -205,7 +206,7 @@ func (p *page) evidence(evidence []Evidence) {
 		p.item(4, p.frame(e)+escape(e.Text))
 	}
 	if rest := len(evidence) - shown; rest > 0 {
-		p.linef("    … and %s more", count(rest, "frame", "frames"))
+		p.linef("    … and %s", count(rest, "more frame", "more frames"))
 	}
 }
 
@@ -234,7 +235,7 @@ func (p *page) fix(fix string) {
 			p.text(4, l)
 			continue
 		}
-		p.line("      " + l)
+		p.line("    " + l)
 	}
 }
 
@@ -290,7 +291,7 @@ func carriesNoTCP(reason string) bool {
 
 // unseenInConnections counts what is missing from connections between nodes.
 func unseenInConnections(doc *Document) []string {
-	var midstream, gaps, conflicts int
+	var midstream, encrypted, gaps, conflicts int
 	var missing uint64
 	for _, c := range doc.Connections {
 		if c.Verdict == nil {
@@ -298,6 +299,9 @@ func unseenInConnections(doc *Document) []string {
 		}
 		if c.State == "midstream" {
 			midstream++
+		}
+		if hidesCertificates(&c) {
+			encrypted++
 		}
 		if n := c.Gaps.Client + c.Gaps.Server; n > 0 {
 			gaps++
@@ -311,6 +315,9 @@ func unseenInConnections(doc *Document) []string {
 	if midstream > 0 {
 		items = append(items, count(midstream, "connection was", "connections were")+" already up when the capture began: the handshake was not captured")
 	}
+	if encrypted > 0 {
+		items = append(items, "the certificates in "+count(encrypted, "TLS 1.3 connection", "TLS 1.3 connections")+" are encrypted: their names and CAs are not known")
+	}
 	if gaps > 0 {
 		items = append(items, fmt.Sprintf("%s missing from %s between nodes", count(missing, "byte is", "bytes are"), count(gaps, "connection", "connections")))
 	}
@@ -318,6 +325,13 @@ func unseenInConnections(doc *Document) []string {
 		items = append(items, count(conflicts, "connection has", "connections have")+" retransmissions with other bytes than the first time: what the receiver took is not known")
 	}
 	return items
+}
+
+// hidesCertificates reports whether certificates crossed, as far as is known,
+// where nobody can read them.
+func hidesCertificates(c *Connection) bool {
+	return c.TLS != nil && c.TLS.Version != nil && *c.TLS.Version == "1.3" && !c.TLS.Resumed &&
+		(c.ServerCertificate == nil || len(c.ServerCertificate.Chain) == 0)
 }
 
 // others counts what is not a connection between nodes, and warns of secrets.
@@ -340,7 +354,11 @@ func (p *page) others() {
 	}
 	if len(words) > 0 {
 		p.line("")
-		p.text(0, "Other TCP connections: "+strings.Join(words, ", ")+".")
+		hint := ""
+		if p.doc.Conclusion != "" && s.TLS+s.Other+s.None > 0 {
+			hint = " distproof inspect lists them."
+		}
+		p.text(0, "Other TCP connections: "+strings.Join(words, ", ")+"."+hint)
 	}
 	if words := p.notTCP(); len(words) > 0 {
 		if s.EPMD+s.TLS+s.Other+s.None == 0 {

@@ -46,6 +46,11 @@ func renderTable(w io.Writer, doc *Document, opt Options) error {
 	if err := p.table(); err != nil {
 		return err
 	}
+	if doc.Conclusion == "" {
+		if err := p.surroundings(); err != nil {
+			return err
+		}
+	}
 	p.closing()
 	return p.flush(w)
 }
@@ -63,11 +68,11 @@ type page struct {
 
 // limits say how much of a list is shown. Zero is everything.
 type limits struct {
-	inputs, findings, messages, concerned, evidence, unseen int
+	inputs, surroundings, findings, messages, concerned, evidence, unseen int
 }
 
 func tableLimits() limits {
-	return limits{inputs: 4, findings: 12, messages: 4, concerned: 4, evidence: 3, unseen: 10}
+	return limits{inputs: 4, surroundings: 20, findings: 12, messages: 4, concerned: 4, evidence: 3, unseen: 10}
 }
 
 func (p *page) line(s string)                 { p.lines = append(p.lines, strings.TrimRight(s, " ")) }
@@ -128,9 +133,10 @@ func (p *page) table() error {
 		return err
 	}
 	p.lines = append(p.lines, lines...)
+	p.legend(shown)
 	if len(rest) > 0 {
 		p.line("")
-		p.text(0, fmt.Sprintf("… and %s more: %s.", count(len(rest), "row", "rows"), tally(rest)))
+		p.text(0, fmt.Sprintf("… and %s: %s.", count(len(rest), "more row", "more rows"), tally(rest)))
 	}
 	if p.doc.Conclusion == "" {
 		p.line("")
@@ -141,6 +147,26 @@ func (p *page) table() error {
 		p.line("Not all rows are shown: -o wide and -o json have all.")
 	}
 	return nil
+}
+
+// legend explains what in the rows does not explain itself.
+func (p *page) legend(rows []counted) {
+	hostOnly := func(r counted) bool { return unnamed(r.client) || unnamed(r.server) }
+	inferred := func(r counted) bool { return strings.HasSuffix(r.certificate, ", inferred") }
+	var lines []string
+	if slices.ContainsFunc(rows, hostOnly) {
+		lines = append(lines, "?@host: the host is known, the node's name is not visible")
+	}
+	if slices.ContainsFunc(rows, inferred) {
+		lines = append(lines, "inferred: concluded from the sizes of encrypted TLS records")
+	}
+	if len(lines) == 0 {
+		return
+	}
+	p.line("")
+	for _, l := range lines {
+		p.line(p.quiet(l))
+	}
 }
 
 // choose picks the rows to show. Of those alike it takes the first ones, whose
@@ -314,7 +340,7 @@ func (p *page) reasonsBelow(header []string, cells [][]string, rows []counted) (
 
 // more stands for rows that are not shown.
 func more(hidden int) string {
-	return fmt.Sprintf("… and %s more like these", count(hidden, "row", "rows"))
+	return fmt.Sprintf("… and %s like these", count(hidden, "more row", "more rows"))
 }
 
 // reason writes the reason of the run of rows above it.

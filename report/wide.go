@@ -18,7 +18,7 @@ func renderWide(w io.Writer, doc *Document, opt Options) error {
 	if err := p.wideTable(); err != nil {
 		return err
 	}
-	if err := p.nodes(); err != nil {
+	if err := p.surroundings(); err != nil {
 		return err
 	}
 	p.closing()
@@ -45,6 +45,7 @@ func (p *page) wideTable() error {
 	}
 	lines, err := grid(p.headings(header), p.colored(rows))
 	p.lines = append(p.lines, lines...)
+	p.legend(fold(conns))
 	return err
 }
 
@@ -84,28 +85,6 @@ func (p *page) firstFrame(c *Connection) string {
 		return fmt.Sprintf("%s:%d", escape(p.doc.Inputs[c.Input].Path), c.FirstFrame)
 	}
 	return fmt.Sprint(c.FirstFrame)
-}
-
-// nodes lists the nodes that were seen.
-func (p *page) nodes() error {
-	if len(p.doc.Nodes) == 0 {
-		return nil
-	}
-	rows := make([][]string, len(p.doc.Nodes))
-	for i, n := range p.doc.Nodes {
-		release := "-"
-		if n.OTPRelease != nil {
-			release = fmt.Sprintf("%d or later, %s", n.OTPRelease.AtLeast, escape(n.OTPRelease.Basis))
-		}
-		rows[i] = []string{
-			escape(n.Name), escape(n.Basis), dash(escape(strings.Join(n.Addresses, " "))),
-			dash(strings.Trim(fmt.Sprint(n.Ports), "[]")), release,
-		}
-	}
-	lines, err := grid(p.headings([]string{"NODE", "KNOWN BY", "ADDRESSES", "PORTS", "OTP"}), rows)
-	p.line("")
-	p.lines = append(p.lines, lines...)
-	return err
 }
 
 // subject is the subject of the chain's first certificate.

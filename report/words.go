@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/fatih/color"
 )
@@ -116,10 +117,18 @@ func withoutTLS(c *Connection) bool {
 	return verdictOf(c) == "cleartext" && (c.TLS == nil || c.TLS.Version == nil)
 }
 
+// withoutData reports whether nothing was sent that could be TLS or not.
+func withoutData(c *Connection) bool { return c.Protocol == "none" && c.TLS == nil }
+
+// unnamed reports whether a label has a host, but no node's name.
+func unnamed(label string) bool { return strings.HasPrefix(label, "?@") }
+
 // tlsVersion is the version for the table: a number, "?" if the ServerHello
-// was not seen, "none" without TLS.
+// was not seen, "none" without TLS, "-" without any data.
 func tlsVersion(c *Connection) string {
 	switch {
+	case withoutData(c):
+		return "-"
 	case withoutTLS(c):
 		return "none"
 	case c.TLS == nil, c.TLS.Version == nil:
@@ -134,7 +143,7 @@ func tlsVersion(c *Connection) string {
 func clientCertificate(c *Connection) string {
 	cert := c.ClientCertificate
 	switch {
-	case withoutTLS(c):
+	case withoutTLS(c), withoutData(c):
 		return "-"
 	case cert == nil:
 		return "unknown"

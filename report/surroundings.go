@@ -1,0 +1,114 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxListed is how many addresses or ports of a node the table shows.
+const maxListed = 2
+
+// surroundings lists the nodes that were seen, and the connections that are
+// not between nodes: where to look if one that should be is missing.
+func (p *page) surroundings() error {
+	if err := p.section("NODES", []string{"NODE", "ADDRESSES", "PORTS", "KNOWN BY", "OTP"}, p.nodeRows()); err != nil {
+		return err
+	}
+	header := []string{"CLIENT", "SERVER", "PROTOCOL", "TLS", "CLIENT CERTIFICATE", "COUNT"}
+	return p.section("OTHER CONNECTIONS", header, otherRows(p.doc))
+}
+
+// section writes a table under a heading, or nothing if it has no rows.
+func (p *page) section(title string, header []string, rows [][]string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	shown := rows[:p.capped(p.limits.surroundings, len(rows))]
+	shortenNames(header, shown, p.width)
+	lines, err := grid(p.headings(header), shown)
+	if err != nil {
+		return err
+	}
+	p.heading(title)
+	p.lines = append(p.lines, lines...)
+	if rest := len(rows) - len(shown); rest > 0 {
+		p.linef("… and %s: -o wide and -o json have all.", count(rest, "more row", "more rows"))
+	}
+	return nil
+}
+
+// nodeRows has the nodes by their names, and those of which EPMD announced the
+// first part of the name alone.
+func (p *page) nodeRows() [][]string {
+	limit := 0
+	if p.limits.surroundings > 0 {
+		limit = maxListed
+	}
+	var rows [][]string
+	for _, n := range p.doc.Nodes {
+		release := "-"
+		if n.OTPRelease != nil {
+			release = fmt.Sprintf("%d or later", n.OTPRelease.AtLeast)
+		}
+		rows = append(rows, []string{
+			escape(n.Name), listed(p, limit, n.Addresses), listed(p, limit, n.Ports), escape(n.Basis), release,
+		})
+	}
+	for _, n := range p.doc.EPMD.Names {
+		if !slices.ContainsFunc(p.doc.Nodes, n.isOf) {
+			rows = append(rows, []string{escape(n.Node) + "@?", escape(n.Host), fmt.Sprint(n.Port), "epmd", "-"})
+		}
+	}
+	return rows
+}
+
+// listed writes the first of some things, and how many more there are.
+func listed[T any](p *page, limit int, things []T) string {
+	shown := p.capped(limit, len(things))
+	words := []string{}
+	for _, t := range things[:shown] {
+		words = append(words, escape(fmt.Sprint(t)))
+	}
+	if rest := len(things) - shown; rest > 0 {
+		words = append(words, fmt.Sprintf("+%d", rest))
+	}
+	return dash(strings.Join(words, " "))
+}
+
+// isOf reports whether node is the one that EPMD announced.
+func (n EPMDName) isOf(node Node) bool {
+	return strings.HasPrefix(node.Name, n.Node+"@") && slices.Contains(node.Addresses, n.Host) && slices.Contains(node.Ports, n.Port)
+}
+
+// otherRows has the connections that are not between nodes, those that look
+// the same once. What might be distribution after all comes first.
+func otherRows(doc *Document) [][]string {
+	const columns = 5
+	var rows [][]string
+	n := map[[columns]string]int{}
+	for i := range doc.Connections {
+		c := &doc.Connections[i]
+		if c.Verdict != nil {
+			continue
+		}
+		row := otherRow(c)
+		if n[row]++; n[row] == 1 {
+			rows = append(rows, row[:])
+		}
+	}
+	for i, row := range rows {
+		rows[i] = append(row, times(n[[columns]string(row)]))
+	}
+	protocols := []string{"tls", "other", "none", "epmd"}
+	slices.SortStableFunc(rows, func(a, b []string) int { return rank(protocols, a[2]) - rank(protocols, b[2]) })
+	return rows
+}
+
+func otherRow(c *Connection) [5]string {
+	row := [5]string{clientName(c.Client), socket(c.Server), escape(c.Protocol), "-", "-"}
+	if c.TLS != nil {
+		row[3], row[4] = tlsVersion(c), clientCertificate(c)
+	}
+	return row
+}
