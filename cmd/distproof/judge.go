@@ -55,8 +55,9 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] FILE|DIR|-...",
 		Short: "Show what is on the wire, without judging it",
-		Long: `inspect shows what verify shows, but for findings and conclusion: it never
-judges. It exits with 0, or with 2 if it could not run.`,
+		Long: `inspect shows the connections between nodes as verify does, but without findings
+and conclusion; and the nodes, and all other connections. It exits with 0, or
+with 2 if it could not run.`,
 		Example: `  distproof inspect capture.pcap
   distproof inspect -o json capture.pcap`,
 		Args: atLeastOneInput,
@@ -71,11 +72,11 @@ judges. It exits with 0, or with 2 if it could not run.`,
 
 func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.SortFlags = false
-	f.StringArrayVarP(&s.outputs, "output", "o", nil, "write `FORMAT[=FILE]`: table (default), wide or json (repeatable)")
-	f.Var(&s.ports, "port", "`PORT` of a node's distribution listener (repeatable)")
-	f.Var(&s.epmdPorts, "epmd-port", "`PORT` of EPMD besides 4369 (repeatable)")
-	f.Var(&s.vxlanPorts, "vxlan-port", "UDP `PORT` of VXLAN besides 4789 and 8472 (repeatable)")
-	f.StringVar(&s.color, "color", "auto", "colour the table: `auto|always|never`")
+	f.StringArrayVarP(&s.outputs, "output", "o", nil, "report as `FORMAT[=FILE]`: table (default), wide or json (repeatable)")
+	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
+	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
+	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
+	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
 }
 

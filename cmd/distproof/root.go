@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // rootCommand wires the commands.
@@ -30,27 +32,41 @@ cleartext, refused or not provable, and why.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("see "+cmd.CommandPath()+" --help", "%v", err)
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.versionCommand())
 	return root
 }
 
-// usageTemplate is cobra's, with the examples at the beginning.
-const usageTemplate = `{{if .HasExample}}Examples:
+// helpTemplate shows examples first: most who ask for help look for the line
+// to type.
+const helpTemplate = `{{if .HasExample}}Examples:
 {{.Example}}
 
-{{end}}Usage:
+{{end}}{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}`
+
+// usageTemplate is cobra's without the examples, for 80 columns.
+const usageTemplate = `Usage:
   {{if .HasParent}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}
 {{if .HasAvailableSubCommands}}
 Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
 {{end}}{{if .HasAvailableLocalFlags}}
 Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
 {{end}}`
+
+// flagError words the errors of flags as all others are worded.
+func flagError(cmd *cobra.Command, err error) error {
+	hint := "see " + cmd.CommandPath() + " --help"
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return usagef(hint, "--%s: %v", invalid.GetFlag().Name, invalid.Unwrap())
+	}
+	return usagef(hint, "%v", err)
+}
 
 // noCommand answers a command line without a command. It is an error: a gate
 // whose command got lost must not pass.
