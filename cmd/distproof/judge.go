@@ -139,6 +139,9 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err != nil {
 		return nil, err
 	}
+	if err := a.refuseTerminal(args); err != nil {
+		return nil, err
+	}
 	stop := a.finishOnInterrupt(args)
 	defer stop()
 	src, err := capture.Open(args, capture.Options{Stdin: a.stdin})

@@ -42,9 +42,19 @@ func (a *app) width() int {
 	return 0
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// refuseTerminal fails if packets would have to be typed: without it the
+// program would seem to hang.
+func (a *app) refuseTerminal(args []string) error {
+	if slices.Contains(args, "-") && isTerminal(a.stdin) {
+		return usagef("tcpdump -i any -U -w - | distproof verify -", "standard input is a terminal, not a capture")
+	}
+	return nil
 }
 
 // A run that is over sooner than progressDelay shows no progress bar.
