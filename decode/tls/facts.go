@@ -159,8 +159,10 @@ func Combine(client, server *Stream, end Ending) *Facts {
 		c.unknown("the ServerHello is not in the capture")
 	case c.f.Version.Is13():
 		c.tls13()
-	default:
+	case c.f.Version >= SSL30 && c.f.Version <= TLS12:
 		c.tls12()
+	default:
+		c.unknown(fmt.Sprintf("version %s is not known", c.f.Version))
 	}
 	c.failure()
 	return c.f
@@ -251,13 +253,9 @@ func (x *combiner) damage() string {
 	return ""
 }
 
-// trusted returns the logged records of a direction up to the first loss of framing.
-func (s *Stream) trusted() []Record {
-	if s.start == Midstream && !s.lostOnce {
-		return nil
-	}
-	return s.log[:s.reliable]
-}
+// trusted returns the logged records of a direction up to the first loss of
+// framing; none if it did not begin at the stream's start.
+func (s *Stream) trusted() []Record { return s.log[:s.reliable] }
 
 // sealedOf returns the trusted encrypted records of the given type.
 func (s *Stream) sealedOf(t ContentType) []Record {
@@ -310,11 +308,14 @@ func (x *combiner) tls13() {
 	}
 	cf, why := shaper.client(client)
 	if why != "" {
-		f.ClientCertificate.Requested = requestedBySizes(sf, server)
 		x.unknownFlight(why)
 		return
 	}
 	x.clientCertificate13(sf, cf, server, client)
+	if f.ClientCertificate.Status == StatusUnknown {
+		x.unknownFlight(f.ClientCertificate.Reason)
+		return
+	}
 	x.established13(shaper, client[cf.records-1], server[sf.records:])
 	f.Shape = shape(f.Version, f.Suite, client[cf.records:], server[sf.records:])
 	f.Distribution = f.Established.Is() && f.Shape.distribution(f.Client.ServerName, x.end.ClosedBy != RoleUnknown)
@@ -329,16 +330,15 @@ func (x *combiner) resumed13() {
 	f.Resumed = fact.NoBy(fact.Observed, "no pre-shared key in the ServerHello")
 }
 
-// unknownFlight is unknown, but for what was found out before.
+// unknownFlight is unknown, but for what the hellos say.
 func (x *combiner) unknownFlight(why string) {
-	c := &x.f.ClientCertificate
-	c.Reason = why
-	if c.Requested.Value == fact.Unknown {
-		c.Requested = fact.UnknownBecause(why)
-	}
+	x.f.ClientCertificate.Reason = why
+	x.f.ClientCertificate.Requested = fact.UnknownBecause(why)
 	x.f.Established = fact.UnknownBecause(why)
 }
 
+// requestedBySizes holds only beside a client's flight that agrees: a
+// certificate that is split looks like a request and a certificate.
 func requestedBySizes(sf flight, server []Record) fact.Fact {
 	sizes := fmt.Sprintf("record sizes %v", lengths(server, sf.records))
 	if sf.requested {
@@ -349,15 +349,16 @@ func requestedBySizes(sf flight, server []Record) fact.Fact {
 
 func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	c := &x.f.ClientCertificate
-	c.Requested = requestedBySizes(sf, server)
 	c.Frame = client[0].Frame
 	sizes := fmt.Sprintf("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
 	switch {
 	case sf.psk && cf.status == NotRequested:
 		c.Status, c.Basis, c.Reason = Resumed, fact.Observed, "resumed with a pre-shared key"
+		c.Requested = requestedBySizes(sf, server)
 	case sf.requested != (cf.status != NotRequested) || sf.psk:
 		c.Reason = "contradictory: " + sizes
 	default:
+		c.Requested = requestedBySizes(sf, server)
 		c.Status, c.Basis, c.Reason = cf.status, fact.Inferred, sizes
 		if cf.status == Presented {
 			c.Possession = fact.Inferred
@@ -383,6 +384,8 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
 	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.sealed.Last) && sentAfter(after[0], x.c.sealed.Last):
 		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
+	case x.end.ClosedBy == RoleUnknown:
+		f.Established = fact.UnknownBecause("the server answered with a record of an alert's size, and the connection's end is not in the capture")
 	default:
 		f.Established = fact.NoBy(fact.Inferred, "the server answered with a record of an alert's size")
 		f.Alerts = append(f.Alerts, SideAlert{From: RoleServer, Basis: fact.Inferred, Frame: after[0].Frame})
@@ -403,7 +406,11 @@ func (x *combiner) tls12() {
 		x.resumed12(clientFinished)
 		return
 	}
-	f.Resumed = fact.NoBy(fact.Observed, "full handshake")
+	if _, keyed := s.messages[TypeServerKeyExchange]; keyed || done || s.certificate {
+		f.Resumed = fact.NoBy(fact.Observed, "full handshake")
+	} else {
+		f.Resumed = fact.UnknownBecause("the server's flight is not whole")
+	}
 	if s.certificate {
 		f.ServerCertificate = ServerCertificate{Basis: fact.Observed, Chain: s.chain}
 	}
@@ -450,6 +457,9 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 	_, exchanged := c.messages[TypeClientKeyExchange]
 	cert.Frame = c.messages[TypeClientKeyExchange]
 	switch {
+	case c.hello == nil && (requested || !serverDone):
+		// What was not seen may have been sent before.
+		cert.Reason = "the client's flight is not in the capture from its beginning"
 	case c.certificate && len(c.chain) > 0:
 		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain
 		cert.Frame = c.messages[TypeCertificate]
@@ -462,8 +472,6 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "the client sent an empty Certificate"
 	case exchanged && requested:
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "asked for a certificate, the client went on without"
-	case exchanged && serverDone:
-		cert.Status, cert.Basis, cert.Reason = NotRequested, fact.Observed, cert.Requested.Reason
 	case serverDone && !requested:
 		cert.Status, cert.Basis, cert.Reason = NotRequested, fact.Observed, cert.Requested.Reason
 	default:
@@ -529,7 +537,8 @@ func (x *combiner) failure() {
 		f.Failure = &Failure{By: a.From, Alert: a, Basis: a.Basis}
 		return
 	}
-	if x.end.ClosedBy != RoleUnknown && !f.Finished {
+	// With encrypted records of the client, it may have come further than sizes tell.
+	if x.end.ClosedBy != RoleUnknown && !f.Finished && x.c.sealed.Application == 0 {
 		f.Failure = &Failure{By: x.end.ClosedBy, Basis: fact.Observed}
 	}
 }

@@ -190,6 +190,7 @@ func (h *ServerHello) readExtension(id uint16, c *wire.Cursor) {
 	switch id {
 	case extSupportedVersions: // RFC 8446, Section 4.2.1
 		h.Version = Version(c.Uint16("selected_version"))
+		c.End("supported_versions")
 	case extKeyShare: // RFC 8446, Section 4.2.8
 		h.Group = c.Uint16("group")
 	case extPreSharedKey: // RFC 8446, Section 4.2.11

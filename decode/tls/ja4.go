@@ -49,9 +49,12 @@ func (h *ClientHello) JA4() string {
 
 func ja4Version(h *ClientHello) string {
 	v := h.LegacyVersion
+	if slices.Contains(h.Extensions, extSupportedVersions) {
+		v = 0
+	}
 	for _, o := range h.Versions {
-		if !grease(uint16(o)) && o > v && o <= TLS13 {
-			v = o
+		if !grease(uint16(o)) {
+			v = max(v, o)
 		}
 	}
 	switch v {
@@ -70,7 +73,7 @@ func ja4Version(h *ClientHello) string {
 }
 
 func ja4Target(h *ClientHello) string {
-	if h.ServerName != "" {
+	if slices.Contains(h.Extensions, extServerName) {
 		return "d"
 	}
 	return "i"

@@ -30,6 +30,8 @@ type Shape struct {
 	// ClientName and ServerName are the lengths of the node names in bytes;
 	// valid from StageName and StageChallenge, iff Exact.
 	ClientName, ServerName int
+	// last: nothing came behind the client's reply but an alert of each side.
+	last bool
 }
 
 // Lengths of the messages with their four bytes of framing; a name's length
@@ -41,6 +43,7 @@ const (
 	lengthReply      = 4 + 1 + 4 + 16
 	lengthAck        = 4 + 1 + 16
 	lengthComplement = 4 + 1 + 4 + 4
+	oldNameLess      = 8    // the old form of a client's name is that much shorter
 	minNodeName      = 3    // a@b
 	maxNodeName      = 1024 // 255 characters of UTF-8, and some
 )
@@ -57,7 +60,8 @@ var (
 const maxTickets = 4
 
 // shape reads the distribution handshake off the application records of both
-// directions.
+// directions. It is a dialogue: each side waits for the other's message before
+// it sends its own, which tells it from requests and answers of the same sizes.
 func shape(v Version, suite Suite, client, server []Record) Shape {
 	zero, exact := sealedLength(v, suite, 0)
 	if zero == 0 || len(client) == 0 {
@@ -80,10 +84,10 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		return Shape{}
 	}
 	out.Stage = StageName
-	for i := 0; v.Is13() && i < maxTickets && len(server) > 1 && !isOne(server[0], statusLengths); i++ {
+	for i := 0; v.Is13() && i < maxTickets && len(server) > 1 && !isOne(server[0], statusLengths) && !isOne(server[0], statusRefusals); i++ {
 		server = server[1:]
 	}
-	if len(server) == 0 {
+	if len(server) == 0 || !sentAfter(server[0], client[0]) {
 		return out
 	}
 	if !isOne(server[0], statusLengths) {
@@ -106,24 +110,30 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		isOne(client[reply], []int{4 + 5, 4 + 6, lengthComplement}) {
 		reply++
 	}
-	if reply >= len(client) || !is(client[reply], lengthReply) {
+	if reply >= len(client) || !is(client[reply], lengthReply) || !sentAfter(client[reply], server[1]) {
 		return out
 	}
+	if is(client[reply-1], lengthComplement) {
+		out.ClientName += oldNameLess
+	}
 	out.Stage = StageReply
-	if len(server) > 2 && is(server[2], lengthAck) {
+	if len(server) > 2 && is(server[2], lengthAck) && sentAfter(server[2], client[reply]) {
 		out.Stage = StageAck
 	}
+	alert := func(r []Record) bool { return len(r) == 0 || len(r) == 1 && is(r[0], lengthAlert) }
+	out.last = alert(server[2:]) && alert(client[reply+1:])
 	return out
 }
 
 func plausibleName(n int) bool { return n >= minNodeName && n <= maxNodeName }
 
 // distribution reports whether the shape shows distribution beyond doubt. The
-// whole exchange has three exact lengths in a fixed order. Short of the server's confirmation (a wrong cookie) the server's name
-// must also have room for the host that the client asked for.
+// whole exchange has three exact lengths in a fixed order. Short of the server's
+// confirmation (a wrong cookie) nothing may follow, and the server's name must
+// have room for the host that the client asked for.
 func (s Shape) distribution(serverName string, closed bool) bool {
 	if !s.Exact || serverName != "" && s.Stage >= StageChallenge && s.ServerName < len(serverName)+2 {
 		return false
 	}
-	return s.Stage == StageAck || s.Stage == StageReply && closed && serverName != ""
+	return s.Stage == StageAck || s.Stage == StageReply && s.last && closed && serverName != ""
 }

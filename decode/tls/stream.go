@@ -143,7 +143,7 @@ type Stream struct {
 	skip    int    // bytes of an oversized or damaged message to pass over
 
 	log      []Record
-	reliable int // records of log that precede any loss of framing
+	reliable int // records of log that were followed from the start on, before any loss of framing
 	lostOnce bool
 	ccs      bool
 
@@ -347,14 +347,11 @@ func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 	}
 	n := copy(s.header[s.have:], b)
 	s.have += n
-	if s.have < headerLength {
-		if s.have > 0 && !plausibleType(s.header[0]) {
-			s.breakFraming(at)
-		}
+	if !s.validHeader() {
+		s.breakFraming()
 		return n
 	}
-	if !s.validHeader() {
-		s.breakFraming(at)
+	if s.have < headerLength {
 		return n
 	}
 	if s.tentative && s.since > 0 {
@@ -369,13 +366,15 @@ func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 
 func plausibleType(b byte) bool { return b >= byte(TypeChangeCipherSpec) && b <= byte(TypeHeartbeat) }
 
+// validHeader reports whether what was read of the header can be one.
 func (s *Stream) validHeader() bool {
-	length := int(s.header[3])<<8 | int(s.header[4])
-	return plausibleType(s.header[0]) && s.header[1] == 3 && s.header[2] <= 4 && length <= maxRecord
+	h := s.header[:s.have]
+	return (len(h) < 1 || plausibleType(h[0])) && (len(h) < 2 || h[1] == 3) && (len(h) < 3 || h[2] <= 4) &&
+		(len(h) < headerLength || int(h[3])<<8|int(h[4]) <= maxRecord)
 }
 
 // breakFraming handles bytes where a header should be that are none.
-func (s *Stream) breakFraming(at tcp.Position) {
+func (s *Stream) breakFraming() {
 	have := s.have
 	switch {
 	case s.tentative && s.start == AtStart:
@@ -383,9 +382,9 @@ func (s *Stream) breakFraming(at tcp.Position) {
 	case s.tentative, s.gapped:
 		// A wrong guess, or a gap that was not what it seemed: search on,
 		// beginning with these very bytes.
-		header := s.header
+		r, header := s.record, s.header
 		s.lose()
-		s.search(at, header[:have])
+		s.search(tcp.Position{Offset: r.Offset, Acked: r.Acked, Time: r.Time, Frame: r.Frame}, header[:have])
 	default:
 		s.foreign = &Foreign{Offset: s.record.Offset, Frame: s.record.Frame, Bytes: uint64(have)}
 	}
@@ -499,7 +498,8 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 		var h *ClientHello
 		if h, err = readClientHello(body); err == nil {
 			s.retried = s.retried || s.hello != nil
-			s.hello, s.role = h, RoleClient
+			s.setHello(h)
+			s.role = RoleClient
 			s.confirm()
 		}
 	case TypeServerHello:
@@ -529,6 +529,14 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 	s.note(kind)
 }
 
+// setHello takes a ClientHello for that of the connection. Early data that the
+// first one offered may have been sent, even if the second has no room for it
+// (RFC 8446, Section 4.2.10).
+func (s *Stream) setHello(h *ClientHello) {
+	h.EarlyData = h.EarlyData || s.hello != nil && s.hello.EarlyData
+	s.hello = h
+}
+
 // confirm believes a tentative stream for the hello that it holds.
 func (s *Stream) confirm() { s.tentative, s.confirmed = false, true }
 
@@ -549,7 +557,7 @@ func (s *Stream) finishRecord() {
 	}
 	if len(s.log) < MaxRecords {
 		s.log = append(s.log, *r)
-		if !s.lostOnce {
+		if s.start != Midstream {
 			s.reliable = len(s.log)
 		}
 	}
@@ -568,7 +576,8 @@ func (s *Stream) finishHandshake() {
 	switch HandshakeType(m[0]) {
 	case TypeClientHello:
 		if h, err := readClientHello(m[4:]); err == nil {
-			s.hello, s.retried, s.record.Sealed = h, true, false
+			s.setHello(h)
+			s.retried, s.record.Sealed = true, false
 		}
 	case TypeServerHello:
 		if h, err := readServerHello(m[4:]); err == nil {
@@ -585,6 +594,9 @@ func (s *Stream) finishHandshake() {
 func (s *Stream) finishAlert() {
 	if s.record.Length != 2 || len(s.message) < 2 || s.gapped {
 		s.record.Sealed = s.record.Length != 2
+		if s.gapped {
+			s.message = s.message[:0]
+		}
 		return
 	}
 	m := s.message[len(s.message)-2:]
