@@ -98,14 +98,19 @@ const rolesUnknown = "unknown"
 // ending says whether the connection is whole, and who closed it first.
 func ending(c *Connection) tls.Ending {
 	a, b := c.TCP[Client], c.TCP[Server]
-	whole := c.Start() && a.Gap == 0 && b.Gap == 0 && a.Conflicts == 0 && b.Conflicts == 0 && a.Overflows == 0 && b.Overflows == 0
-	return tls.Ending{Whole: whole && a.Packets > 0 && b.Packets > 0, ClosedBy: closer(a, b)}
+	return tls.Ending{Whole: c.Start() && whole(a) && whole(b), ClosedBy: closer(a, b)}
+}
+
+// whole reports whether nothing of a direction is missing, contradictory or
+// without a place in it.
+func whole(s tcp.Stats) bool {
+	return s.Packets > 0 && s.Gap == 0 && s.Conflicts == 0 && s.Overflows == 0 && s.Strays == 0
 }
 
 // closer tells who closed first, by what each had acknowledged when it did, not
 // by the order of the capture.
 func closer(client, server tcp.Stats) tls.Role {
-	byClient, byServer := client.FIN || client.RST, server.FIN || server.RST
+	byClient, byServer := closed(client), closed(server)
 	switch {
 	case byClient && (!byServer || server.Answers):
 		return tls.RoleClient
@@ -114,6 +119,10 @@ func closer(client, server tcp.Stats) tls.Role {
 	}
 	return tls.RoleUnknown
 }
+
+// closed reports whether a side ended its stream. A RST that it would have sent
+// before its last bytes is somebody else's.
+func closed(s tcp.Stats) bool { return s.FIN || s.RST && s.RSTAt.Offset >= s.End }
 
 // identify says what the connection carries, from what both directions were
 // found to be.

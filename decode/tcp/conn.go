@@ -43,9 +43,10 @@ func (c *Conn) Start(d Dir) StartKind { return c.half[d].start }
 //
 // It does if it is a SYN, or a SYN+ACK that acknowledges another SYN than the
 // one known, with an initial sequence number that is not the one of this
-// connection. A retransmitted SYN is not reuse.
+// connection. A retransmitted SYN is not reuse, nor is one that ends what it
+// begins, which hosts drop.
 func (c *Conn) Reuses(d Dir, s *link.Segment) bool {
-	if !s.Flags.Has(link.SYN) || s.Flags.Has(link.RST) {
+	if !s.Flags.Has(link.SYN) || s.Flags.Has(link.RST) || s.Flags.Has(link.FIN) {
 		return false
 	}
 	h, peer := &c.half[d], c.peerOf(d)

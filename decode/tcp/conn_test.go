@@ -614,6 +614,7 @@ func TestReuses(t *testing.T) {
 		{"SYN+ACK to another SYN, after the middle of a connection", mid, other, true},
 		{"SYN+ACK to another SYN, one direction captured", []step{synAck, seg(1, 0, 0, "x")}, other, true},
 		{"RST with SYN", open, at(syn, 500).with(link.RST), false},
+		{"FIN with SYN", open, at(syn, 500).with(link.FIN), false},
 		{"data", open, seg(0, 500, 0, "abc"), false},
 	}
 	for _, tt := range tests {

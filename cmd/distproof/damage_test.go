@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"distproof/report"
+	"distproof/verify"
+)
+
+// cutStep is the distance in bytes between the places where captures are cut:
+// a prime, so that all parts of packets are hit.
+const cutStep = 97
+
+// bundled calls each for every capture of the project, as it is in the file.
+func bundled(t *testing.T, each func(t *testing.T, data []byte, original *report.Document)) {
+	files, err := filepath.Glob(pcapsDir + "/*.pcap")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no captures in %s: %v", pcapsDir, err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			each(t, data, documentOf(t, data))
+		})
+	}
+}
+
+// TestCutFilesClaimNothingMore: a file that ends anywhere claims nothing that
+// the whole one does not.
+func TestCutFilesClaimNothingMore(t *testing.T) {
+	bundled(t, func(t *testing.T, data []byte, original *report.Document) {
+		for end := cutStep; end < len(data); end += cutStep {
+			doc := documentOf(t, data[:end])
+			for _, problem := range stronger(original, doc) {
+				t.Errorf("cut at %d: %s", end, problem)
+			}
+			if doc.Inputs[0].Truncated && doc.Conclusion == "pass" {
+				t.Errorf("cut at %d: passes", end)
+			}
+		}
+	})
+}
+
+// changedVariants is how many times bytes of each capture are changed;
+// DISTPROOF_DAMAGE is another number.
+const changedVariants = 300
+
+// TestChangedBytes changes bytes anywhere behind the file header. What then
+// holds, since a changed byte of an address, a flag, a length or a message is a
+// different capture:
+//
+//   - no connection gets a better verdict than it had, unless the file says that
+//     packets are missing; it may get a worse one, or none;
+//   - none comes up that was not there, but as inconclusive, or as cleartext if
+//     there was some: a packet with another address;
+//   - nothing passes that did not pass before, and no file that is damaged.
+func TestChangedBytes(t *testing.T) {
+	variants := changedVariants
+	if text := os.Getenv("DISTPROOF_DAMAGE"); text != "" {
+		var err error
+		if variants, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bundled(t, func(t *testing.T, data []byte, original *report.Document) {
+		for seed := range variants {
+			changed, places := change(data, uint64(seed))
+			doc := documentOf(t, changed)
+			for _, problem := range improved(original, doc) {
+				t.Errorf("seed %d, bytes %v: %s", seed, places, problem)
+			}
+		}
+	})
+}
+
+// change gives one to eight bytes other values, and tells which.
+func change(data []byte, seed uint64) (changed []byte, places []int) {
+	const fileHeader = 24
+	r := rand.New(rand.NewPCG(seed, 0))
+	changed = slices.Clone(data)
+	for range 1 << r.IntN(4) {
+		i := fileHeader + r.IntN(len(data)-fileHeader)
+		changed[i] ^= byte(1 + r.IntN(255))
+		places = append(places, i)
+	}
+	return changed, places
+}
+
+// improved lists what got better in got than it is in want.
+func improved(want, got *report.Document) []string {
+	var problems []string
+	originals := byEndpoints(want)
+	damaged := got.Inputs[0].Truncated || got.Inputs[0].Damage != ""
+	for key, connections := range byEndpoints(got) {
+		for _, c := range connections {
+			switch v := text(c.Verdict); {
+			case v == "null" || v == "inconclusive" || had(originals[key], v):
+			case len(originals[key]) == 0 && v == "cleartext" && want.Summary.Distribution.Cleartext > 0:
+			case len(originals[key]) > 0 && worse(v, originals[key]):
+			case damaged && v == "refused" && len(originals[key]) > 0:
+			default:
+				problems = append(problems, fmt.Sprintf("%s: %s of %s", key, claims(c), claims(first(originals[key]))))
+			}
+		}
+	}
+	if got.Conclusion == "pass" && (want.Conclusion != "pass" || damaged) {
+		problems = append(problems, "passes: "+got.Reason)
+	}
+	return problems
+}
+
+func had(connections []report.Connection, verdict string) bool {
+	return slices.ContainsFunc(connections, func(c report.Connection) bool { return text(c.Verdict) == verdict })
+}
+
+// worse reports whether a verdict is worse news than those of all connections.
+func worse(verdict string, connections []report.Connection) bool {
+	for _, c := range connections {
+		if c.Verdict == nil || !verify.Verdict(verdict).Worse(verify.Verdict(*c.Verdict)) {
+			return false
+		}
+	}
+	return true
+}
