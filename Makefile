@@ -32,8 +32,10 @@ demo: build ## verify a recorded cluster of mutual TLS, one-way TLS and cleartex
 test: ## run the tests
 	$(GO) test ./...
 
+# The detector makes tests ten times slower. With -short those that repeat one
+# thing on many captures take fewer; `make test` takes all.
 race: ## run the tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -short ./...
 
 lint: $(GOLANGCI_LINT) $(STATICCHECK) ## check format, imports, comments, dead code
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
