@@ -307,6 +307,9 @@ func (x *combiner) tls13() {
 		f.ServerCertificate = ServerCertificate{Basis: fact.Inferred, Possession: fact.Inferred}
 	}
 	cf, why := shaper.client(client)
+	if why == "" && !sentAfter(client[0], server[sf.records-1]) {
+		why = fmt.Sprintf("the client sent records before it had the server's Finished %v", lengths(client, 6))
+	}
 	if why != "" {
 		x.unknownFlight(why)
 		return
@@ -378,6 +381,9 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 	switch {
 	case len(after) == 0:
 		f.Established = fact.UnknownBecause("no record of the server after the client's Finished is in the capture")
+	case len(after) == 1 && !shaper.isAlert(after[0]) && !shaper.isStatus(after[0]):
+		// An alert may be padded to any length, but nothing follows it.
+		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", after[0].Length))
 	case !shaper.isAlert(after[0]):
 		f.Established = fact.YesBy(fact.Inferred, fmt.Sprintf("the server went on with a record of %d bytes", after[0].Length))
 	case len(after) > 1 || x.s.sealed.Application > uint64(len(x.s.sealedOf(TypeApplicationData))):

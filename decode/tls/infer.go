@@ -63,6 +63,13 @@ func (s shaper) isCertificateVerify(r Record) bool {
 	return plausibleSignature(r.Length - s.seal(lengthCertificateVerify))
 }
 
+// isStatus reports whether r may be the status with which a node goes on with
+// the distribution handshake, or refuses to.
+func (s shaper) isStatus(r Record) bool {
+	n := r.Length - s.seal(0)
+	return slices.Contains(statusLengths, n) || slices.Contains(statusRefusals, n)
+}
+
 // certificate returns the number of records that a Certificate message takes at
 // the start of r, 0 if there is none. One above 16 KiB spans records.
 func (s shaper) certificate(r []Record) int {
