@@ -418,11 +418,11 @@ func weakerOrSame(c, o report.Connection) bool {
 	switch {
 	case c.Verdict != nil && *c.Verdict != "inconclusive" && text(c.Verdict) != text(o.Verdict):
 		return false
-	case !weakerState(c.State, o.State):
-		return false
+	case !weakerState(c.State, o.State) && !(c.Protocol == "tls" && c.State == "up" && o.State == "dist-refused"):
+		return false // of TLS that is not known to be distribution, the state is its own
 	case (c.Protocol == "dist" || c.Protocol == "dist-tls") && c.Protocol != o.Protocol:
 		return false
-	case c.Client.Node != "" && c.Client.Node != o.Client.Node && c.Client.Node != o.Server.Node:
+	case !namedIn(c.Client.Node, o) || !namedIn(c.Server.Node, o):
 		return false
 	}
 	if c.TLS != nil && c.TLS.Version != nil && (o.TLS == nil || *c.TLS.Version != text(o.TLS.Version)) {
@@ -432,6 +432,11 @@ func weakerOrSame(c, o report.Connection) bool {
 		return o.ClientCertificate != nil && k.Status == o.ClientCertificate.Status && !stronglyBased(k.Basis, o.ClientCertificate.Basis)
 	}
 	return true
+}
+
+// namedIn reports whether o has the name, whoever is its client.
+func namedIn(name string, o report.Connection) bool {
+	return name == "" || name == o.Client.Node || name == o.Server.Node
 }
 
 // weakerState allows a session's fate to be less known than it was.
