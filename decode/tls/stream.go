@@ -140,7 +140,6 @@ type Stream struct {
 	confirmed bool
 
 	message []byte // handshake message being assembled
-	skip    int    // bytes of an oversized or damaged message to pass over
 
 	log      []Record
 	reliable int // records of log that were followed from the start on, before any loss of framing
@@ -399,7 +398,7 @@ func (s *Stream) beginRecord() {
 	s.left = s.record.Length
 	s.record.Sealed = s.record.Type == TypeApplicationData
 	if s.ccs && s.record.Type == TypeHandshake {
-		s.message, s.skip = s.message[:0], 0
+		s.message = s.message[:0]
 	}
 	if s.left == 0 {
 		s.finishRecord()
@@ -413,7 +412,7 @@ func (s *Stream) body(b []byte) int {
 	s.left -= n
 	switch s.record.Type {
 	case TypeHandshake:
-		if first && len(s.message) == 0 && s.skip == 0 {
+		if first && len(s.message) == 0 {
 			s.record.Message = HandshakeType(b[0])
 		}
 		s.collect(b[:n])
@@ -441,13 +440,7 @@ func (s *Stream) collect(b []byte) {
 		}
 		return
 	}
-	for len(b) > 0 {
-		if s.skip > 0 {
-			n := min(s.skip, len(b))
-			s.skip -= n
-			b = b[n:]
-			continue
-		}
+	for len(b) > 0 && s.damage == "" {
 		need := 4
 		if len(s.message) >= 4 {
 			need = 4 + messageLength(s.message)
@@ -470,7 +463,7 @@ func (s *Stream) completeMessage() {
 	if n > maxMessage {
 		s.note(kind)
 		s.damage = "a handshake message longer than the limit of 256 KiB"
-		s.skip, s.message = n, s.message[:0]
+		s.message = s.message[:0]
 		return
 	}
 	if len(s.message) < 4+n {
@@ -631,7 +624,7 @@ func (s *Stream) damageMessage(why string) {
 	if s.damage == "" && s.sealed.Application == 0 {
 		s.damage = why
 	}
-	s.message, s.skip = s.message[:0], 0
+	s.message = s.message[:0]
 }
 
 // Raw reports whether b begins like a TLS hello or a fatal alert in the clear:

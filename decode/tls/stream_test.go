@@ -588,3 +588,31 @@ func TestSettled(t *testing.T) {
 		t.Error("not settled")
 	}
 }
+
+// TestNothingIsReadBehindDamage: what follows a message that cannot be read is
+// not read either, in the same segment or the next.
+func TestNothingIsReadBehindDamage(t *testing.T) {
+	bad := message(TypeCertificate, u24(9), "short")
+	for name, behind := range map[string][]byte{
+		"a request":         flight12[3],
+		"an oversize one":   cat([]byte{byte(TypeCertificate)}, u24(maxMessage+1), zeros(100)),
+		"another damaged":   message(TypeCertificate, u24(1)),
+		"a whole one":       flight12[1],
+		"the hello's twin":  message(TypeServerHello, helloServer),
+		"a ClientHello too": message(TypeClientHello, hello13),
+	} {
+		for _, pieces := range []int{0, 1} {
+			x := newTalk()
+			x.pieces = pieces
+			x.say(server, record(TypeHandshake, flight12[0], bad, behind))
+			s := x.streams[server]
+			if want := "certificate_list: 9 bytes needed, 5 left at offset 3"; s.damage != want {
+				t.Errorf("%s, pieces of %d: damage %q", name, pieces, s.damage)
+			}
+			_, requested := s.messages[TypeCertificateRequest]
+			if requested || len(s.chain) > 0 || s.hello != nil || s.server.Version != TLS12 || s.role != RoleServer {
+				t.Errorf("%s, pieces of %d: read on", name, pieces)
+			}
+		}
+	}
+}
