@@ -101,6 +101,18 @@ func (d *Decoder) Undecoded(input uint32) map[string]uint64 {
 	return d.counts.texts(input)
 }
 
+// Unreadable returns those of [Decoder.Undecoded] that may have been TCP, but
+// are cut, incomplete, malformed or in a format that is not known.
+func (d *Decoder) Unreadable(input uint32) map[string]uint64 {
+	return d.counts.ofKind(input, unreadable)
+}
+
+// Sealed returns those of [Decoder.Undecoded] that may have been TCP, encrypted
+// as a whole.
+func (d *Decoder) Sealed(input uint32) map[string]uint64 {
+	return d.counts.ofKind(input, sealed)
+}
+
 // Encapsulation returns what [Segment.Encapsulation] stands for: the VLAN tags
 // and tunnels around a segment, outermost first, such as "vlan 100", "vxlan 1".
 // It is empty for zero. There are at most [MaxEncapsulations] different ones;

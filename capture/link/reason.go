@@ -168,6 +168,35 @@ func (r reason) String() string {
 // numbered reports whether r's number comes from the packet.
 func (r reason) numbered() bool { return r&kindMask >= kindLinkType && r&kindMask < kindOther }
 
+// A blindness says whether a packet that yields no TCP segment may carry one.
+type blindness uint8
+
+const (
+	// carriesNone: it is of another protocol.
+	carriesNone blindness = iota
+	// unreadable: it may, but is cut, incomplete, malformed or in a format that
+	// is not known.
+	unreadable
+	// sealed: it may, encrypted.
+	sealed
+)
+
+func (r reason) blindness() blindness {
+	switch r {
+	case reasonSnapped, reasonMPLS, reasonTooDeep, reasonExtensionHeaders, reasonIncomplete, reasonFragmentLimit, reasonFragmentConflict:
+		return unreadable
+	case reasonESP, reasonESPInUDP, reasonWireGuard, reasonMACsec:
+		return sealed
+	case malformed(protoUDP), malformed(protoLLC):
+		return carriesNone
+	}
+	switch r & kindMask {
+	case kindMalformed, kindLinkType:
+		return unreadable
+	}
+	return carriesNone
+}
+
 // maxNumbered limits how many different numbers of protocols are counted one by
 // one for an input. Real captures have a handful; a hostile file could name
 // 65536 ethertypes, and they would all show in the report.
@@ -221,6 +250,19 @@ func (c *counts) texts(input uint32) map[string]uint64 {
 	if i := c.inputs[input]; i != nil {
 		for why, n := range i.packets {
 			m[why.String()] += n
+		}
+	}
+	return m
+}
+
+// ofKind is texts for the reasons of one blindness.
+func (c *counts) ofKind(input uint32, kind blindness) map[string]uint64 {
+	m := make(map[string]uint64)
+	if i := c.inputs[input]; i != nil {
+		for why, n := range i.packets {
+			if why.blindness() == kind {
+				m[why.String()] += n
+			}
 		}
 	}
 	return m
