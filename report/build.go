@@ -280,7 +280,8 @@ func acceptedByClient(c *decode.Connection) *bool {
 		no := false
 		return &no
 	}
-	if f.Established.Is() || f.ClientCertificate.Status != tls.StatusUnknown {
+	// The client answers the server's flight only if it is content with it.
+	if f.Established.Is() || f.ClientCertificate.Status != tls.StatusUnknown && f.ClientCertificate.Frame != (capture.Frame{}) {
 		yes := true
 		return &yes
 	}
