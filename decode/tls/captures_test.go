@@ -208,7 +208,7 @@ func TestRecordedConnections(t *testing.T) {
 				got.client = got.client[:min(len(got.client), len(want.client))]
 				got.server = got.server[:min(len(got.server), len(want.server))]
 				cert := f.ClientCertificate
-				got.status, got.requested, got.possession, got.chain = cert.Status, cert.Requested.Value, cert.Possession, len(cert.Chain)
+				got.status, got.requested, got.possession, got.chain = cert.Status, cert.Requested.Value, min(cert.Possession, fact.Observed), len(cert.Chain)
 				got.serverChain, got.established, got.distribution = len(f.ServerCertificate.Chain), f.Established.Value, f.Distribution
 				if want.distribution {
 					got.clientName = f.Shape.ClientName

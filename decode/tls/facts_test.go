@@ -49,6 +49,17 @@ func TestEstablished13(t *testing.T) {
 	}
 }
 
+// TestClientBeforeTheServer: what the client sent before it had the server's
+// flight is not its answer to that.
+func TestClientBeforeTheServer(t *testing.T) {
+	w := &outline{suite: 0x1302}
+	w.play("c 25 69, s 23 142 1027 97 69" + up)
+	f := w.facts(Ending{Whole: true})
+	if c := f.ClientCertificate; c.Status != StatusUnknown || c.Requested.Value != unknown || f.Established.Value != unknown || f.Distribution {
+		t.Errorf("client certificate %+v, established %+v", c, f.Established)
+	}
+}
+
 // TestMissingAcknowledgements: where it is not known what the peer had, nothing
 // is said to follow.
 func TestMissingAcknowledgements(t *testing.T) {
@@ -144,6 +155,8 @@ func TestHandshake12(t *testing.T) {
 			Resumed, no, fact.None, fact.None, unknown, yes, 0},
 		"the ServerHello, no more": {separate(flight12[0]), none, none, 0,
 			StatusUnknown, unknown, fact.None, fact.None, unknown, unknown, 0},
+		"Certificate and Finished, no ServerHelloDone": {cat(separate(flight12[:2]...), fin), fin, none, 0,
+			StatusUnknown, unknown, fact.None, fact.None, unknown, no, 0},
 		"no ServerHelloDone": {separate(flight12[:4]...), none, none, 0,
 			StatusUnknown, yes, fact.None, fact.Observed, unknown, no, 0},
 		"no request, nor ServerHelloDone": {separate(flight12[:3]...), none, none, 0,

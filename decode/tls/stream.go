@@ -435,9 +435,7 @@ func (s *Stream) collect(b []byte) {
 		return
 	}
 	if s.ccs {
-		if len(s.message)+len(b) <= maxRecord {
-			s.message = append(s.message, b...)
-		}
+		s.message = append(s.message, b...)
 		return
 	}
 	for len(b) > 0 && s.damage == "" {

@@ -409,6 +409,16 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestSealedAlertIsNoMessage: an encrypted alert does not get into the message
+// behind it.
+func TestSealedAlertIsNoMessage(t *testing.T) {
+	x := newTalk()
+	x.say(server, record(TypeAlert, zeros(26)), handshake(TypeServerHello, helloServer2))
+	if s := x.streams[server]; s.server == nil || len(s.alerts) > 0 {
+		t.Errorf("hello %v, alerts %v", s.server, s.alerts)
+	}
+}
+
 // TestGapInAlert: what is left of an alert is not read, and does not get into
 // the message behind it.
 func TestGapInAlert(t *testing.T) {
@@ -463,8 +473,41 @@ func TestHelloRetryAfterEarlyData(t *testing.T) {
 	x.lines(server, 23, 470, 96, 69)
 	x.lines(client, 25, 69)
 	x.lines(server, 24)
-	if f := x.end(RoleUnknown); f.ClientCertificate.Status != StatusUnknown || f.Established.Value != fact.Unknown {
+	if f := x.end(RoleUnknown); f.ClientCertificate.Status != StatusUnknown || f.Established.Value != fact.Unknown ||
+		!strings.Contains(f.ClientCertificate.Reason, "early data") {
 		t.Errorf("client certificate %+v, established %+v", f.ClientCertificate, f.Established)
+	}
+}
+
+// TestHellosBehindChangeCipherSpec: a second hello is read if it is whole, and
+// the stream was followed up to it.
+func TestHellosBehindChangeCipherSpec(t *testing.T) {
+	second := message(TypeClientHello, clientHello(ext(extServerName, v16(0, v16("second")))))
+	for name, r := range map[string]struct {
+		lost, behind []byte
+		after        []byte
+		want         string
+		retried      bool
+	}{
+		"whole":                    {nil, nil, record(TypeHandshake, second), "second", true},
+		"among others":             {nil, nil, record(TypeHandshake, second, zeros(9)), "n2.lab", false},
+		"in two records":           {nil, nil, records(60, second), "n2.lab", false},
+		"behind a gap":             {sealed(60), nil, cat(record(TypeHandshake, second), sealed(30), sealed(40)), "n2.lab", false},
+		"behind a gap in a record": {zeros(100), u16(100 + len(second)), second, "n2.lab", false},
+	} {
+		x := newTalk()
+		x.say(client, handshake(TypeClientHello, hello13), changeCipherSpec)
+		if r.behind != nil {
+			x.say(client, 22, 3, 3, r.behind)
+		}
+		if r.lost != nil {
+			x.lose(client, r.lost)
+		}
+		x.say(client, r.after)
+		f := Combine(x.streams[client], nil, Ending{})
+		if f.Client.ServerName != r.want || f.Retried != r.retried {
+			t.Errorf("%s: name %s, retried %t", name, f.Client.ServerName, f.Retried)
+		}
 	}
 }
 
