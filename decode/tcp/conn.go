@@ -235,6 +235,7 @@ func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
 	}
 	if !ok {
 		h.more().strays++
+		h.more().strayData++
 		return
 	}
 	if h.state == stateGuess {
@@ -353,15 +354,15 @@ func (c *Conn) startNow(h *half, p *piece, sink Sink) {
 // returns false if nothing is left.
 func (c *Conn) trim(h *half, p *piece) bool {
 	if p.off < 0 {
-		h.more().strays++
+		h.strayData(p.wireEnd - p.off)
 		p.skip(-p.off)
 	}
 	n := min(h.next-p.off, int64(len(p.b)))
 	if n > 0 && !p.checked {
-		at, unchecked := h.clashHead(p.off, p.b[:n])
+		at, unchecked, from := h.clashHead(p.off, p.b[:n])
 		p.clash(h, at)
 		if unchecked > 0 {
-			h.more().unchecked += uint64(unchecked)
+			h.more().addUnchecked(unchecked, from)
 		}
 	}
 	if p.wireEnd <= h.next {
@@ -490,7 +491,7 @@ func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
 	c.budget.give(len(k.b) + chunkCost)
 	c.release(h)
 	if k.off < 0 {
-		h.more().strays++
+		h.strayData(k.wireEnd - k.off)
 	}
 	if passed := h.next - k.off; passed > 0 {
 		k.b = k.b[min(passed, int64(len(k.b))):]

@@ -514,12 +514,12 @@ func TestCutWithoutBudget(t *testing.T) {
 func TestForget(t *testing.T) {
 	c := tcp.New(tcp.Limits{Head: 5}, nil)
 	l := run(c, syn, synAck, seg(0, 0, 0, "abcdefgh"), seg(0, 3, 0, "deXXXX"))
-	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 3 {
+	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 3 || s.UncheckedOffset != 5 {
 		t.Errorf("beyond the head: %+v", s)
 	}
 	c.Forget()
 	c.Segment(0, seg(0, 0, 0, "X").segment(5), l)
-	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 4 {
+	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 4 || s.UncheckedOffset != 0 {
 		t.Errorf("after Forget: %+v", s)
 	}
 }
@@ -533,7 +533,7 @@ func TestLateForGap(t *testing.T) {
 	if d := cmp.Diff(want, l.lines); d != "" {
 		t.Error(d)
 	}
-	if s := c.Stats(0); s.Conflicts != 1 || s.ConflictOffset != 5 || s.Unchecked != 2 {
+	if s := c.Stats(0); s.Conflicts != 1 || s.ConflictOffset != 5 || s.Unchecked != 2 || s.UncheckedOffset != 2 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -64,8 +64,11 @@ type rare struct {
 	firstConflict  capture.Frame
 	conflictOffset int64
 	unchecked      uint64
-	strays         uint64
-	overflows      uint64
+	// uncheckedOffset is the lowest offset of these; valid if unchecked > 0.
+	uncheckedOffset int64
+	strays          uint64
+	strayData       uint64
+	overflows       uint64
 	// cut, if above next, is the end of the bytes from next on that were cut
 	// off by the capture: they will not come with another segment, but may
 	// with a copy of the same one.
@@ -98,6 +101,24 @@ func (h *half) more() *rare {
 		h.rare = new(rare)
 	}
 	return h.rare
+}
+
+// addUnchecked counts n bytes, the first of them at offset from.
+func (r *rare) addUnchecked(n int, from int64) {
+	if r.unchecked == 0 || from < r.uncheckedOffset {
+		r.uncheckedOffset = from
+	}
+	r.unchecked += uint64(n)
+}
+
+// strayData counts a segment with n bytes that begins before the stream does. If
+// the capture began later, it may be a retransmission.
+func (h *half) strayData(n int64) {
+	r := h.more()
+	r.strays++
+	if n > 0 && h.start != StartUnknown {
+		r.strayData++
+	}
 }
 
 // offset unwraps a sequence number to a stream offset. It returns false if

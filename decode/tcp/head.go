@@ -1,5 +1,7 @@
 package tcp
 
+import "math"
+
 // head is the beginning of a direction, kept to compare retransmissions with.
 type head struct {
 	b     []byte
@@ -59,14 +61,15 @@ func (c *Conn) growHead(h *half, n int) bool {
 }
 
 // clashHead compares b, at off, all of it below h.next, with the head. It
-// returns the lowest offset that differs, or -1, and the number of bytes that
-// had nothing to be compared with.
-func (h *half) clashHead(off int64, b []byte) (at int64, unchecked int) {
+// returns the lowest offset that differs, or -1, the number of bytes that had
+// nothing to be compared with, and the offset of the first of these.
+func (h *half) clashHead(off int64, b []byte) (at int64, unchecked int, from int64) {
 	if h.head == nil || off >= int64(len(h.head.b)) {
-		return -1, len(b)
+		return -1, len(b), off
 	}
+	first := int64(math.MaxInt64)
 	if over := off + int64(len(b)) - int64(len(h.head.b)); over > 0 {
-		unchecked = int(over)
+		unchecked, first = int(over), int64(len(h.head.b))
 		b = b[:int64(len(b))-over]
 	}
 	at = -1
@@ -78,14 +81,17 @@ func (h *half) clashHead(off int64, b []byte) (at int64, unchecked int) {
 			}
 		}
 	}
-	from := int64(0)
+	behind := int64(0)
 	for _, hole := range h.head.holes {
-		compare(from, hole[0])
-		unchecked += int(max(min(hole[1], off+int64(len(b)))-max(hole[0], off), 0))
-		from = hole[1]
+		compare(behind, hole[0])
+		if n := min(hole[1], off+int64(len(b))) - max(hole[0], off); n > 0 {
+			unchecked += int(n)
+			first = min(first, max(hole[0], off))
+		}
+		behind = hole[1]
 	}
-	compare(from, int64(len(h.head.b)))
-	return at, unchecked
+	compare(behind, int64(len(h.head.b)))
+	return at, unchecked, first
 }
 
 // Forget drops the retained beginnings and keeps no more: when the caller has

@@ -45,11 +45,16 @@ type Stats struct {
 	ConflictOffset int64
 	// Unchecked counts bytes that came for offsets already passed (as data or
 	// as a gap) and that there was nothing left to compare with.
-	Unchecked uint64
+	// UncheckedOffset is the lowest of these offsets; valid iff Unchecked > 0.
+	Unchecked       uint64
+	UncheckedOffset int64
 	// Strays counts segments that were ignored because their sequence number
 	// is implausible: more than 1 GiB from where the stream is, before its
 	// beginning, or a SYN that does not fit.
 	Strays uint64
+	// StrayData counts those of them that carried data, and that no beginning of
+	// the stream before the capture's explains.
+	StrayData uint64
 	// HeadLost says that the head was not kept whole, because the [Budget] was
 	// exhausted.
 	HeadLost bool
@@ -94,7 +99,8 @@ func (c *Conn) Stats(d Dir) Stats {
 	}
 	if r := h.rare; r != nil {
 		s.Conflicts, s.FirstConflict, s.ConflictOffset = r.conflicts, r.firstConflict, r.conflictOffset
-		s.Unchecked, s.Strays, s.Overflows = r.unchecked, r.strays, r.overflows
+		s.Unchecked, s.UncheckedOffset = r.unchecked, r.uncheckedOffset
+		s.Strays, s.StrayData, s.Overflows = r.strays, r.strayData, r.overflows
 		s.FIN, s.FINAt = r.fin, r.finAt.position(c.peerOf(d))
 		s.Answers = r.fin && c.peerOf(d).hasFINAt(r.finAt)
 		s.RST, s.RSTAt = r.rst, r.rstAt.position(c.peerOf(d))
