@@ -35,8 +35,10 @@ const (
 	ByPort        = "port"
 	ByRecordSizes = "record-sizes"
 	ByTicks       = "ticks"
-	ByHandshake   = "handshake"
-	ByFraming     = "framing"
+	// ByListener: another connection shows that distribution listens there.
+	ByListener  = "listener"
+	ByHandshake = "handshake"
+	ByFraming   = "framing"
 )
 
 // Indices of a connection's sides.
@@ -77,6 +79,10 @@ type Connection struct {
 	// ResumedFrom is the connection whose full handshake made the session; nil
 	// if the session is not resumed or that handshake was not captured.
 	ResumedFrom *Connection
+	// Disputed says that segments with data came which have no place in the
+	// connection: another one has the same addresses and ports, perhaps in
+	// another network, or somebody forged them or its end.
+	Disputed bool
 	// Unidentified says for client and server that bytes crossed of which
 	// nothing is known.
 	Unidentified [2]bool
@@ -95,10 +101,10 @@ type End struct {
 }
 
 // Announced reports whether EPMD or the user named the server's port as one of
-// distribution.
+// distribution, or another connection shows it.
 func (c *Connection) Announced() bool {
 	for _, b := range c.ProtocolBasis {
-		if b == ByEPMD || b == ByPort {
+		if b == ByEPMD || b == ByPort || b == ByListener {
 			return true
 		}
 	}

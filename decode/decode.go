@@ -56,6 +56,10 @@ type conn struct {
 	epmdPort   bool
 	closing    [2]bool // a FIN or RST was sent
 	forgotten  bool
+	// before is the connection that had the same addresses and ports; nil if
+	// there was none.
+	before   *conn
+	disputed bool
 }
 
 // handshakeHead is the part of each direction in which retransmissions are
@@ -73,12 +77,14 @@ func (d *Decoder) Segment(s *link.Segment) {
 		key = flow{s.Dst, s.Src}
 	}
 	c := d.open[key]
+	var before *conn
 	if c != nil && c.tcp.Reuses(c.dir(s), s) {
 		c.tcp.Flush(c)
-		c = nil
+		before, c = c, nil
 	}
 	if c == nil {
 		c = d.newConn(s)
+		c.before = before
 		d.open[key] = c
 		d.all = append(d.all, c)
 	}
@@ -164,10 +170,27 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 		for i := range c.streams {
 			c.streams[i].end(c.epmdPort)
 		}
+	}
+	d.dispute()
+	for _, c := range d.all {
 		out.Connections = append(out.Connections, c.facts(encapsulation))
 	}
-	out.join(d.options)
+	out.join(d.options, func(i int) *Connection { return d.all[i].swapped(encapsulation) })
 	return out
+}
+
+// dispute finds the connections of which it is uncertain what belongs to them:
+// those with data that has no place in them, and those before them, whose end a
+// forged SYN may have been.
+func (d *Decoder) dispute() {
+	for _, c := range slices.Backward(d.all) {
+		a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
+		own := a.StrayData+b.StrayData > 0
+		c.disputed = c.disputed || own
+		if empty := a.Bytes+b.Bytes == 0; c.before != nil && c.disputed && (own || empty) {
+			c.before.disputed = true
+		}
+	}
 }
 
 func key(c *conn) flow {

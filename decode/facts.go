@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -13,8 +14,19 @@ import (
 // facts states what is known of c by itself.
 func (c *conn) facts(encapsulation func(uint16) []string) *Connection {
 	client, basis := c.client()
+	return c.factsWith(client, basis, encapsulation)
+}
+
+// swapped states the facts with client and server exchanged, where nothing but
+// ports had told them apart.
+func (c *conn) swapped(encapsulation func(uint16) []string) *Connection {
+	client, basis := c.client()
+	return c.factsWith(client.Other(), basis, encapsulation)
+}
+
+func (c *conn) factsWith(client tcp.Dir, basis string, encapsulation func(uint16) []string) *Connection {
 	dirs := [2]tcp.Dir{client, client.Other()}
-	out := &Connection{RolesBasis: basis, FirstFrame: c.first}
+	out := &Connection{RolesBasis: basis, FirstFrame: c.first, Disputed: c.disputed}
 	for side, d := range dirs {
 		out.Ends[side] = End{Address: c.ends[d].AddrPort()}
 		out.TCP[side] = c.tcp.Stats(d)
@@ -47,11 +59,12 @@ func span(sides [2]tcp.Stats) (first, last int64) {
 // peers say of themselves counts for more than who opened the connection.
 func (c *conn) client() (tcp.Dir, string) {
 	for d := range tcp.Dir(2) {
-		s := &c.streams[d]
-		switch {
-		case s.tls != nil && s.tls.Role() == tls.RoleClient:
+		if s := &c.streams[d]; s.tls != nil && s.tls.Role() == tls.RoleClient {
 			return d, "client-hello"
-		case s.tls != nil && s.tls.Role() == tls.RoleServer && c.openerSeen == "":
+		}
+	}
+	for d := range tcp.Dir(2) {
+		if s := &c.streams[d]; s.tls != nil && s.tls.Role() == tls.RoleServer && c.openerSeen == "" {
 			return d.Other(), "server-hello"
 		}
 	}
@@ -79,11 +92,11 @@ func (c *conn) client() (tcp.Dir, string) {
 		}
 	}
 	lower := tcp.From0
-	if c.ends[1].Port < c.ends[0].Port {
+	if cmp.Or(cmp.Compare(c.ends[1].Port, c.ends[0].Port), compare(c.ends[1], c.ends[0])) < 0 {
 		lower = tcp.From1
 	}
 	if c.ends[lower].Port < ephemeral && c.ends[lower.Other()].Port >= ephemeral {
-		return lower.Other(), "port"
+		return lower.Other(), rolesByPort
 	}
 	return lower.Other(), rolesUnknown
 }
@@ -92,8 +105,11 @@ func (c *conn) client() (tcp.Dir, string) {
 // listen above it too, unless they are told where.
 const ephemeral = 32768
 
-// rolesUnknown is the basis of roles that nothing tells.
-const rolesUnknown = "unknown"
+// The bases of roles that nothing but ports tells, and that nothing tells.
+const (
+	rolesByPort  = "port"
+	rolesUnknown = "unknown"
+)
 
 // ending says whether the connection is whole, and who closed it first.
 func ending(c *Connection) tls.Ending {
@@ -149,10 +165,10 @@ func (c *Connection) identify(s [2]*stream) {
 	switch {
 	case c.InClear && (s[Client].dist != nil || s[Server].dist != nil):
 		c.Protocol = Dist
-	case c.Protocol == EPMD:
 	case c.TLS != nil:
 		c.Protocol = TLS
 		c.identifyTLS()
+	case c.Protocol == EPMD:
 	case c.Empty():
 		c.Protocol = None
 	default:
@@ -193,12 +209,15 @@ func recognised(r dist.Recognition) string {
 // handshake or messages, or by ticks that come evenly, with nothing else beside
 // them in either direction, where the connection's beginning was not captured.
 func (c *Connection) beyondDoubt(s [2]*stream) bool {
+	for side := range c.Dist {
+		if c.Dist[side].Recognition >= dist.ByFraming {
+			return true
+		}
+	}
 	even := uint64(0)
 	for side := range c.Dist {
 		d := &c.Dist[side]
 		switch d.Recognition {
-		case dist.ByHandshake, dist.ByFraming:
-			return true
 		case dist.ByTicks:
 			t := d.Ticks
 			if s[side].fromStart {

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"distproof/decode/epmd"
-	"distproof/decode/fact"
 	"distproof/decode/tls"
 )
 
@@ -22,7 +21,7 @@ type Registry struct {
 	// Clients are the addresses that asked, sorted.
 	Clients []netip.Addr
 
-	byAddress map[netip.AddrPort]string
+	byAddress map[netip.AddrPort][]string
 }
 
 // A Registration is a node's port as a port mapper knows it.
@@ -46,19 +45,24 @@ type Node struct {
 	AtLeast int
 }
 
-// join puts together what connections tell of one another.
-func (c *Capture) join(o Options) {
+// join puts together what connections tell of one another. swapped states the
+// facts of a connection with client and server exchanged.
+func (c *Capture) join(o Options, swapped func(int) *Connection) {
 	c.readRegistry()
-	for _, x := range c.Connections {
-		c.announce(x, o)
+	for i, x := range c.Connections {
+		if c.reversed(x, o) {
+			c.Connections[i] = swapped(i)
+		}
+		c.announce(c.Connections[i], o)
 	}
+	c.atListeners(swapped)
 	c.linkSessions()
 	c.nameNodes()
 }
 
 func (c *Capture) readRegistry() {
 	r := &c.Registry
-	r.Requests, r.byAddress = make(map[string]uint64), make(map[netip.AddrPort]string)
+	r.Requests, r.byAddress = make(map[string]uint64), make(map[netip.AddrPort][]string)
 	names, clients := make(map[Registration]bool), make(map[netip.Addr]bool)
 	for _, x := range c.Connections {
 		if x.Protocol != EPMD {
@@ -77,25 +81,59 @@ func (c *Capture) readRegistry() {
 	})
 	r.Clients = slices.SortedFunc(maps.Keys(clients), netip.Addr.Compare)
 	for _, n := range r.Names {
-		if at := netip.AddrPortFrom(n.Host, n.Port); r.byAddress[at] == "" {
-			r.byAddress[at] = n.Node
-		}
+		at := netip.AddrPortFrom(n.Host, n.Port)
+		r.byAddress[at] = append(r.byAddress[at], n.Node)
 	}
-}
-
-// announced returns the name under which EPMD announced an address and port.
-// What a port mapper says over loopback holds for every address of its host,
-// which is not known.
-func (r *Registry) announced(a netip.AddrPort) (string, bool) {
-	for _, host := range []netip.Addr{a.Addr(), loopback4, loopback6} {
-		if name, ok := r.byAddress[netip.AddrPortFrom(host, a.Port())]; ok {
-			return name, true
-		}
-	}
-	return "", false
 }
 
 var loopback4, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+
+// announced reports whether EPMD announced an address and port. What a port
+// mapper says over loopback holds for every address of its host, which is not
+// known.
+func (r *Registry) announced(a netip.AddrPort) bool {
+	return len(r.byAddress[a]) > 0 || len(r.overLoopback(a.Port())) > 0
+}
+
+func (r *Registry) overLoopback(port uint16) []string {
+	return slices.Concat(r.byAddress[netip.AddrPortFrom(loopback4, port)], r.byAddress[netip.AddrPortFrom(loopback6, port)])
+}
+
+// nodeOf returns the name of the node on the given host that listens at e; ""
+// if EPMD announced none or several. Where record sizes tell the length of the
+// name, it must fit; where the name was only announced over loopback, perhaps
+// on another host, they must tell.
+func (r *Registry) nodeOf(e *End, host string) string {
+	names := r.byAddress[e.Address]
+	if len(names) == 0 && e.NodeLength != 0 {
+		names = r.overLoopback(e.Address.Port())
+	}
+	found := ""
+	for _, short := range names {
+		switch name := short + "@" + host; {
+		case e.NodeLength != 0 && e.NodeLength != len(name):
+		case found != "" && found != name:
+			return ""
+		default:
+			found = name
+		}
+	}
+	return found
+}
+
+// reversed reports whether x's client, so far as nothing but its port made it
+// one, has a port on which EPMD or the user says that a node listens.
+func (c *Capture) reversed(x *Connection, o Options) bool {
+	listens := func(side int) bool {
+		return c.Registry.announced(x.Ends[side].Address) || slices.Contains(o.Ports, x.Ends[side].Address.Port())
+	}
+	return x.Protocol != EPMD && x.guessed() && listens(Client) && !listens(Server)
+}
+
+// guessed reports whether nothing but ports told client and server apart.
+func (c *Connection) guessed() bool {
+	return c.RolesBasis == rolesByPort || c.RolesBasis == rolesUnknown
+}
 
 // announce turns a connection into one of distribution if EPMD or the user
 // named its port. Which side is the server shows by the same.
@@ -103,23 +141,20 @@ func (c *Capture) announce(x *Connection, o Options) {
 	if x.Protocol == EPMD {
 		return
 	}
-	byEPMD := func(side int) bool { _, ok := c.Registry.announced(x.Ends[side].Address); return ok }
-	byPort := func(side int) bool { return slices.Contains(o.Ports, x.Ends[side].Address.Port()) }
-	guessed := x.RolesBasis == "port" || x.RolesBasis == rolesUnknown
-	if guessed && !byEPMD(Server) && !byPort(Server) && (byEPMD(Client) || byPort(Client)) {
-		x.swap()
+	guessed, named := x.guessed(), false
+	if slices.Contains(o.Ports, x.Ends[Server].Address.Port()) {
+		x.ProtocolBasis = append(x.ProtocolBasis, ByPort)
+		named = true
+		if guessed {
+			x.RolesBasis = rolesByPort
+		}
 	}
-	named := false
-	if byEPMD(Server) {
+	if c.Registry.announced(x.Ends[Server].Address) {
 		x.ProtocolBasis = slices.Insert(x.ProtocolBasis, 0, ByEPMD)
 		named = true
 		if guessed {
 			x.RolesBasis = "epmd"
 		}
-	}
-	if byPort(Server) {
-		x.ProtocolBasis = append(x.ProtocolBasis, ByPort)
-		named = true
 	}
 	if named && x.Protocol == TLS && x.TLS.Begun() {
 		x.Protocol = DistTLS
@@ -132,61 +167,69 @@ func (c *Capture) announce(x *Connection, o Options) {
 	}
 }
 
-// swap exchanges client and server, where nothing but ports had told them apart.
-func (c *Connection) swap() {
-	swap(&c.Ends)
-	swap(&c.TCP)
-	swap(&c.Dist)
-	swap(&c.EPMD)
-	swap(&c.Unidentified)
-	if c.TLS != nil {
-		swap(&c.TLS.Foreign)
-		swap(&c.TLS.Preamble)
-		swap(&c.TLS.Records)
-		swap(&c.TLS.Sealed)
-	}
-	switch c.Ending.ClosedBy {
-	case tls.RoleClient:
-		c.Ending.ClosedBy = tls.RoleServer
-	case tls.RoleServer:
-		c.Ending.ClosedBy = tls.RoleClient
+// linkSessions finds the full handshakes of resumed sessions. Only session state
+// that crossed in the clear, issued by the same server before, counts. In TLS
+// 1.3 none does: there the session id means nothing.
+func (c *Capture) linkSessions() {
+	sessions := make(sessions)
+	for _, x := range c.Connections {
+		if x.TLS == nil || !x.TLS.Established.Is() || x.TLS.Version.Is13() {
+			continue
+		}
+		origin := x
+		if !x.TLS.Resumed.Isnt() {
+			origin = sessions.origin(x)
+			x.ResumedFrom = origin
+		}
+		if origin != nil {
+			sessions.add(x, origin)
+		}
 	}
 }
 
-func swap[T any](p *[2]T) { p[0], p[1] = p[1], p[0] }
+// sessions has the full handshakes behind session ids and tickets; nil where
+// one stands for several.
+type sessions map[sessionKey]*Connection
 
-// linkSessions finds the full handshakes of resumed sessions. Only session state
-// that crossed in the clear, issued by the same server before, counts.
-func (c *Capture) linkSessions() {
-	type key struct {
-		ticket tls.Ticket
-		server netip.AddrPort
+type sessionKey struct {
+	ticket tls.Ticket
+	server netip.AddrPort
+}
+
+// origin returns the full handshake of the session that x resumed; nil if it is
+// not known, or not beyond doubt.
+func (s sessions) origin(x *Connection) *Connection {
+	var found *Connection
+	for _, t := range x.TLS.Offered {
+		origin, known := s[sessionKey{t, x.Ends[Server].Address}]
+		switch {
+		case !known:
+		case origin == nil, found != nil && found != origin:
+			return nil
+		default:
+			found = origin
+		}
 	}
-	issued := make(map[key]*Connection)
-	for _, x := range c.Connections {
-		if x.TLS == nil || !x.TLS.Established.Is() {
+	// A server goes by the ticket, if one is offered, and echoes any session id
+	// beside it (RFC 5077, Section 3.4): the id may be somebody else's.
+	if h := x.TLS.Client; h != nil && h.Ticket != (tls.Ticket{}) && s[sessionKey{h.Ticket, x.Ends[Server].Address}] == nil {
+		return nil
+	}
+	// A session keeps its version and suite (RFC 5246, Section 7.4.1.3).
+	if found != nil && (found.TLS.Suite != x.TLS.Suite || found.TLS.Version != x.TLS.Version) {
+		return nil
+	}
+	return found
+}
+
+func (s sessions) add(x, origin *Connection) {
+	for _, t := range x.TLS.Issued {
+		key := sessionKey{t, x.Ends[Server].Address}
+		if known, ok := s[key]; ok && known != origin {
+			s[key] = nil
 			continue
 		}
-		server := x.Ends[Server].Address
-		if x.TLS.Resumed.Is() {
-			for _, t := range x.TLS.Offered {
-				if origin := issued[key{t, server}]; origin != nil {
-					x.ResumedFrom = origin
-				}
-			}
-		}
-		origin := x
-		if x.TLS.Resumed.Value != fact.No {
-			origin = x.ResumedFrom
-		}
-		if origin == nil {
-			continue
-		}
-		for _, t := range x.TLS.Issued {
-			if _, known := issued[key{t, server}]; !known {
-				issued[key{t, server}] = origin
-			}
-		}
+		s[key] = origin
 	}
 }
 
@@ -239,29 +282,38 @@ func (n *nodeNames) fromHandshake(x *Connection) {
 // port, and the client asked for its host. If the record lengths tell another
 // length of the name, something is amiss, and nothing is claimed.
 func (c *Capture) nameServer(x *Connection, names *nodeNames) {
-	if x.TLS.Client == nil || x.TLS.Client.ServerName == "" {
+	if x.TLS.Client == nil {
 		return
 	}
-	end := &x.Ends[Server]
-	host := x.TLS.Client.ServerName
-	names.seeHost(end.Address.Addr(), host)
-	short, ok := c.Registry.announced(end.Address)
-	if !ok || end.NodeLength != 0 && end.NodeLength != len(short)+1+len(host) {
+	end, host := &x.Ends[Server], x.TLS.Client.ServerName
+	tooLong := end.NodeLength != 0 && end.NodeLength < len("x@")+len(host)
+	if host == "" || strings.Contains(host, "@") || tooLong {
+		return
+	}
+	if end.Node = c.Registry.nodeOf(end, host); end.Node != "" {
+		end.NodeBasis = "epmd+sni"
+	} else {
 		end.Host = host
-		return
 	}
-	end.Node, end.NodeBasis = short+"@"+host, "epmd+sni"
-	names.add(end.Node, end.NodeBasis, end.Address, true)
+	if !x.TLS.Established.Is() {
+		return // the client may have asked for another server: nothing follows for others
+	}
+	names.seeHost(end.Address.Addr(), host)
+	if end.Node != "" {
+		names.add(end.Node, end.NodeBasis, end.Address, true)
+	}
 }
 
 // nameByRegistry names a server whose host is known from other connections.
 func (c *Capture) nameByRegistry(x *Connection, names *nodeNames) {
 	end := &x.Ends[Server]
-	short, ok := c.Registry.announced(end.Address)
-	if end.Node != "" || end.Host == "" || !ok || end.NodeLength != 0 && end.NodeLength != len(short)+1+len(end.Host) {
+	if end.Node != "" || end.Host == "" {
 		return
 	}
-	end.Node, end.NodeBasis, end.Host = short+"@"+end.Host, "epmd+host", ""
+	if end.Node = c.Registry.nodeOf(end, end.Host); end.Node == "" {
+		return
+	}
+	end.NodeBasis, end.Host = "epmd+host", ""
 	names.add(end.Node, end.NodeBasis, end.Address, true)
 }
 

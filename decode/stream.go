@@ -14,8 +14,9 @@ type stream struct {
 	head   []byte
 	pieces []piece
 	known  bool
-	// fromStart says that the stream's first byte was captured.
-	fromStart bool
+	// fromStart says that the stream's first byte was captured, preamble that
+	// distribution's handshake may follow on something else.
+	fromStart, preamble bool
 
 	// Several decoders may try at once; settle keeps those that were right.
 	tls  *tls.Stream
@@ -90,38 +91,88 @@ func (s *stream) end(epmdPort bool) {
 func (s *stream) sniff(epmdPort, last bool) {
 	isTLS, maybeTLS := tls.Raw(s.head)
 	isDist, isEPMD := dist.MatchHandshake(s.head), matchEPMD(s.head)
+	wait := maybeTLS || isDist == dist.Maybe || isEPMD == epmd.Maybe
 	switch {
-	case epmdPort:
-		s.epmd = epmd.NewStream(epmd.ByPort)
 	case isTLS:
 		s.tls = tls.NewStream(tls.AtStart)
-	case isDist == dist.Yes:
+	// Some STOP_REQ have the bytes of a status.
+	case isDist == dist.Yes && !(epmdPort && isEPMD != epmd.No):
 		s.dist = dist.NewStream(dist.AtHandshake)
-	case isEPMD == epmd.Yes:
+	case isEPMD == epmd.Yes && !epmdPort:
 		s.epmd = epmd.NewStream(epmd.ByContent)
-	case !last && (maybeTLS || isDist == dist.Maybe || isEPMD == epmd.Maybe):
+	case !last && wait:
 		return
-	case s.fromStart:
-		s.tls, s.dist = tls.NewStream(tls.Preamble), dist.NewStream(dist.Midstream)
+	case epmdPort && isEPMD != epmd.No:
+		s.epmd = epmd.NewStream(epmd.ByPort)
 	default:
-		s.tls, s.dist = tls.NewStream(tls.Midstream), dist.NewStream(dist.Midstream)
+		s.trial(epmdPort)
 	}
 	s.known = true
-	head := s.head
-	for _, p := range s.pieces {
-		s.feed(p.at, head[:p.n])
+	head, pieces := s.head, s.pieces
+	s.head, s.pieces = nil, nil
+	s.replay(head, pieces, s.feed)
+}
+
+// replay gives the bytes to a decoder, each with where it came from.
+func (s *stream) replay(head []byte, pieces []piece, feed func(tcp.Position, []byte)) {
+	for _, p := range pieces {
+		feed(p.at, head[:p.n])
 		head = head[p.n:]
 	}
-	s.head, s.pieces = nil, nil
+}
+
+// maxPreamble is how much may precede distribution's handshake: what a proxy is
+// told (SOCKS, HTTP CONNECT) or tells (PROXY).
+const maxPreamble = 1 << 10
+
+// behindPreamble looks for distribution's handshake behind something else.
+func (s *stream) behindPreamble(at tcp.Position, b []byte) {
+	begun := at.Offset - int64(len(s.head))
+	if begun != 0 || len(s.head)+len(b) > maxPreamble || s.dist.Facts().Recognition != dist.NotRecognised {
+		s.preamble, s.head, s.pieces = false, nil, nil
+		return
+	}
+	s.head = append(s.head, b...)
+	s.pieces = append(s.pieces, piece{at, len(b)})
+	for i := 1; i+2 < len(s.head); i++ {
+		if dist.MatchHandshake(s.head[i:]) != dist.Yes {
+			continue
+		}
+		s.dist = dist.NewStream(dist.AtHandshake)
+		s.replay(s.head, s.pieces, func(at tcp.Position, b []byte) {
+			if skip := max(0, int64(i)-at.Offset); skip < int64(len(b)) {
+				at.Offset += skip
+				s.dist.Data(at, b[skip:])
+			}
+		})
+		s.preamble, s.head, s.pieces = false, nil, nil
+		return
+	}
+}
+
+// trial has all decoders try that may be right. Nodes without EPMD may listen
+// for distribution on its port.
+func (s *stream) trial(epmdPort bool) {
+	start := tls.Midstream
+	if s.fromStart {
+		start, s.preamble = tls.Preamble, true
+	}
+	s.tls, s.dist = tls.NewStream(start), dist.NewStream(dist.Midstream)
+	if epmdPort {
+		s.epmd = epmd.NewStream(epmd.ByPort)
+	}
 }
 
 func (s *stream) feed(at tcp.Position, b []byte) {
+	if s.dist != nil {
+		s.dist.Data(at, b)
+		if s.preamble {
+			s.behindPreamble(at, b)
+		}
+	}
 	if s.tls != nil {
 		s.tls.Data(at, b)
 		s.watchTLS(at, b)
-	}
-	if s.dist != nil {
-		s.dist.Data(at, b)
 	}
 	if s.epmd != nil {
 		s.epmd.Data(at, b)
@@ -132,7 +183,10 @@ func (s *stream) feed(at tcp.Position, b []byte) {
 // bytes that are not TLS any more.
 func (s *stream) watchTLS(at tcp.Position, b []byte) {
 	if s.dist != nil && s.tls.Status() == tls.Synced {
-		s.dist = nil
+		s.chooseFirst()
+	}
+	if s.tls == nil {
+		return
 	}
 	f := s.tls.Foreign()
 	if f == nil {
@@ -145,6 +199,17 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 	}
 	at.Offset += skip
 	s.inside.Data(at, b[skip:])
+}
+
+// chooseFirst keeps that of TLS and distribution which began first: a message
+// may carry a copy of TLS records, and what is not TLS any more may be
+// distribution.
+func (s *stream) chooseFirst() {
+	if f := s.dist.Facts(); f.Recognition >= dist.ByFraming && f.RecognisedAt.Offset < s.tls.Begin() {
+		s.tls = nil
+		return
+	}
+	s.dist, s.head, s.pieces = nil, nil, nil
 }
 
 // settle drops the decoders that found nothing.
@@ -166,6 +231,12 @@ func (s *stream) settle() {
 		}
 	}
 	if s.tls != nil && s.dist != nil {
+		s.chooseFirst()
+	}
+	if s.epmd != nil && (s.tls != nil || s.dist != nil && s.dist.Facts().Recognition != dist.NotRecognised) {
+		s.epmd = nil
+	}
+	if s.epmd != nil {
 		s.dist = nil
 	}
 }

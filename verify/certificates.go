@@ -40,8 +40,11 @@ func checkCertificates(c *decode.Connection, cas *x509.CertPool) Certificates {
 	if c.TLS == nil {
 		return Certificates{}
 	}
-	at := time.Unix(0, c.First).UTC()
 	f := c.TLS
+	at := time.Time{}
+	if c.First != 0 {
+		at = time.Unix(0, c.First).UTC()
+	}
 	host := ""
 	if f.Client != nil {
 		host = f.Client.ServerName
@@ -62,6 +65,8 @@ func checkCertificates(c *decode.Connection, cas *x509.CertPool) Certificates {
 	return out
 }
 
+// verifyChain verifies a chain at a time. The zero time stands for one that the
+// capture does not tell: then the chain is held good as of its first day.
 func verifyChain(chain [][]byte, cas *x509.CertPool, at time.Time, host string, usage x509.ExtKeyUsage) Verification {
 	switch {
 	case len(chain) == 0:
@@ -72,6 +77,9 @@ func verifyChain(chain [][]byte, cas *x509.CertPool, at time.Time, host string, 
 	leaf, err := x509.ParseCertificate(chain[0])
 	if err != nil {
 		return Verification{VerifyNotChecked, "the certificate cannot be parsed: " + err.Error()}
+	}
+	if at.IsZero() {
+		at = leaf.NotBefore
 	}
 	intermediates := x509.NewCertPool()
 	for _, der := range chain[1:] {
@@ -86,8 +94,10 @@ func verifyChain(chain [][]byte, cas *x509.CertPool, at time.Time, host string, 
 	return Verification{VerifyOK, ""}
 }
 
+// outsideValidity says how a certificate was not valid at a time; "" if it was,
+// or if that cannot be told.
 func outsideValidity(chain [][]byte, at time.Time) string {
-	if len(chain) == 0 {
+	if len(chain) == 0 || at.IsZero() {
 		return ""
 	}
 	cert, err := x509.ParseCertificate(chain[0])

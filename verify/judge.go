@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 
 	"distproof/decode"
 )
@@ -53,6 +54,9 @@ type Coverage struct {
 	Damaged []string
 	// Dropped counts packets that the capturing system lost.
 	Dropped uint64
+	// Unreadable counts packets, by reason, that may have been TCP and could not
+	// be read; Sealed those that may have been, encrypted as a whole.
+	Unreadable, Sealed map[string]uint64
 }
 
 // A Finding is a rule that is broken, or cannot be shown to hold.
@@ -122,36 +126,61 @@ func (j *Judgement) conclude() (Outcome, string) {
 		}
 	}
 	for _, f := range j.Findings {
-		if f.Rule.undecides() {
+		if f.undecides() {
 			return Undecided, undecided(count, total, f)
 		}
 	}
+	return Pass, wellDone(count)
+}
+
+func wellDone(count map[Verdict]int) string {
+	refused := ""
 	if count[Refused] > 0 {
-		return Pass, fmt.Sprintf("all %s are mutual TLS; %d more came to nothing", plural(count[Mutual], "distribution connection that came up", "distribution connections that came up"), count[Refused])
+		refused = " that came up"
 	}
-	if total == 1 {
-		return Pass, "the distribution connection is mutual TLS"
+	text := fmt.Sprintf("all %d distribution connections%s are mutual TLS", count[Mutual], refused)
+	if count[Mutual] == 1 {
+		text = fmt.Sprintf("the distribution connection%s is mutual TLS", refused)
 	}
-	return Pass, fmt.Sprintf("all %d distribution connections are mutual TLS", total)
+	if count[Refused] > 0 {
+		text += fmt.Sprintf("; %d more came to nothing", count[Refused])
+	}
+	return text
 }
 
 func violation(count map[Verdict]int, total int, first Finding) string {
-	bad := count[Cleartext] + count[OneWay]
-	if bad == 0 {
+	clear, oneWay := count[Cleartext], count[OneWay]
+	switch {
+	case clear+oneWay == 0:
 		return first.Message
+	case total == 1 && clear == 1:
+		return "the distribution connection is in the clear"
+	case total == 1:
+		return "the distribution connection is one-way TLS"
 	}
-	text := fmt.Sprintf("%d of %s not mutual TLS", bad, plural(total, "distribution connection is", "distribution connections are"))
-	if bad == 1 {
-		text = fmt.Sprintf("1 of %s is not mutual TLS", plural(total, "distribution connection", "distribution connections"))
+	verb := "are"
+	if clear+oneWay == 1 {
+		verb = "is"
 	}
-	return text + fmt.Sprintf(": %d in the clear, %d one-way", count[Cleartext], count[OneWay])
+	var kinds []string
+	if clear > 0 {
+		kinds = append(kinds, fmt.Sprintf("%d in the clear", clear))
+	}
+	if oneWay > 0 {
+		kinds = append(kinds, fmt.Sprintf("%d one-way", oneWay))
+	}
+	return fmt.Sprintf("%d of %d distribution connections %s not mutual TLS: %s", clear+oneWay, total, verb, strings.Join(kinds, ", "))
 }
 
 func undecided(count map[Verdict]int, total int, first Finding) string {
-	if n := count[Inconclusive]; n > 0 {
-		return fmt.Sprintf("%d of %s could not be proven mutual TLS", n, plural(total, "distribution connection", "distribution connections"))
+	switch n := count[Inconclusive]; {
+	case n == 0:
+		return first.Message
+	case total == 1:
+		return "the distribution connection could not be proven mutual TLS"
+	default:
+		return fmt.Sprintf("%d of %d distribution connections could not be proven mutual TLS", n, total)
 	}
-	return first.Message
 }
 
 func plural(n int, one, many string) string {

@@ -2,9 +2,12 @@ package verify
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"distproof/decode"
+	"distproof/decode/dist"
 	"distproof/decode/tls"
 )
 
@@ -51,10 +54,10 @@ var titles = map[Rule]string{
 // Title returns the rule's name in words.
 func (r Rule) Title() string { return titles[r] }
 
-// undecides reports whether an open finding of the rule keeps the policy from
-// being shown to hold.
-func (r Rule) undecides() bool {
-	return r == NotProven || r == NothingToVerify || r == LossyCapture
+// undecides reports whether the finding, while open, keeps the policy from being
+// shown to hold.
+func (f Finding) undecides() bool {
+	return f.Severity != Info && (f.Rule == NotProven || f.Rule == NothingToVerify || f.Rule == LossyCapture)
 }
 
 // A ruler applies the rules to a capture.
@@ -125,6 +128,9 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 }
 
 func clearEvidence(c *decode.Connection) []Evidence {
+	if !c.InClear {
+		return []Evidence{{c.FirstFrame, fmt.Sprintf("the cipher suite %s encrypts nothing", c.TLS.Suite)}}
+	}
 	var out []Evidence
 	for side, who := range [2]string{"client", "server"} {
 		d := c.Dist[side]
@@ -134,6 +140,8 @@ func clearEvidence(c *decode.Connection) []Evidence {
 		switch h := d.Handshake; {
 		case h.Name != "":
 			out = append(out, Evidence{h.NameAt.Frame, fmt.Sprintf("the %s's name %q in the clear", who, h.Name)})
+		case d.Recognition == dist.NotRecognised:
+			out = append(out, Evidence{d.First.Frame, fmt.Sprintf("the %s's part of the handshake in the clear", who)})
 		default:
 			out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("the %s's distribution messages in the clear", who)})
 		}
@@ -194,7 +202,7 @@ func (r *ruler) weakness(c *decode.Connection) {
 	f := c.TLS
 	if f.Version != 0 && f.Established.Is() {
 		if f.Version < tls.TLS12 {
-			r.add(WeakTLS, High, c, fmt.Sprintf("TLS %s is obsolete (RFC 8996)", f.Version), Evidence{c.FirstFrame, "the connection's first packet"})
+			r.add(WeakTLS, High, c, obsolete(f.Version), Evidence{c.FirstFrame, "the connection's first packet"})
 		}
 		for _, w := range f.Suite.Weaknesses() {
 			s := Low
@@ -204,9 +212,19 @@ func (r *ruler) weakness(c *decode.Connection) {
 			r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), Evidence{c.FirstFrame, "the connection's first packet"})
 		}
 	}
-	if f.Resumed.Is() && f.Version < tls.TLS13 && f.Established.Is() {
+	// Where the session's first handshake asked for no certificate, there is
+	// none to be passed by.
+	asked := c.ResumedFrom == nil || !c.ResumedFrom.TLS.ClientCertificate.Requested.Isnt()
+	if f.Resumed.Is() && f.Version < tls.TLS13 && f.Established.Is() && asked {
 		r.add(ResumptionOnMutual, Low, c, "a TLS 1.2 session was resumed: certificates are not shown again", Evidence{c.FirstFrame, "the connection's first packet"})
 	}
+}
+
+func obsolete(v tls.Version) string {
+	if v < tls.TLS10 {
+		return "SSL 3.0 is broken (RFC 7568)"
+	}
+	return fmt.Sprintf("TLS %s is obsolete (RFC 8996)", v)
 }
 
 func (r *ruler) certificates(c *decode.Connection, v Certificates) {
@@ -214,10 +232,10 @@ func (r *ruler) certificates(c *decode.Connection, v Certificates) {
 		return
 	}
 	if v.Client.Status == VerifyFailed {
-		r.add(ClientCertNotVerifiable, High, c, "the client's certificate was accepted although "+v.Client.Reason, Evidence{c.TLS.ClientCertificate.Frame, "client certificate"})
+		r.add(ClientCertNotVerifiable, High, c, "the client's certificate does not verify, yet the server accepted it: "+v.Client.Reason, Evidence{c.TLS.ClientCertificate.Frame, "client certificate"})
 	}
 	if v.Server.Status == VerifyFailed {
-		r.add(ServerCertNotVerifiable, High, c, "the client runs verify_none: it accepted a server certificate although "+v.Server.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
+		r.add(ServerCertNotVerifiable, High, c, "the server's certificate does not verify, yet the client accepted it (verify_none, most likely): "+v.Server.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	for _, expired := range v.Expired {
 		r.add(CertificateExpired, High, c, expired, Evidence{c.FirstFrame, "the connection's first packet"})
@@ -257,12 +275,12 @@ func (r *ruler) listeners() {
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
 	count := make(map[Verdict]int)
-	gapped := 0
+	var gapped []*decode.Connection
 	for i, c := range r.capture.Connections {
 		v := r.judgement.Conclusions[i].Verdict
 		count[v]++
 		if v != NoVerdict && c.TCP[0].Gap+c.TCP[1].Gap > 0 {
-			gapped++
+			gapped = append(gapped, c)
 		}
 	}
 	distribution := len(r.capture.Connections) - count[NoVerdict]
@@ -278,7 +296,13 @@ func (r *ruler) coverage() {
 	if n := r.cover.Dropped; n > 0 {
 		r.add(LossyCapture, Medium, nil, fmt.Sprintf("the capturing system lost %s: connections may have been missed", plural(int(n), "packet", "packets")))
 	}
-	if gapped > 0 {
-		r.add(LossyCapture, Info, nil, plural(gapped, "distribution connection misses packets", "distribution connections miss packets"))
+	for _, why := range slices.Sorted(maps.Keys(r.cover.Unreadable)) {
+		r.add(LossyCapture, Medium, nil, fmt.Sprintf("%s could not be read (%s): connections may have been missed", plural(int(r.cover.Unreadable[why]), "packet", "packets"), why))
+	}
+	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
+		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural(int(r.cover.Sealed[why]), "packet", "packets"), why))
+	}
+	for _, c := range gapped {
+		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection misses packets", "distribution connections miss packets"))
 	}
 }

@@ -71,7 +71,7 @@ func Conclude(c *decode.Connection) Conclusion {
 	case decode.Dist:
 		return inTheClear(c)
 	case decode.DistTLS:
-		v, why := overTLS(c)
+		v, why := undisputed(c)
 		return Conclusion{v, tlsState(c), why}
 	case decode.TLS:
 		if c.Announced() {
@@ -89,12 +89,12 @@ func Conclude(c *decode.Connection) Conclusion {
 // openState is the state of a connection whose protocol has no session to come up.
 func openState(c *decode.Connection) State {
 	switch whole := c.TCP[decode.Client].Gap+c.TCP[decode.Server].Gap == 0; {
-	case whole && c.Start():
+	case !whole || c.TCP[decode.Client].Packets == 0 || c.TCP[decode.Server].Packets == 0:
+		return Incomplete
+	case c.Start():
 		return Up
-	case whole && c.TCP[decode.Client].Packets > 0 && c.TCP[decode.Server].Packets > 0:
-		return Midstream
 	}
-	return Incomplete
+	return Midstream
 }
 
 // inTheClear judges distribution without TLS.
@@ -115,7 +115,7 @@ func inTheClear(c *decode.Connection) Conclusion {
 	case refusal(server.Handshake.Status):
 		state = DistRefused
 		reason = fmt.Sprintf("distribution handshake in the clear, refused with status %s", server.Handshake.Status)
-	case c.Ending.ClosedBy != tls.RoleUnknown:
+	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
 		state = DistRefused
 		reason = "distribution handshake in the clear, closed before it was finished"
 		if client.Handshake.Reply {
@@ -197,6 +197,16 @@ func distState(c *decode.Connection) State {
 	return Up
 }
 
+// undisputed is overTLS, but nothing good is claimed of a connection of which it
+// is not certain what belongs to it.
+func undisputed(c *decode.Connection) (Verdict, string) {
+	v, why := overTLS(c)
+	if v == Mutual && c.Disputed {
+		return Inconclusive, "segments that have no place in the connection came with its addresses and ports: another connection has them too, or somebody forged them"
+	}
+	return v, why
+}
+
 // overTLS judges a TLS connection of distribution.
 func overTLS(c *decode.Connection) (Verdict, string) {
 	f := c.TLS
@@ -206,14 +216,14 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 	switch {
 	case f.Suite.IntegrityOnly() && f.Established.Is():
 		return Cleartext, fmt.Sprintf("TLS without encryption (%s)", f.Suite)
+	case conflicting(c):
+		return Inconclusive, "retransmissions with other bytes in the handshake: which ones the peer read is not known"
 	case f.Failure != nil:
 		return Refused, failure(c)
 	case f.Client == nil && f.Server == nil && c.Start():
 		return Inconclusive, "encrypted, but the handshake is not whole in the capture: packets are missing, or cut by its snaplen"
 	case f.Client == nil && f.Server == nil:
 		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
-	case conflicting(c):
-		return Inconclusive, "retransmissions with other bytes in the handshake: which ones the peer read is not known"
 	case !f.Established.Is():
 		return Inconclusive, "not shown to be accepted: " + f.Established.Reason
 	case f.Renegotiated:
@@ -222,6 +232,8 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Inconclusive, fmt.Sprintf("cipher suite %s is not known", f.Suite)
 	case f.Suite.PreShared():
 		return Inconclusive, fmt.Sprintf("authenticated by a pre-shared key (%s), not by certificates", f.Suite)
+	case f.Suite.Anonymous() && f.ClientCertificate.Status != tls.NotRequested:
+		return Inconclusive, fmt.Sprintf("anonymous cipher suite (%s): nobody is authenticated", f.Suite)
 	case f.ClientCertificate.Status == tls.Resumed:
 		return resumed(c)
 	}
@@ -238,7 +250,7 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 		case f.Foreign[i] != nil:
 			return Inconclusive, fmt.Sprintf("the %s sent bytes that are not TLS inside a TLS connection", who)
 		case f.Preamble[i] > 0:
-			return Inconclusive, fmt.Sprintf("the %s sent %d bytes in the clear before TLS began", who, f.Preamble[i])
+			return Inconclusive, fmt.Sprintf("the %s sent %s in the clear before TLS began", who, plural(int(f.Preamble[i]), "byte", "bytes"))
 		case c.Unidentified[i]:
 			return Inconclusive, fmt.Sprintf("what the %s sent is not recognised as TLS", who)
 		case f.Unsynced[i]:
@@ -248,18 +260,36 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 	return NoVerdict, ""
 }
 
-// conflicting reports whether two versions of the handshake's bytes were seen.
+// conflicting reports whether two versions of the handshake's bytes were seen,
+// or may have been: what came again after the comparison was given up.
 func conflicting(c *decode.Connection) bool {
 	for i := range c.TCP {
 		s, records := c.TCP[i], c.TLS.Records[i]
 		if s.Conflicts > 0 && (len(records) == 0 || s.ConflictOffset < records[len(records)-1].End()) {
 			return true
 		}
-		if s.HeadLost && s.Unchecked > 0 {
+		if s.Unchecked > 0 && (s.HeadLost || s.UncheckedOffset < handshakeEnd(records)) {
 			return true
 		}
 	}
 	return false
+}
+
+// handshakeEnd returns an offset behind everything that a verdict is read from:
+// the encrypted records of the handshake, and the first ones after it.
+func handshakeEnd(records []tls.Record) int64 {
+	const most = 8
+	end, sealed := int64(0), 0
+	for _, r := range records {
+		if r.Sealed {
+			sealed++
+		}
+		if sealed > most {
+			break
+		}
+		end = r.End()
+	}
+	return end
 }
 
 // resumed takes the verdict of the session's full handshake.
@@ -267,7 +297,7 @@ func resumed(c *decode.Connection) (Verdict, string) {
 	if c.ResumedFrom == nil {
 		return Inconclusive, "resumed session, whose full handshake was not captured"
 	}
-	v, why := overTLS(c.ResumedFrom)
+	v, why := undisputed(c.ResumedFrom)
 	if v != Mutual && v != OneWay {
 		return Inconclusive, "resumed session, whose full handshake proves nothing: " + why
 	}
@@ -278,13 +308,15 @@ func resumed(c *decode.Connection) (Verdict, string) {
 func byCertificate(f *tls.Facts) (Verdict, string) {
 	cert := f.ClientCertificate
 	switch {
-	case cert.Status == tls.Presented && cert.Possession != fact.None && f.ServerCertificate.Basis != fact.None:
+	case cert.Status == tls.Presented && cert.Possession != fact.None && serverProved(f):
 		if cert.Basis == fact.Inferred {
 			return Mutual, "both sides proved a certificate (inferred from record sizes)"
 		}
 		return Mutual, "both sides proved a certificate"
 	case cert.Status == tls.Presented && cert.Possession == fact.None:
 		return Inconclusive, "the client sent a certificate, but did not prove to have its key"
+	case cert.Status == tls.Presented && f.ServerCertificate.Basis != fact.None:
+		return Inconclusive, "the client sent a certificate, but the server did not prove to have its own key"
 	case cert.Status == tls.Presented:
 		return Inconclusive, "the client sent a certificate, the server's was not seen"
 	case cert.Status == tls.Empty:
@@ -293,6 +325,12 @@ func byCertificate(f *tls.Facts) (Verdict, string) {
 		return OneWay, "the server does not ask for a client certificate"
 	}
 	return Inconclusive, "client certificate not known: " + cert.Reason
+}
+
+// serverProved reports whether the server showed a certificate and proved its key.
+func serverProved(f *tls.Facts) bool {
+	cert := f.ServerCertificate
+	return cert.Possession != fact.None && (len(cert.Chain) > 0 || cert.Basis == fact.Inferred)
 }
 
 // failure says in words why a TLS handshake came to nothing.

@@ -108,6 +108,9 @@ func matchText(head []byte) Match {
 	if len(head) < 4 {
 		return Maybe
 	}
+	if head[2] == 0 && head[3] == 0 { // nor is it 0; distribution's ticks are
+		return No
+	}
 	line, _, whole := bytes.Cut(head[4:], []byte("\n"))
 	if !whole {
 		if len(line) > maxLine || !beginsLine(line) {
