@@ -68,6 +68,9 @@ type Facts struct {
 	// Unsynced says for client and server that framing was lost to a gap and
 	// not found again, although bytes followed.
 	Unsynced [2]bool
+	// Obscured says that records are not known in which a distribution handshake
+	// would have shown, or the TLS handshake before it.
+	Obscured bool
 	// Preamble is the number of bytes before the first record of each.
 	Preamble [2]int64
 	// Renegotiated says that another handshake followed inside the session, of
@@ -103,6 +106,8 @@ type ClientCertificate struct {
 	// Possession is how it is known that the client has the private key: it
 	// sent a CertificateVerify. None if that is not known.
 	Possession fact.Basis
+	// Signature: the CertificateVerify was checked with the certificate's key.
+	Signature fact.Fact
 	// Chain holds the certificates in DER, the client's own first; empty if
 	// they were not sent in the clear.
 	Chain [][]byte
@@ -116,7 +121,10 @@ type ClientCertificate struct {
 type ServerCertificate struct {
 	Basis      fact.Basis
 	Possession fact.Basis
-	Chain      [][]byte
+	// Signature: that over the key exchange was checked with the certificate's
+	// key; unknown where nothing is signed (static RSA).
+	Signature fact.Fact
+	Chain     [][]byte
 }
 
 // A SideAlert is an alert and who sent it.
@@ -224,6 +232,7 @@ func (x *combiner) observations() {
 	f := x.f
 	f.Foreign = [2]*Foreign{x.c.foreign, x.s.foreign}
 	f.Unsynced = [2]bool{x.c.unsynced(), x.s.unsynced()}
+	f.Obscured = x.c.obscured() || x.s.obscured()
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
 	f.Records = [2][]Record{x.c.log, x.s.log}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
@@ -251,6 +260,21 @@ func (x *combiner) damage() string {
 		return "server: " + x.s.damage
 	}
 	return ""
+}
+
+// obscured reports whether framing or a message was lost before the stream was
+// settled.
+func (s *Stream) obscured() bool {
+	if len(s.log) == 0 || s.damage != "" {
+		return true
+	}
+	sealed := 0
+	for _, r := range s.trusted() {
+		if r.Type == TypeApplicationData {
+			sealed++
+		}
+	}
+	return s.start == Midstream && sealed < settled
 }
 
 // trusted returns the logged records of a direction up to the first loss of
@@ -424,6 +448,7 @@ func (x *combiner) tls12() {
 		f.ServerCertificate.Possession = fact.Observed
 	}
 	x.clientCertificate12(done)
+	x.signatures12()
 	switch {
 	case clientFinished == nil || serverFinished == nil:
 		f.Established = fact.UnknownBecause("the handshake's end is not in the capture")
@@ -432,7 +457,7 @@ func (x *combiner) tls12() {
 	default:
 		f.Established = fact.YesBy(fact.Observed, "the server sent its Finished after the client's")
 	}
-	if f.Established.Is() && len(s.chain) > 0 && f.ServerCertificate.Possession == fact.None {
+	if f.Established.Is() && len(s.chain) > 0 && f.ServerCertificate.Possession == fact.None && !f.ServerCertificate.Signature.Isnt() {
 		// Static RSA: only who has the key could have made the Finished.
 		f.ServerCertificate.Possession = fact.Observed
 	}

@@ -148,7 +148,9 @@ type Stream struct {
 
 	hello       *ClientHello
 	server      *ServerHello
-	retried     bool // HelloRetryRequest sent, or answered
+	retried     bool   // HelloRetryRequest sent, or answered
+	clear       []byte // the messages that crossed in the clear, one after another
+	unkept      bool   // they were too long to be kept
 	chain       [][]byte
 	certificate bool // Certificate message seen
 	damage      string
@@ -468,6 +470,7 @@ func (s *Stream) completeMessage() {
 		return
 	}
 	s.handle(kind, s.message[4:])
+	s.keep(kind, s.message)
 	s.message = s.message[:0]
 }
 
