@@ -58,6 +58,9 @@ func TestProtocols(t *testing.T) {
 				d.sends(client, with16("sok")).waits(15 * second)
 			}
 		}, decode.Options{}, decode.EPMD, "", verify.NoVerdict, ""},
+		{"EPMD's request, answered by TLS", func(t *talk) {
+			t.dials(dialled, "10.1.0.2:4369").sends(client, with16('n')).sends(server, mutualSession.serverHello(false, "x"), helloDone)
+		}, decode.Options{}, decode.TLS, "", verify.NoVerdict, ""},
 		{"something else on EPMD's port", func(t *talk) {
 			t.dials(dialled, "10.1.0.2:4369").sends(client, []byte("GET / HTTP/1.1\r\n\r\n")).sends(server, []byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 		}, decode.Options{}, decode.Other, "", verify.NoVerdict, ""},

@@ -371,3 +371,14 @@ func FuzzStream(f *testing.F) {
 		Combine(x, x)
 	})
 }
+
+// TestPortZero: EPMD itself never has port 0; four zero bytes are a tick of
+// distribution.
+func TestPortZero(t *testing.T) {
+	if m := MatchReply(u32(0)); m != No {
+		t.Errorf("port 0: %s", m)
+	}
+	if m := MatchReply(u32(4369)); m != Maybe {
+		t.Errorf("port 4369: %s", m)
+	}
+}
