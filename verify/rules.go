@@ -8,6 +8,7 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/dist"
+	"distproof/decode/epmd"
 	"distproof/decode/tls"
 )
 
@@ -231,6 +232,12 @@ func (r *ruler) certificates(c *decode.Connection, v Certificates) {
 	if !c.TLS.Established.Is() {
 		return
 	}
+	if f := c.TLS.ClientCertificate; f.Signature.Isnt() {
+		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{f.Frame, "client certificate"})
+	}
+	if c.TLS.ServerCertificate.Signature.Isnt() {
+		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: whoever that was did not prove to have the certificate's key", Evidence{c.FirstFrame, "the connection's first packet"})
+	}
 	if v.Client.Status == VerifyFailed {
 		r.add(ClientCertNotVerifiable, High, c, "the client's certificate does not verify, yet the server accepted it: "+v.Client.Reason, Evidence{c.TLS.ClientCertificate.Frame, "client certificate"})
 	}
@@ -275,12 +282,15 @@ func (r *ruler) listeners() {
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
 	count := make(map[Verdict]int)
-	var gapped []*decode.Connection
+	var gapped, obscured []*decode.Connection
 	for i, c := range r.capture.Connections {
 		v := r.judgement.Conclusions[i].Verdict
 		count[v]++
 		if v != NoVerdict && c.TCP[0].Gap+c.TCP[1].Gap > 0 {
 			gapped = append(gapped, c)
+		}
+		if v == NoVerdict && mayBeDistribution(c) {
+			obscured = append(obscured, c)
 		}
 	}
 	distribution := len(r.capture.Connections) - count[NoVerdict]
@@ -302,7 +312,32 @@ func (r *ruler) coverage() {
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
 		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural(int(r.cover.Sealed[why]), "packet", "packets"), why))
 	}
+	for _, c := range obscured {
+		r.add(LossyCapture, Medium, c, plural(len(obscured), "connection misses packets, or has contradictory ones, that would show what is distribution",
+			"connections miss packets, or have contradictory ones, that would show what is distribution"))
+	}
 	for _, c := range gapped {
 		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection misses packets", "distribution connections miss packets"))
 	}
+}
+
+// mayBeDistribution reports whether a connection that is not shown to be
+// distribution might have been, or might have announced others, had nothing been
+// lost or added. One that began before the capture is not meant: of those there
+// are too many.
+func mayBeDistribution(c *decode.Connection) bool {
+	a, b := c.TCP[decode.Client], c.TCP[decode.Server]
+	switch {
+	case !c.Start():
+		return false
+	case c.Disputed || a.Conflicts+b.Conflicts > 0:
+		return true
+	case c.Protocol == decode.EPMD:
+		return slices.ContainsFunc(epmd.Combine(c.EPMD[decode.Client], c.EPMD[decode.Server]), func(r epmd.Registration) bool {
+			return r.Op == epmd.PortPlease2Req && r.Outcome == epmd.Unanswered
+		})
+	case c.TLS == nil:
+		return c.Ends[decode.Server].Address.Port() == decode.EPMDPort && a.Gap+b.Gap > 0
+	}
+	return c.TLS.Obscured && a.Gap+b.Gap > 0 || c.TLS.Shape.Exact && c.TLS.Shape.Stage == tls.StageReply
 }

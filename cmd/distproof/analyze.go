@@ -32,7 +32,7 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	inputs := src.Inputs()
 	var judgement *verify.Judgement
 	if options := (verify.Options{CAs: o.CAs}); o.Judge {
-		judgement = verify.Judge(facts, coverage(inputs), options)
+		judgement = verify.Judge(facts, coverage(inputs, links), options)
 	} else {
 		judgement = verify.Observe(facts, options)
 	}
@@ -63,13 +63,19 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder) er
 }
 
 // coverage says what the inputs left out.
-func coverage(inputs []capture.Input) verify.Coverage {
-	var out verify.Coverage
-	for _, in := range inputs {
+func coverage(inputs []capture.Input, links *link.Decoder) verify.Coverage {
+	out := verify.Coverage{Unreadable: make(map[string]uint64), Sealed: make(map[string]uint64)}
+	for i, in := range inputs {
 		if in.Damage != nil {
 			out.Damaged = append(out.Damaged, in.Path+": "+in.Damage.String())
 		}
 		out.Dropped += in.Dropped
+		for why, n := range links.Unreadable(uint32(i)) {
+			out.Unreadable[why] += n
+		}
+		for why, n := range links.Sealed(uint32(i)) {
+			out.Sealed[why] += n
+		}
 	}
 	return out
 }
