@@ -9,7 +9,9 @@
 package decode
 
 import (
+	"runtime"
 	"slices"
+	"sync"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -172,10 +174,25 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 		}
 	}
 	d.dispute()
-	for _, c := range d.all {
-		out.Connections = append(out.Connections, c.facts(encapsulation))
-	}
+	out.Connections = d.facts(encapsulation)
 	out.join(d.options, func(i int) *Connection { return d.all[i].swapped(encapsulation) })
+	return out
+}
+
+// facts states the facts of every connection by itself. Checking signatures
+// takes most of the time, so all processors share the work.
+func (d *Decoder) facts(encapsulation func(uint16) []string) []*Connection {
+	out := make([]*Connection, len(d.all))
+	workers := runtime.GOMAXPROCS(0)
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < len(d.all); i += workers {
+				out[i] = d.all[i].facts(encapsulation)
+			}
+		})
+	}
+	wait.Wait()
 	return out
 }
 

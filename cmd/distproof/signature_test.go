@@ -32,6 +32,12 @@ func TestWrongSignaturesProveNothing(t *testing.T) {
 	}
 	data := packets[client].Data
 	from, to := bytes.Index(data, start)+5, bytes.Index(data, []byte{20, 3, 3, 0, 1, 1})
+	broken := slices.Clone(packets)
+	broken[client].Data = bytes.Clone(data)
+	broken[client].Data[to-1] ^= 1 // the signature's last byte
+	if c := distributionOf(t, broken); !slices.Contains(c.Findings, "DP105") {
+		t.Errorf("a wrong signature gives the findings %v, want DP105", c.Findings)
+	}
 	headers := recordHeaders(data[from-5 : to])
 	for i := from; i < to; i++ {
 		if headers[i-from+5] {
