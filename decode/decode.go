@@ -135,8 +135,8 @@ func (c *conn) note(dir tcp.Dir, s *link.Segment) {
 	}
 }
 
-// forget gives up comparing retransmissions once the handshake is over, or the
-// connection: what comes again of it then is read by nobody.
+// forget gives up comparing retransmissions once the connection is over: what
+// comes again of it then is read by nobody.
 func (c *conn) forget(s *link.Segment) {
 	if c.forgotten {
 		return
@@ -144,7 +144,7 @@ func (c *conn) forget(s *link.Segment) {
 	if s.Flags.Has(link.FIN) || s.Flags.Has(link.RST) {
 		c.closing[c.dir(s)] = true
 	}
-	if c.closing == [2]bool{true, true} || c.streams[0].decided() && c.streams[1].decided() {
+	if c.closing == [2]bool{true, true} {
 		c.tcp.Forget()
 		c.forgotten = true
 	}

@@ -22,6 +22,8 @@ type Registry struct {
 	Clients []netip.Addr
 
 	byAddress map[netip.AddrPort][]string
+	// hosts are the addresses whose own port mapper answered.
+	hosts map[netip.Addr]bool
 }
 
 // A Registration is a node's port as a port mapper knows it.
@@ -63,6 +65,7 @@ func (c *Capture) join(o Options, swapped func(int) *Connection) {
 func (c *Capture) readRegistry() {
 	r := &c.Registry
 	r.Requests, r.byAddress = make(map[string]uint64), make(map[netip.AddrPort][]string)
+	r.hosts = make(map[netip.Addr]bool)
 	names, clients := make(map[Registration]bool), make(map[netip.Addr]bool)
 	for _, x := range c.Connections {
 		if x.Protocol != EPMD {
@@ -83,6 +86,7 @@ func (c *Capture) readRegistry() {
 	for _, n := range r.Names {
 		at := netip.AddrPortFrom(n.Host, n.Port)
 		r.byAddress[at] = append(r.byAddress[at], n.Node)
+		r.hosts[n.Host] = true
 	}
 }
 
@@ -102,10 +106,11 @@ func (r *Registry) overLoopback(port uint16) []string {
 // nodeOf returns the name of the node on the given host that listens at e; ""
 // if EPMD announced none or several. Where record sizes tell the length of the
 // name, it must fit; where the name was only announced over loopback, perhaps
-// on another host, they must tell.
+// on another host, they must tell, and e's host must not have a port mapper
+// that was asked itself.
 func (r *Registry) nodeOf(e *End, host string) string {
 	names := r.byAddress[e.Address]
-	if len(names) == 0 && e.NodeLength != 0 {
+	if len(names) == 0 && e.NodeLength != 0 && !r.hosts[e.Address.Addr()] {
 		names = r.overLoopback(e.Address.Port())
 	}
 	found := ""
@@ -162,7 +167,7 @@ func (c *Capture) announce(x *Connection, o Options) {
 			x.addBasis(ByTicks)
 		}
 	}
-	if x.Protocol == DistTLS && x.TLS.Shape.Exact && named && x.TLS.Established.Is() {
+	if x.Protocol == DistTLS && x.TLS.Shape.Exact && x.TLS.Shape.Stage >= tls.StageReply && named && x.TLS.Established.Is() {
 		x.Ends[Client].NodeLength, x.Ends[Server].NodeLength = x.TLS.Shape.ClientName, x.TLS.Shape.ServerName
 	}
 }

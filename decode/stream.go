@@ -241,18 +241,6 @@ func (s *stream) settle() {
 	}
 }
 
-// decided reports whether nothing of what the stream began with matters any
-// more: its handshake is over.
-func (s *stream) decided() bool {
-	switch {
-	case !s.known:
-		return false
-	case s.tls != nil:
-		return s.tls.Settled()
-	}
-	return true
-}
-
 func matchEPMD(head []byte) epmd.Match {
 	return max(epmd.MatchRequest(head), epmd.MatchReply(head))
 }

@@ -268,23 +268,27 @@ func conflicting(c *decode.Connection) bool {
 		if s.Conflicts > 0 && (len(records) == 0 || s.ConflictOffset < records[len(records)-1].End()) {
 			return true
 		}
-		if s.Unchecked > 0 && (s.HeadLost || s.UncheckedOffset < handshakeEnd(records)) {
+		if s.Unchecked > 0 && (s.HeadLost || s.UncheckedOffset < handshakeEnd(c.TLS, i)) {
 			return true
 		}
 	}
 	return false
 }
 
-// handshakeEnd returns an offset behind everything that a verdict is read from:
-// the encrypted records of the handshake, and the first ones after it.
-func handshakeEnd(records []tls.Record) int64 {
-	const most = 8
+// handshakeEnd returns the offset behind everything of a side that a verdict is
+// read from: the encrypted records of the handshake, and those of the
+// distribution handshake.
+func handshakeEnd(f *tls.Facts, side int) int64 {
+	most := [2]int{decode.Client: 1 + 2, decode.Server: 1 + 3}
+	if f.Version.Is13() {
+		most = [2]int{decode.Client: 3 + 2, decode.Server: 5 + 3}
+	}
 	end, sealed := int64(0), 0
-	for _, r := range records {
+	for _, r := range f.Records[side] {
 		if r.Sealed {
 			sealed++
 		}
-		if sealed > most {
+		if sealed > most[side] {
 			break
 		}
 		end = r.End()

@@ -240,7 +240,7 @@ func TestRecordedConnections(t *testing.T) {
 
 // facts are what a direction shows, as either side's.
 func facts(s *Stream) []any {
-	return []any{Combine(s, nil, Ending{Whole: true}), Combine(nil, s, Ending{Whole: true}), s.Status(), s.Role(), s.Settled(), s.trusted(), s.damage, s.ticks}
+	return []any{Combine(s, nil, Ending{Whole: true}), Combine(nil, s, Ending{Whole: true}), s.Status(), s.Role(), s.trusted(), s.damage, s.ticks}
 }
 
 // TestPiecesDoNotMatter feeds every direction of every capture in small pieces.

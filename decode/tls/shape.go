@@ -1,5 +1,7 @@
 package tls
 
+import "slices"
+
 // A Stage is how far the distribution handshake got.
 type Stage uint8
 
@@ -25,6 +27,9 @@ type Shape struct {
 	Stage Stage
 	// Refused: the status was one of a refusal (nok, not_allowed).
 	Refused bool
+	// Named: the status gave the client, which had sent only its host, a name
+	// (DFLAG_NAME_ME). That is one exact length less: no proof of distribution.
+	Named bool
 	// Exact says that lengths tell plaintexts exactly (no block cipher).
 	Exact bool
 	// ClientName and ServerName are the lengths of the node names in bytes;
@@ -42,6 +47,7 @@ const (
 	lengthChallenge  = 4 + 1 + 8 + 4 + 4 + 2
 	lengthReply      = 4 + 1 + 4 + 16
 	lengthAck        = 4 + 1 + 16
+	lengthNamed      = 4 + 1 + 6 + 2 + 4 // "named:", without the name
 	lengthComplement = 4 + 1 + 4 + 4
 	oldNameLess      = 8    // the old form of a client's name is that much shorter
 	minNodeName      = 3    // a@b
@@ -80,17 +86,27 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		return false
 	}
 	out := Shape{Exact: exact, ClientName: client[0].Length - zero - lengthSendName}
-	if exact && !plausibleName(out.ClientName) {
+	if exact && (out.ClientName < 1 || out.ClientName > maxNodeName) {
 		return Shape{}
 	}
 	out.Stage = StageName
-	for i := 0; v.Is13() && i < maxTickets && len(server) > 1 && !isOne(server[0], statusLengths) && !isOne(server[0], statusRefusals); i++ {
-		server = server[1:]
+	isStatus := func(r Record) bool { return isOne(r, statusLengths) || isOne(r, statusRefusals) }
+	if i := slices.IndexFunc(server, isStatus); v.Is13() && i > 0 && i <= maxTickets {
+		server = server[i:]
 	}
 	if len(server) == 0 || !sentAfter(server[0], client[0]) {
 		return out
 	}
-	if !isOne(server[0], statusLengths) {
+	given := server[0].Length - zero - lengthNamed
+	if exact && !isStatus(server[0]) && given >= out.ClientName+len("x@") && given <= maxNodeName {
+		// The client sent only its host, and gets a name.
+		out.ClientName, out.Named = given, true
+	}
+	switch {
+	case out.Named:
+	case exact && !plausibleName(out.ClientName):
+		return Shape{}
+	case !isOne(server[0], statusLengths):
 		out.Refused = isOne(server[0], statusRefusals)
 		return out
 	}
@@ -132,7 +148,7 @@ func plausibleName(n int) bool { return n >= minNodeName && n <= maxNodeName }
 // confirmation (a wrong cookie) nothing may follow, and the server's name must
 // have room for the host that the client asked for.
 func (s Shape) distribution(serverName string, closed bool) bool {
-	if !s.Exact || serverName != "" && s.Stage >= StageChallenge && s.ServerName < len(serverName)+2 {
+	if !s.Exact || s.Named || serverName != "" && s.Stage >= StageChallenge && s.ServerName < len(serverName)+2 {
 		return false
 	}
 	return s.Stage == StageAck || s.Stage == StageReply && s.last && closed && serverName != ""

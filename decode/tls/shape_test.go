@@ -272,3 +272,21 @@ func TestRequestsLikeDistribution(t *testing.T) {
 		}
 	}
 }
+
+// TestShapeOfADynamicName: a node that asks its peer for a name sends only its
+// host, and gets "named:" for a status (DFLAG_NAME_ME). The sizes were recorded.
+func TestShapeOfADynamicName(t *testing.T) {
+	client := []Record{{Type: TypeApplicationData, Length: 38}, {Type: TypeApplicationData, Length: 42, Offset: 43, Acked: 55 + 56}}
+	server := []Record{
+		{Type: TypeApplicationData, Length: 50, Acked: 43},
+		{Type: TypeApplicationData, Length: 51, Offset: 55, Acked: 43},
+		{Type: TypeApplicationData, Length: 38, Offset: 55 + 56, Acked: 43 + 47},
+	}
+	got := shape(TLS13, 0x1302, client, server)
+	if !got.Named || got.Stage != StageAck || got.ClientName != len("2DBR1RZ0UO152@vm") || got.ServerName != len("b@localhost") {
+		t.Errorf("%+v", got)
+	}
+	if got.distribution("", false) {
+		t.Error("taken for a proof of distribution")
+	}
+}

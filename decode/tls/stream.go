@@ -200,10 +200,6 @@ func (s *Stream) unsynced() bool {
 	return s.lostOnce && s.status != Synced && s.searched > 0
 }
 
-// Settled reports whether the handshake and the distribution handshake behind
-// it are over, as far as this direction goes.
-func (s *Stream) Settled() bool { return s.sealed.Application >= settled }
-
 // Role says which side sends this direction, if a hello was seen.
 func (s *Stream) Role() Role { return s.role }
 

@@ -618,20 +618,6 @@ func TestRaw(t *testing.T) {
 	}
 }
 
-func TestSettled(t *testing.T) {
-	x := newTalk()
-	x.say(client, handshake(TypeClientHello, hello13))
-	for n := range settled {
-		if x.streams[client].Settled() {
-			t.Errorf("settled after %d records", n)
-		}
-		x.lines(client, 30)
-	}
-	if !x.streams[client].Settled() {
-		t.Error("not settled")
-	}
-}
-
 // TestNothingIsReadBehindDamage: what follows a message that cannot be read is
 // not read either, in the same segment or the next.
 func TestNothingIsReadBehindDamage(t *testing.T) {
