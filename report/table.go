@@ -152,13 +152,18 @@ func (p *page) table() error {
 // legend explains what in the rows does not explain itself.
 func (p *page) legend(rows []counted) {
 	hostOnly := func(r counted) bool { return unnamed(r.client) || unnamed(r.server) }
-	inferred := func(r counted) bool { return strings.HasSuffix(r.certificate, ", inferred") }
+	known := func(how string) func(counted) bool {
+		return func(r counted) bool { return strings.HasSuffix(r.certificate, ", "+how) }
+	}
 	var lines []string
 	if slices.ContainsFunc(rows, hostOnly) {
 		lines = append(lines, "?@host: the host is known, the node's name is not visible")
 	}
-	if slices.ContainsFunc(rows, inferred) {
+	if slices.ContainsFunc(rows, known("inferred")) {
 		lines = append(lines, "inferred: concluded from the sizes of encrypted TLS records")
+	}
+	if slices.ContainsFunc(rows, known("verified")) {
+		lines = append(lines, "verified: the client's signature was checked from the packets")
 	}
 	if len(lines) == 0 {
 		return

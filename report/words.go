@@ -158,8 +158,11 @@ func clientCertificate(c *Connection) string {
 	if !known {
 		return "unknown"
 	}
-	if cert.Basis == "" || cert.Basis == "none" {
+	switch {
+	case cert.Basis == "" || cert.Basis == "none":
 		return word
+	case cert.Possession == "verified":
+		return word + ", verified"
 	}
 	return word + ", " + escape(cert.Basis)
 }

@@ -216,9 +216,9 @@ func TestRemoteExecution(t *testing.T) {
 	}{
 		{nil, nil, ""},
 		{map[string]uint64{"net_kernel": 4}, nil, ""},
-		{map[string]uint64{"rex": 1}, nil, "1 message to rex"},
-		{map[string]uint64{"rex": 2, "net_kernel": 1}, map[string]uint64{"a:b": 1}, "2 messages to rex, 1 spawn request"},
-		{nil, map[string]uint64{"a:b": 2, "c:d": 3}, "5 spawn requests"},
+		{map[string]uint64{"rex": 1}, nil, "from here on, by the server: 1 message to rex"},
+		{map[string]uint64{"rex": 2, "net_kernel": 1}, map[string]uint64{"a:b": 1}, "from here on, by the server: 2 messages to rex, 1 spawn request"},
+		{nil, map[string]uint64{"a:b": 2, "c:d": 3}, "from here on, by the server: 5 spawn requests"},
 	} {
 		c := clear()
 		c.Dist[server].RegisteredNames, c.Dist[server].Spawned = row.names, row.spawned

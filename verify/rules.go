@@ -169,15 +169,15 @@ func (r *ruler) exposure(c *decode.Connection) {
 	if !c.InClear {
 		return
 	}
-	for side := range c.Dist {
+	for side, who := range [2]string{"client", "server"} {
 		d := c.Dist[side]
 		if d.Handshake.Proved {
 			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline",
-				Evidence{d.Handshake.DigestAt.Frame, "challenge and digest"})
+				Evidence{d.Handshake.DigestAt.Frame, fmt.Sprintf("the %s's digest of the cookie and the other side's challenge", who)})
 		}
 		if text := remoteExecution(d.RegisteredNames, d.Spawned); text != "" {
-			r.add(RemoteExecutionExposed, Critical, c, "code was called on another node in the clear",
-				Evidence{d.RecognisedAt.Frame, text})
+			r.add(RemoteExecutionExposed, Critical, c, "messages that have other nodes run code crossed in the clear",
+				Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, text)})
 		}
 	}
 }
