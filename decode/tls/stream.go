@@ -7,8 +7,6 @@
 package tls
 
 import (
-	"bytes"
-
 	"distproof/capture"
 	"distproof/decode/tcp"
 )
@@ -194,12 +192,6 @@ func (s *Stream) Status() Status {
 	return s.status
 }
 
-// unsynced reports whether bytes came after a loss of framing in which it was
-// not found again.
-func (s *Stream) unsynced() bool {
-	return s.lostOnce && s.status != Synced && s.searched > 0
-}
-
 // Role says which side sends this direction, if a hello was seen.
 func (s *Stream) Role() Role { return s.role }
 
@@ -251,92 +243,6 @@ func (s *Stream) Gap(at tcp.Position, n int64) {
 	s.lose()
 }
 
-// lose gives up the framing: what follows may be anywhere in a record.
-func (s *Stream) lose() {
-	s.rollback()
-	s.damageMessage("a gap in the handshake")
-	s.status, s.start = Searching, Midstream
-	s.lostOnce = true
-	s.have, s.window, s.filled, s.searched = 0, 0, 0, 0
-}
-
-// rollback forgets what was read since the stream became tentative.
-func (s *Stream) rollback() {
-	if s.tentative && s.lostOnce {
-		s.log = s.log[:min(s.mark, len(s.log))]
-	}
-	s.tentative = false
-}
-
-// End says that no more bytes will come.
-func (s *Stream) End() {
-	if s.status != Synced || !s.tentative {
-		return
-	}
-	whole := s.have == 0 && s.left == 0
-	if s.verified >= 1 || whole && s.since > 0 {
-		s.confirm()
-		return
-	}
-	s.rollback()
-	s.status = NotTLS
-}
-
-// search looks for something like a record header and returns how many bytes it used up.
-func (s *Stream) search(at tcp.Position, b []byte) int {
-	for i, c := range b {
-		s.window = s.window<<8 | uint64(c)
-		s.filled++
-		s.searched++
-		if s.filled > headerLength && s.plausibleStart() {
-			at.Offset += int64(i) - headerLength
-			s.beginTentative(at)
-			return i + 1
-		}
-		if s.searched >= maxSearch {
-			s.status = NotTLS
-			return len(b)
-		}
-	}
-	return len(b)
-}
-
-// plausibleStart reports whether the last six bytes could be a record's header
-// and first content byte.
-func (s *Stream) plausibleStart() bool {
-	kind, major, minor := ContentType(s.window>>40), byte(s.window>>32), byte(s.window>>24)
-	length, first := int(s.window>>8&0xffff), byte(s.window)
-	if major != 3 || minor > 4 || length == 0 || length > maxRecord {
-		return false
-	}
-	if s.start == Preamble {
-		hello := HandshakeType(first) == TypeClientHello || HandshakeType(first) == TypeServerHello
-		return kind == TypeHandshake && hello && length > 38
-	}
-	switch kind {
-	case TypeChangeCipherSpec:
-		return length == 1 && first == 1
-	case TypeAlert:
-		return length == 2 && (first == 1 || first == 2) || length > 16 && length < 128
-	case TypeHandshake, TypeApplicationData:
-		return length > 8 || kind == TypeHandshake && length >= 4
-	}
-	return false
-}
-
-func (s *Stream) beginTentative(at tcp.Position) {
-	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, len(s.log)
-	if s.start == Preamble {
-		s.preamble = at.Offset
-	}
-	for i := range headerLength {
-		s.header[i] = byte(s.window >> (8 * (headerLength - i)))
-	}
-	s.record = Record{Offset: at.Offset, Acked: at.Acked, Time: at.Time, Frame: at.Frame}
-	s.beginRecord()
-	s.body([]byte{byte(s.window)})
-}
-
 // readHeader reads a record's header and returns how many bytes it used up.
 func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 	if s.have == 0 {
@@ -359,33 +265,6 @@ func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 	}
 	s.beginRecord()
 	return n
-}
-
-func plausibleType(b byte) bool { return b >= byte(TypeChangeCipherSpec) && b <= byte(TypeHeartbeat) }
-
-// validHeader reports whether what was read of the header can be one.
-func (s *Stream) validHeader() bool {
-	h := s.header[:s.have]
-	return (len(h) < 1 || plausibleType(h[0])) && (len(h) < 2 || h[1] == 3) && (len(h) < 3 || h[2] <= 4) &&
-		(len(h) < headerLength || int(h[3])<<8|int(h[4]) <= maxRecord)
-}
-
-// breakFraming handles bytes where a header should be that are none.
-func (s *Stream) breakFraming() {
-	have := s.have
-	switch {
-	case s.tentative && s.start == AtStart:
-		s.status, s.tentative = NotTLS, false
-	case s.tentative, s.gapped:
-		// A wrong guess, or a gap that was not what it seemed: search on,
-		// beginning with these very bytes.
-		r, header := s.record, s.header
-		s.lose()
-		s.search(tcp.Position{Offset: r.Offset, Acked: r.Acked, Time: r.Time, Frame: r.Frame}, header[:have])
-	default:
-		s.foreign = &Foreign{Offset: s.record.Offset, Frame: s.record.Frame, Bytes: uint64(have)}
-	}
-	s.have = 0
 }
 
 func (s *Stream) beginRecord() {
@@ -425,111 +304,6 @@ func (s *Stream) body(b []byte) int {
 	return n
 }
 
-// collect gathers handshake messages out of records. After a ChangeCipherSpec
-// the record is kept whole: it is encrypted, unless the ChangeCipherSpec was
-// one of TLS 1.3's compatibility mode and a hello follows.
-func (s *Stream) collect(b []byte) {
-	if s.lostOnce || s.damage != "" && !s.ccs {
-		return
-	}
-	if s.ccs {
-		s.message = append(s.message, b...)
-		return
-	}
-	for len(b) > 0 && s.damage == "" {
-		need := 4
-		if len(s.message) >= 4 {
-			need = 4 + messageLength(s.message)
-		}
-		n := min(need-len(s.message), len(b))
-		s.message = append(s.message, b[:n]...)
-		b = b[n:]
-		s.completeMessage()
-	}
-}
-
-func messageLength(m []byte) int { return int(m[1])<<16 | int(m[2])<<8 | int(m[3]) }
-
-// completeMessage handles the assembled message if it is whole.
-func (s *Stream) completeMessage() {
-	if len(s.message) < 4 {
-		return
-	}
-	kind, n := HandshakeType(s.message[0]), messageLength(s.message)
-	if n > maxMessage {
-		s.note(kind)
-		s.damage = "a handshake message longer than the limit of 256 KiB"
-		s.message = s.message[:0]
-		return
-	}
-	if len(s.message) < 4+n {
-		return
-	}
-	s.handle(kind, s.message[4:])
-	s.keep(kind, s.message)
-	s.message = s.message[:0]
-}
-
-// note records that a message of the given type was seen.
-func (s *Stream) note(kind HandshakeType) {
-	if s.messages == nil {
-		s.messages = make(map[HandshakeType]capture.Frame)
-	}
-	if _, ok := s.messages[kind]; !ok {
-		s.messages[kind] = s.record.Frame
-	}
-}
-
-// handle reads one handshake message that crossed in the clear.
-func (s *Stream) handle(kind HandshakeType, body []byte) {
-	var err error
-	switch kind {
-	case TypeClientHello:
-		var h *ClientHello
-		if h, err = readClientHello(body); err == nil {
-			s.retried = s.retried || s.hello != nil
-			s.setHello(h)
-			s.role = RoleClient
-			s.confirm()
-		}
-	case TypeServerHello:
-		var h *ServerHello
-		if h, err = readServerHello(body); err == nil {
-			s.role = RoleServer
-			s.retried = s.retried || h.Retry
-			s.server = h
-			s.confirm()
-		}
-	case TypeCertificate:
-		s.certificate = true
-		s.chain, err = readCertificate12(body)
-	case TypeServerKeyExchange:
-		s.group = readECDHGroup(body)
-	case TypeNewSessionTicket:
-		if t := readSessionTicket12(body); t != (Ticket{}) && len(s.tickets) < 4 {
-			s.tickets = append(s.tickets, t)
-		}
-	}
-	if err != nil {
-		if s.tentative {
-			return // not TLS, most likely: the framing will tell
-		}
-		s.damage = err.Error()
-	}
-	s.note(kind)
-}
-
-// setHello takes a ClientHello for that of the connection. Early data that the
-// first one offered may have been sent, even if the second has no room for it
-// (RFC 8446, Section 4.2.10).
-func (s *Stream) setHello(h *ClientHello) {
-	h.EarlyData = h.EarlyData || s.hello != nil && s.hello.EarlyData
-	s.hello = h
-}
-
-// confirm believes a tentative stream for the hello that it holds.
-func (s *Stream) confirm() { s.tentative, s.confirmed = false, true }
-
 // finishRecord logs the record that was read to its end.
 func (s *Stream) finishRecord() {
 	r := &s.record
@@ -553,49 +327,6 @@ func (s *Stream) finishRecord() {
 	}
 }
 
-func (s *Stream) finishHandshake() {
-	if !s.ccs {
-		s.record.Sealed = s.lostOnce
-		return
-	}
-	s.record.Sealed = true
-	m := s.message
-	if len(m) < 4 || len(m) != 4+messageLength(m) || s.gapped {
-		return
-	}
-	switch HandshakeType(m[0]) {
-	case TypeClientHello:
-		if h, err := readClientHello(m[4:]); err == nil {
-			s.setHello(h)
-			s.retried, s.record.Sealed = true, false
-		}
-	case TypeServerHello:
-		if h, err := readServerHello(m[4:]); err == nil {
-			s.server, s.record.Sealed = h, false
-		}
-	}
-	if !s.record.Sealed {
-		s.record.Message = HandshakeType(m[0])
-		s.note(s.record.Message)
-	}
-	s.message = s.message[:0]
-}
-
-func (s *Stream) finishAlert() {
-	if s.record.Length != 2 || len(s.message) < 2 || s.gapped {
-		s.record.Sealed = s.record.Length != 2
-		if s.gapped {
-			s.message = s.message[:0]
-		}
-		return
-	}
-	m := s.message[len(s.message)-2:]
-	if len(s.alerts) < maxAlerts {
-		s.alerts = append(s.alerts, Alert{Fatal: m[0] == 2, Description: m[1], Frame: s.record.Frame, Offset: s.record.Offset})
-	}
-	s.message = s.message[:0]
-}
-
 func (s *Stream) countSealed() {
 	switch s.record.Type {
 	case TypeHandshake:
@@ -611,39 +342,4 @@ func (s *Stream) countSealed() {
 		}
 	}
 	s.sealed.Last = s.record
-}
-
-// damageMessage gives up the handshake message that a gap fell into.
-func (s *Stream) damageMessage(why string) {
-	if s.ccs || s.record.Type != TypeHandshake && s.left > 0 {
-		return
-	}
-	if s.damage == "" && s.sealed.Application == 0 {
-		s.damage = why
-	}
-	s.message = s.message[:0]
-}
-
-// Raw reports whether b begins like a TLS hello or a fatal alert in the clear:
-// what a stream at its true start begins with. It needs six bytes to say yes.
-func Raw(b []byte) (match, possible bool) {
-	want := [][]byte{{22, 3}, {21, 3}}
-	for _, w := range want {
-		n := min(len(b), len(w))
-		if !bytes.Equal(b[:n], w[:n]) {
-			continue
-		}
-		if len(b) < 6 {
-			return false, true
-		}
-		length := int(b[3])<<8 | int(b[4])
-		switch ContentType(b[0]) {
-		case TypeHandshake:
-			kind := HandshakeType(b[5])
-			return b[2] <= 4 && length >= 4 && length <= maxRecord && (kind == TypeClientHello || kind == TypeServerHello), false
-		case TypeAlert:
-			return b[2] <= 4 && length == 2 && (b[5] == 1 || b[5] == 2), false
-		}
-	}
-	return false, false
 }

@@ -1,0 +1,133 @@
+package tls
+
+import (
+	"fmt"
+
+	"distproof/decode/fact"
+)
+
+// tls13 reads certificates and acceptance off record lengths.
+func (x *combiner) tls13() {
+	f := x.f
+	if f.Client != nil && f.Client.EarlyData {
+		x.unknown("the client offered early data, whose records cannot be told from its handshake")
+		return
+	}
+	if d := x.damage(); d != "" {
+		x.unknown(d)
+		return
+	}
+	if f.Client == nil {
+		x.unknown("the ClientHello is not in the capture")
+		return
+	}
+	if f.Suite.finishedLength() == 0 {
+		x.unknown(fmt.Sprintf("cipher suite %s: record sizes are not known", f.Suite))
+		return
+	}
+	shaper := shaper{f.Suite}
+	client, server := x.c.sealedOf(TypeApplicationData), x.s.sealedOf(TypeApplicationData)
+	x.resumed13()
+	sf, why := shaper.server(server)
+	if why != "" {
+		x.unknownFlight(why)
+		return
+	}
+	if sf.psk != f.Server.PSK {
+		x.unknownFlight(fmt.Sprintf("the server's record sizes do not fit its hello %v", lengths(server, 8)))
+		return
+	}
+	if !sf.psk {
+		f.ServerCertificate = ServerCertificate{Basis: fact.Inferred, Possession: fact.Inferred}
+	}
+	cf, why := shaper.client(client)
+	if why == "" && !sentAfter(client[0], server[sf.records-1]) {
+		why = fmt.Sprintf("the client sent records before it had the server's Finished %v", lengths(client, 6))
+	}
+	if why != "" {
+		x.unknownFlight(why)
+		return
+	}
+	x.clientCertificate13(sf, cf, server, client)
+	if f.ClientCertificate.Status == StatusUnknown {
+		x.unknownFlight(f.ClientCertificate.Reason)
+		return
+	}
+	x.established13(shaper, client[cf.records-1], server[sf.records:])
+	f.Shape = shape(f.Version, f.Suite, client[cf.records:], server[sf.records:])
+	f.Distribution = f.Established.Is() && f.Shape.distribution(f.Client.ServerName, x.end.ClosedBy != RoleUnknown)
+}
+
+func (x *combiner) resumed13() {
+	f := x.f
+	if f.Server.PSK {
+		f.Resumed = fact.YesBy(fact.Observed, "the server took the client's pre-shared key")
+		return
+	}
+	f.Resumed = fact.NoBy(fact.Observed, "no pre-shared key in the ServerHello")
+}
+
+// unknownFlight is unknown, but for what the hellos say.
+func (x *combiner) unknownFlight(why string) {
+	x.f.ClientCertificate.Reason = why
+	x.f.ClientCertificate.Requested = fact.UnknownBecause(why)
+	x.f.Established = fact.UnknownBecause(why)
+}
+
+// requestedBySizes holds only beside a client's flight that agrees: a
+// certificate that is split looks like a request and a certificate.
+func requestedBySizes(sf flight, server []Record) fact.Fact {
+	sizes := fmt.Sprintf("record sizes %v", lengths(server, sf.records))
+	if sf.requested {
+		return fact.YesBy(fact.Inferred, sizes)
+	}
+	return fact.NoBy(fact.Inferred, sizes)
+}
+
+func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
+	c := &x.f.ClientCertificate
+	c.Frame = client[0].Frame
+	sizes := fmt.Sprintf("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
+	switch {
+	case sf.psk && cf.status == NotRequested:
+		c.Status, c.Basis, c.Reason = Resumed, fact.Observed, "resumed with a pre-shared key"
+		c.Requested = requestedBySizes(sf, server)
+	case sf.requested != (cf.status != NotRequested) || sf.psk:
+		c.Reason = "contradictory: " + sizes
+	default:
+		c.Requested = requestedBySizes(sf, server)
+		c.Status, c.Basis, c.Reason = cf.status, fact.Inferred, sizes
+		if cf.status == Presented {
+			c.Possession = fact.Inferred
+		}
+	}
+}
+
+// established13 looks for the server's first record after the client's Finished.
+func (x *combiner) established13(shaper shaper, finished Record, server []Record) {
+	f := x.f
+	var after []Record
+	for _, r := range server {
+		if sentAfter(r, finished) {
+			after = append(after, r)
+		}
+	}
+	switch {
+	case len(after) == 0:
+		f.Established = fact.UnknownBecause("no record of the server after the client's Finished is in the capture")
+	case len(after) == 1 && !shaper.isAlert(after[0]) && !shaper.isStatus(after[0]):
+		// An alert may be padded to any length, but nothing follows it.
+		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", after[0].Length))
+	case !shaper.isAlert(after[0]):
+		f.Established = fact.YesBy(fact.Inferred, fmt.Sprintf("the server went on with a record of %d bytes", after[0].Length))
+	case len(after) > 1 || x.s.sealed.Application > uint64(len(x.s.sealedOf(TypeApplicationData))):
+		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
+	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.sealed.Last) && sentAfter(after[0], x.c.sealed.Last):
+		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
+	case x.end.ClosedBy == RoleUnknown:
+		f.Established = fact.UnknownBecause("the server answered with a record of an alert's size, and the connection's end is not in the capture")
+	default:
+		f.Established = fact.NoBy(fact.Inferred, "the server answered with a record of an alert's size")
+		f.Alerts = append(f.Alerts, SideAlert{From: RoleServer, Basis: fact.Inferred, Frame: after[0].Frame})
+	}
+}
