@@ -50,6 +50,8 @@ type Source interface {
 	Next(p *Packet) error
 	// Inputs describes the inputs. Counters are final after io.EOF.
 	Inputs() []Input
+	// HasSecrets reports whether a key log was found in the inputs so far.
+	HasSecrets() bool
 	Close() error
 }
 

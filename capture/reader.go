@@ -144,6 +144,9 @@ func (r *Reader) Next(p *Packet) error {
 	return r.nextRecord(p)
 }
 
+// HasSecrets reports whether a key log was found so far.
+func (r *Reader) HasSecrets() bool { return len(r.in.Secrets) > 0 }
+
 // Inputs describes the one input.
 func (r *Reader) Inputs() []Input { return []Input{r.input()} }
 

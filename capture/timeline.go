@@ -190,3 +190,14 @@ func (f *Files) Close() error {
 	f.waiting, f.delivered = nil, nil
 	return first
 }
+
+// HasSecrets reports whether key logs were found in the inputs so far (pcapng
+// Decryption Secrets Blocks).
+func (f *Files) HasSecrets() bool {
+	for _, t := range f.tracks {
+		if t.reader != nil && t.reader.HasSecrets() || len(t.idle.Secrets) > 0 {
+			return true
+		}
+	}
+	return false
+}

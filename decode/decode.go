@@ -15,6 +15,7 @@ import (
 
 	"distproof/capture"
 	"distproof/capture/link"
+	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 )
 
@@ -27,6 +28,10 @@ type Options struct {
 	Ports []uint16
 	// EPMDPorts are ports of EPMD, beside 4369.
 	EPMDPorts []uint16
+	// Secrets returns the key log with which TLS handshakes are to be opened;
+	// nil if there is none so far. It is asked for every connection, and may be
+	// filled until [Decoder.Finish].
+	Secrets func() *secrets.Log
 }
 
 // A Decoder takes the segments of a capture. It is not safe for concurrent use.
@@ -106,6 +111,10 @@ func compare(a, b link.Endpoint) int {
 func (d *Decoder) newConn(s *link.Segment) *conn {
 	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
+	if d.options.Secrets != nil {
+		log := d.options.Secrets()
+		c.streams[0].secrets, c.streams[1].secrets = log, log
+	}
 	return c
 }
 

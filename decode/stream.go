@@ -3,6 +3,7 @@ package decode
 import (
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
+	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
@@ -17,6 +18,8 @@ type stream struct {
 	// fromStart says that the stream's first byte was captured, preamble that
 	// distribution's handshake may follow on something else.
 	fromStart, preamble bool
+	// secrets is the key log for TLS; nil if there is none.
+	secrets *secrets.Log
 
 	// Several decoders may try at once; settle keeps those that were right.
 	tls  *tls.Stream
@@ -106,6 +109,9 @@ func (s *stream) sniff(epmdPort, last bool) {
 		s.epmd = epmd.NewStream(epmd.ByPort)
 	default:
 		s.trial(epmdPort)
+	}
+	if s.tls != nil {
+		s.tls.Retain(s.secrets)
 	}
 	s.known = true
 	head, pieces := s.head, s.pieces

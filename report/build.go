@@ -189,7 +189,7 @@ func newEndpoint(e decode.End) Endpoint {
 
 func newTLS(f *tls.Facts, from string) *TLS {
 	out := &TLS{
-		CipherSuite: f.Suite.String(), Group: tls.GroupName(f.Group), Resumed: f.Resumed.Is(), ResumedFrom: from, Alerts: []Alert{},
+		CipherSuite: f.Suite.String(), Group: tls.GroupName(f.Group), Resumed: f.Resumed.Is(), ResumedFrom: from, KeyLog: f.KeyLog, Alerts: []Alert{},
 		Records: Records{Client: recordLengths(f.Records[decode.Client]), Server: recordLengths(f.Records[decode.Server])},
 	}
 	if v := f.Version.String(); v != "" {

@@ -158,9 +158,12 @@ type TLS struct {
 	JA4         string  `json:"ja4,omitempty"`
 	Resumed     bool    `json:"resumed"`
 	// ResumedFrom is the connection that made the session, if it was captured.
-	ResumedFrom string  `json:"resumed_from,omitempty"`
-	Alerts      []Alert `json:"alerts"`
-	Records     Records `json:"records"`
+	ResumedFrom string `json:"resumed_from,omitempty"`
+	// KeyLog says what became of opening the handshake with a key log: "opened",
+	// or why it could not be; absent if there was none.
+	KeyLog  string  `json:"key_log,omitempty"`
+	Alerts  []Alert `json:"alerts"`
+	Records Records `json:"records"`
 }
 
 // Alert is a TLS alert.

@@ -293,6 +293,7 @@ func carriesNoTCP(reason string) bool {
 func unseenInConnections(doc *Document) []string {
 	var midstream, encrypted, gaps, conflicts int
 	var missing uint64
+	unopened := make(map[string]int) // by reason
 	for _, c := range doc.Connections {
 		if c.Verdict == nil {
 			continue
@@ -302,6 +303,9 @@ func unseenInConnections(doc *Document) []string {
 		}
 		if hidesCertificates(&c) {
 			encrypted++
+		}
+		if c.TLS != nil && c.TLS.KeyLog != "" && c.TLS.KeyLog != "opened" {
+			unopened[c.TLS.KeyLog]++
 		}
 		if n := c.Gaps.Client + c.Gaps.Server; n > 0 {
 			gaps++
@@ -317,6 +321,9 @@ func unseenInConnections(doc *Document) []string {
 	}
 	if encrypted > 0 {
 		items = append(items, "the certificates in "+count(encrypted, "TLS 1.3 connection", "TLS 1.3 connections")+" are encrypted: their names and CAs are not known")
+	}
+	for _, why := range slices.Sorted(maps.Keys(unopened)) {
+		items = append(items, "the key log does not open "+count(unopened[why], "handshake", "handshakes")+": "+escape(why))
 	}
 	if gaps > 0 {
 		items = append(items, fmt.Sprintf("%s missing from %s between nodes", count(missing, "byte is", "bytes are"), count(gaps, "connection", "connections")))

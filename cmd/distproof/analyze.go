@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/decode/secrets"
 	"distproof/report"
 	"distproof/verify"
 )
@@ -19,17 +22,25 @@ type analyzeOptions struct {
 	Ports, EPMDPorts, VXLANPorts []uint16
 	// CAs is nil if certificates are not to be checked.
 	CAs *x509.CertPool
+	// Secrets holds the key logs given; nil if there are none. Those found in
+	// the captures are added, as KeyLog says.
+	Secrets *secrets.Log
+	KeyLog  secrets.Options
 }
 
 // analyze is the way of the data from packets to the document.
 func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts})
+	keys := keyLog(src, o.Secrets)
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Secrets: keys})
 	if err := capture.Guard(func() error { return follow(src, links, decoder) }); err != nil {
 		return nil, err
 	}
-	facts := decoder.Finish(links.Encapsulation)
 	inputs := src.Inputs()
+	if err := addSecrets(keys(), inputs, o.KeyLog); err != nil {
+		return nil, err
+	}
+	facts := decoder.Finish(links.Encapsulation)
 	var judgement *verify.Judgement
 	if options := (verify.Options{CAs: o.CAs}); o.Judge {
 		judgement = verify.Judge(facts, coverage(inputs, links), options)
@@ -41,6 +52,32 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 		undecoded = append(undecoded, links.Undecoded(uint32(i)))
 	}
 	return report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement), nil
+}
+
+// keyLog returns the key log as soon as there is one: given, or in a capture.
+func keyLog(src capture.Source, given *secrets.Log) func() *secrets.Log {
+	found := new(secrets.Log)
+	return func() *secrets.Log {
+		switch {
+		case given != nil:
+			return given
+		case src.HasSecrets():
+			return found
+		}
+		return nil
+	}
+}
+
+// addSecrets adds the key logs that the captures hold themselves.
+func addSecrets(log *secrets.Log, inputs []capture.Input, o secrets.Options) error {
+	for _, in := range inputs {
+		for _, text := range in.Secrets {
+			if _, err := log.Read(bytes.NewReader(text), o); err != nil {
+				return fmt.Errorf("%s: key log in the capture: %w", in.Path, err)
+			}
+		}
+	}
+	return nil
 }
 
 // follow brings every packet's segment to the decoder.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"distproof/capture"
+	"distproof/decode/secrets"
 	"distproof/report"
 )
 
@@ -18,7 +19,8 @@ type settings struct {
 	ports, epmdPorts, vxlanPorts ports
 	color                        string
 	quiet                        bool
-	cas                          []string
+	cas, keyLogs                 []string
+	handshakeOnly                bool
 	exitZero, allowInconclusive  bool
 }
 
@@ -76,6 +78,8 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
+	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS 1.3 handshakes with the NSS key log `FILE` (repeatable)")
+	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
 	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
 }
@@ -140,6 +144,10 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	if err := a.refuseTerminal(args); err != nil {
+		return nil, err
+	}
+	o.KeyLog = secrets.Options{HandshakeOnly: s.handshakeOnly}
+	if o.Secrets, err = a.readKeyLogs(s.keyLogs, o.KeyLog); err != nil {
 		return nil, err
 	}
 	stop := a.finishOnInterrupt(args)

@@ -85,6 +85,10 @@ type Facts struct {
 	// connection one. Ticks says that some do, for one that is anyway.
 	Ticking, Ticks bool
 
+	// KeyLog says what became of opening the handshake with a key log:
+	// "opened", or why it could not be; "" if there was none.
+	KeyLog string
+
 	// Records are the first records of client and server.
 	Records [2][]Record
 	// Sealed counts the encrypted records of client and server.

@@ -130,6 +130,7 @@ func (s *Stream) finishHandshake() {
 	if !s.record.Sealed {
 		s.record.Message = HandshakeType(m[0])
 		s.note(s.record.Message)
+		s.keep(s.record.Message, m)
 	}
 	s.message = s.message[:0]
 }

@@ -8,6 +8,7 @@ package tls
 
 import (
 	"distproof/capture"
+	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 )
 
@@ -144,11 +145,19 @@ type Stream struct {
 	lostOnce bool
 	ccs      bool
 
-	hello       *ClientHello
-	server      *ServerHello
-	retried     bool   // HelloRetryRequest sent, or answered
-	clear       []byte // the messages that crossed in the clear, one after another
-	unkept      bool   // they were too long to be kept
+	hello   *ClientHello
+	server  *ServerHello
+	retried bool   // HelloRetryRequest sent, or answered
+	clear   []byte // the messages that crossed in the clear, one after another
+	unkept  bool   // they were too long to be kept
+
+	// For a key log: the bodies of the first encrypted records, the one that is
+	// being read, and their length.
+	secrets   *secrets.Log
+	held      [][]byte
+	holding   []byte
+	heldBytes int
+
 	chain       [][]byte
 	certificate bool // Certificate message seen
 	damage      string
@@ -297,6 +306,8 @@ func (s *Stream) body(b []byte) int {
 		if s.record.Length == 2 {
 			s.message = append(s.message, b[:n]...)
 		}
+	case TypeApplicationData:
+		s.hold(b[:n])
 	}
 	if s.left == 0 {
 		s.finishRecord()
@@ -315,6 +326,8 @@ func (s *Stream) finishRecord() {
 		s.finishHandshake()
 	case TypeAlert:
 		s.finishAlert()
+	case TypeApplicationData:
+		s.holdRecord()
 	}
 	if r.Sealed {
 		s.countSealed()

@@ -28,6 +28,16 @@ func (x *combiner) tls13() {
 	shaper := shaper{f.Suite}
 	client, server := x.c.sealedOf(TypeApplicationData), x.s.sealedOf(TypeApplicationData)
 	x.resumed13()
+	if sf, cf, ok := x.open13(); ok {
+		x.established13(shaper, client[cf.records-1], server[sf.records:])
+		x.accept13(sf, client[cf.records-1])
+		x.distribution13(cf, sf, client, server)
+		return
+	}
+	if f.KeyLog == opened {
+		x.unknownFlight("the client refused the server's handshake")
+		return
+	}
 	sf, why := shaper.server(server)
 	if why != "" {
 		x.unknownFlight(why)
@@ -54,6 +64,12 @@ func (x *combiner) tls13() {
 		return
 	}
 	x.established13(shaper, client[cf.records-1], server[sf.records:])
+	x.distribution13(cf, sf, client, server)
+}
+
+// distribution13 looks for distribution's handshake behind that of TLS.
+func (x *combiner) distribution13(cf, sf flight, client, server []Record) {
+	f := x.f
 	f.Shape = shape(f.Version, f.Suite, client[cf.records:], server[sf.records:])
 	f.Distribution = f.Established.Is() && f.Shape.distribution(f.Client.ServerName, x.end.ClosedBy != RoleUnknown)
 }
