@@ -218,6 +218,8 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Cleartext, fmt.Sprintf("TLS without encryption (%s)", f.Suite)
 	case conflicting(c):
 		return Inconclusive, "retransmissions with other bytes in the handshake: which ones the peer read is not known"
+	case repeatedLate(c):
+		return Inconclusive, "the handshake came again later, and could not be compared with what came first"
 	case f.Failure != nil:
 		return Refused, failure(c)
 	case f.Client == nil && f.Server == nil && c.Start():
@@ -260,14 +262,21 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 	return NoVerdict, ""
 }
 
-// conflicting reports whether two versions of the handshake's bytes were seen,
-// or may have been: what came again after the comparison was given up.
+// conflicting reports whether two versions of the handshake's bytes were seen.
 func conflicting(c *decode.Connection) bool {
 	for i := range c.TCP {
 		s, records := c.TCP[i], c.TLS.Records[i]
 		if s.Conflicts > 0 && (len(records) == 0 || s.ConflictOffset < records[len(records)-1].End()) {
 			return true
 		}
+	}
+	return false
+}
+
+// repeatedLate reports whether another version of them may have been seen: they
+// came again after the comparison was given up.
+func repeatedLate(c *decode.Connection) bool {
+	for i, s := range c.TCP {
 		if s.Unchecked > 0 && (s.HeadLost || s.UncheckedOffset < handshakeEnd(c.TLS, i)) {
 			return true
 		}
