@@ -98,7 +98,7 @@ func (d *Decoder) Segment(s *link.Segment) {
 	dir := c.dir(s)
 	c.note(dir, s)
 	c.tcp.Segment(dir, s, c)
-	c.forget(s)
+	c.forget(dir, s)
 }
 
 func compare(a, b link.Endpoint) int {
@@ -146,12 +146,12 @@ func (c *conn) note(dir tcp.Dir, s *link.Segment) {
 
 // forget gives up comparing retransmissions once the connection is over: what
 // comes again of it then is read by nobody.
-func (c *conn) forget(s *link.Segment) {
+func (c *conn) forget(dir tcp.Dir, s *link.Segment) {
 	if c.forgotten {
 		return
 	}
 	if s.Flags.Has(link.FIN) || s.Flags.Has(link.RST) {
-		c.closing[c.dir(s)] = true
+		c.closing[dir] = true
 	}
 	if c.closing == [2]bool{true, true} {
 		c.tcp.Forget()

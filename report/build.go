@@ -199,7 +199,7 @@ func newTLS(f *tls.Facts, from string) *TLS {
 		out.SNI, out.JA4 = f.Client.ServerName, f.Client.JA4()
 	}
 	for _, a := range f.Alerts {
-		alert := Alert{From: side(a.From), Description: a.Name, Basis: a.Basis.String(), Frame: a.Frame.Number}
+		alert := Alert{From: a.From.String(), Description: a.Name, Basis: a.Basis.String(), Frame: a.Frame.Number}
 		switch {
 		case a.Name == "":
 		case a.Fatal:
@@ -210,13 +210,6 @@ func newTLS(f *tls.Facts, from string) *TLS {
 		out.Alerts = append(out.Alerts, alert)
 	}
 	return out
-}
-
-func side(r tls.Role) string {
-	if r == tls.RoleServer {
-		return "server"
-	}
-	return "client"
 }
 
 func recordLengths(records []tls.Record) []int {

@@ -135,7 +135,7 @@ func withoutData(c *decode.Connection) Conclusion {
 	case !c.Announced() || c.TCP[decode.Server].Start != tcp.StartSYN:
 		return Conclusion{NoVerdict, Incomplete, "no data"}
 	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
-		return Conclusion{Refused, Incomplete, "closed by the " + side(c.Ending.ClosedBy) + " before any byte was sent"}
+		return Conclusion{Refused, Incomplete, "closed by the " + c.Ending.ClosedBy.String() + " before any byte was sent"}
 	}
 	return Conclusion{Inconclusive, Incomplete, "opened, and nothing sent until the capture ends"}
 }
@@ -150,13 +150,6 @@ func unidentified(c *decode.Connection) Conclusion {
 		return Conclusion{Inconclusive, Incomplete, "bytes on a port of distribution, none of which was captured"}
 	}
 	return Conclusion{Inconclusive, state, "bytes on a port of distribution in which neither TLS nor distribution is recognised"}
-}
-
-func side(r tls.Role) string {
-	if r == tls.RoleServer {
-		return "server"
-	}
-	return "client"
 }
 
 // tlsState says how far a TLS connection came.
@@ -349,7 +342,7 @@ func serverProved(f *tls.Facts) bool {
 // failure says in words why a TLS handshake came to nothing.
 func failure(c *decode.Connection) string {
 	f := c.TLS
-	who, other := side(f.Failure.By), "client"
+	who, other := f.Failure.By.String(), "client"
 	if who == "client" {
 		other = "server"
 	}

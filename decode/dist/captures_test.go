@@ -1,8 +1,6 @@
 package dist
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,8 +8,8 @@ import (
 	"testing"
 
 	"distproof/capture"
-	"distproof/capture/link"
 	"distproof/decode/tcp"
+	"distproof/internal/recorded"
 )
 
 // captureDirs are where recorded captures are looked for. The second holds more
@@ -40,48 +38,7 @@ func (s *sides) Gap(d tcp.Dir, at tcp.Position, n int64) {
 // they begin; the first direction is that of the first packet.
 func connections(t *testing.T, path string) []*sides {
 	t.Helper()
-	files, err := capture.Open([]string{path}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
-	type conn struct {
-		first link.Endpoint
-		tcp   *tcp.Conn
-		sides *sides
-	}
-	decoder, budget := link.NewDecoder(link.Options{}), tcp.NewBudget(64<<20)
-	known := make(map[[2]link.Endpoint]*conn)
-	var all []*conn
-	var p capture.Packet
-	var s link.Segment
-	for {
-		if err := files.Next(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if !decoder.Decode(&p, &s) {
-			continue
-		}
-		c := known[[2]link.Endpoint{s.Src, s.Dst}]
-		if c == nil {
-			c = &conn{s.Src, tcp.New(tcp.Limits{}, budget), new(sides)}
-			known[[2]link.Endpoint{s.Src, s.Dst}], known[[2]link.Endpoint{s.Dst, s.Src}] = c, c
-			all = append(all, c)
-		}
-		d := tcp.From1
-		if s.Src == c.first {
-			d = tcp.From0
-		}
-		c.tcp.Segment(d, &s, c.sides)
-	}
-	var out []*sides
-	for _, c := range all {
-		c.tcp.Flush(c.sides)
-		out = append(out, c.sides)
-	}
-	return out
+	return recorded.Connections(t, path, func() *sides { return new(sides) })
 }
 
 // eachCapture calls f for every capture whose name has the given part.

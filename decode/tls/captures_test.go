@@ -3,19 +3,16 @@ package tls
 import (
 	"cmp"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
-	"distproof/capture"
-	"distproof/capture/link"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
+	"distproof/internal/recorded"
 )
 
 // captureDirs are where recorded captures are looked for. The second holds more
@@ -44,48 +41,7 @@ func (p *parts) Gap(d tcp.Dir, at tcp.Position, n int64) {
 // they begin; the client is who sent the first packet.
 func connections(t testing.TB, path string) []*parts {
 	t.Helper()
-	files, err := capture.Open([]string{path}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
-	type conn struct {
-		first link.Endpoint
-		tcp   *tcp.Conn
-		parts *parts
-	}
-	decoder, budget := link.NewDecoder(link.Options{}), tcp.NewBudget(64<<20)
-	known := make(map[[2]link.Endpoint]*conn)
-	var all []*conn
-	var p capture.Packet
-	var s link.Segment
-	for {
-		if err := files.Next(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if !decoder.Decode(&p, &s) {
-			continue
-		}
-		c := known[[2]link.Endpoint{s.Src, s.Dst}]
-		if c == nil {
-			c = &conn{s.Src, tcp.New(tcp.Limits{}, budget), new(parts)}
-			known[[2]link.Endpoint{s.Src, s.Dst}], known[[2]link.Endpoint{s.Dst, s.Src}] = c, c
-			all = append(all, c)
-		}
-		d := tcp.From1
-		if s.Src == c.first {
-			d = tcp.From0
-		}
-		c.tcp.Segment(d, &s, c.parts)
-	}
-	var out []*parts
-	for _, c := range all {
-		c.tcp.Flush(c.parts)
-		out = append(out, c.parts)
-	}
-	return out
+	return recorded.Connections(t, path, func() *parts { return new(parts) })
 }
 
 // eachCapture calls f for the connections of every capture.

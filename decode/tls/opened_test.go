@@ -22,8 +22,8 @@ import (
 	"distproof/decode/tcp"
 )
 
-// A talk between crypto/tls and itself, with the key log of it.
-type recorded struct {
+// A conversation of crypto/tls with itself, and the key log of it.
+type conversation struct {
 	mu     sync.Mutex
 	chunks []chunk
 	sent   [2]int64
@@ -41,7 +41,7 @@ type tap struct {
 	net.Conn
 	side int
 	got  int64
-	r    *recorded
+	r    *conversation
 }
 
 func (t *tap) Read(b []byte) (int, error) {
@@ -107,9 +107,9 @@ func connected(t *testing.T) (client, server net.Conn) {
 }
 
 // converse has both sides shake hands, and say something.
-func converse(t *testing.T, clientConfig, serverConfig *gotls.Config) *recorded {
+func converse(t *testing.T, clientConfig, serverConfig *gotls.Config) *conversation {
 	t.Helper()
-	r := &recorded{}
+	r := &conversation{}
 	clientConfig.KeyLogWriter = &r.log
 	a, b := connected(t)
 	clientEnd, serverEnd := gotls.Client(&tap{Conn: a, side: client, r: r}, clientConfig), gotls.Server(&tap{Conn: b, side: server, r: r}, serverConfig)
@@ -137,7 +137,7 @@ func converse(t *testing.T, clientConfig, serverConfig *gotls.Config) *recorded 
 }
 
 // factsWith combines what was recorded, with a key log if it is not empty.
-func (r *recorded) factsWith(t *testing.T, text string, o secrets.Options) *Facts {
+func (r *conversation) factsWith(t *testing.T, text string, o secrets.Options) *Facts {
 	t.Helper()
 	var log *secrets.Log
 	if text != "" {
@@ -163,7 +163,7 @@ func TestKeyLogOpensHandshakes(t *testing.T) {
 	clientCert, clientCAs := certificateFor(t, "client")
 	serverCert, serverCAs := certificateFor(t, "server")
 	_, otherCAs := certificateFor(t, "other")
-	with := func(change func(c, s *gotls.Config)) *recorded {
+	with := func(change func(c, s *gotls.Config)) *conversation {
 		c := &gotls.Config{ServerName: "server", RootCAs: serverCAs, Certificates: []gotls.Certificate{clientCert}, MinVersion: gotls.VersionTLS13}
 		s := &gotls.Config{Certificates: []gotls.Certificate{serverCert}, ClientAuth: gotls.RequireAndVerifyClientCert, ClientCAs: clientCAs, MinVersion: gotls.VersionTLS13}
 		change(c, s)
@@ -208,7 +208,7 @@ func TestKeyLogOpensHandshakes(t *testing.T) {
 // those without one, but for the reason.
 func TestKeyLogsThatDoNotFit(t *testing.T) {
 	cert, cas := certificateFor(t, "server")
-	talk := func() *recorded {
+	talk := func() *conversation {
 		return converse(t, &gotls.Config{ServerName: "server", RootCAs: cas, Certificates: []gotls.Certificate{cert}, MinVersion: gotls.VersionTLS13},
 			&gotls.Config{Certificates: []gotls.Certificate{cert}, ClientAuth: gotls.RequireAnyClientCert, MinVersion: gotls.VersionTLS13})
 	}

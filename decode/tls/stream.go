@@ -72,6 +72,8 @@ const (
 	RoleServer
 )
 
+func (r Role) String() string { return [...]string{"unknown", "client", "server"}[r] }
+
 // A Record is the header of a TLS record and where it was.
 type Record struct {
 	Type ContentType
