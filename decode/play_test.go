@@ -17,6 +17,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/internal/octets"
 )
 
 const (
@@ -134,24 +135,7 @@ func (t *talk) only(tb testing.TB, o decode.Options) *decode.Connection {
 	return c[0]
 }
 
-func cat(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case int:
-			b = append(b, byte(p))
-		case rune:
-			b = append(b, byte(p))
-		case string:
-			b = append(b, p...)
-		case []byte:
-			b = append(b, p...)
-		default:
-			panic("cat: unexpected type")
-		}
-	}
-	return b
-}
+var cat = octets.Cat
 
 func u16(n int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 func u24(n int) []byte    { return u32(n)[1:] }

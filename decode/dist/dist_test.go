@@ -11,6 +11,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/tcp"
+	"distproof/internal/octets"
 )
 
 // Messages of real nodes (OTP 25), and variations of them.
@@ -95,25 +96,7 @@ var (
 	compressed    = frame(131, 80, u32(1000), zeros(20))
 )
 
-// cat concatenates bytes, byte slices and strings.
-func cat(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case int:
-			b = append(b, byte(p))
-		case rune:
-			b = append(b, byte(p))
-		case string:
-			b = append(b, p...)
-		case []byte:
-			b = append(b, p...)
-		default:
-			panic("cat: unexpected type")
-		}
-	}
-	return b
-}
+var cat = octets.Cat
 
 func u16(n int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 func u32(n int) []byte    { return binary.BigEndian.AppendUint32(nil, uint32(n)) }

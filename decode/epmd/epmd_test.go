@@ -8,6 +8,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/tcp"
+	"distproof/internal/octets"
 )
 
 // Requests and replies of real nodes, and variations of them.
@@ -35,24 +36,7 @@ var (
 		"old/unused name <gone>, port = 4711, fd = 6 \n", 0)
 )
 
-func cat(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case int:
-			b = append(b, byte(p))
-		case rune:
-			b = append(b, byte(p))
-		case string:
-			b = append(b, p...)
-		case []byte:
-			b = append(b, p...)
-		default:
-			panic("cat: unexpected type")
-		}
-	}
-	return b
-}
+var cat = octets.Cat
 
 func u16(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 func u32(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
