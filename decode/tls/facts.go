@@ -5,6 +5,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/fact"
+	"distproof/decode/secrets"
 )
 
 // A CertificateStatus says what the client did about its certificate.
@@ -112,6 +113,8 @@ type ClientCertificate struct {
 	Possession fact.Basis
 	// Signature: the CertificateVerify was checked with the certificate's key.
 	Signature fact.Fact
+	// Scheme is how that is signed; zero if it is not known.
+	Scheme secrets.Scheme
 	// Chain holds the certificates in DER, the client's own first; empty if
 	// they were not sent in the clear.
 	Chain [][]byte
@@ -128,7 +131,9 @@ type ServerCertificate struct {
 	// Signature: that over the key exchange was checked with the certificate's
 	// key; unknown where nothing is signed (static RSA).
 	Signature fact.Fact
-	Chain     [][]byte
+	// Scheme is how that is signed; zero if it is not known.
+	Scheme secrets.Scheme
+	Chain  [][]byte
 }
 
 // A SideAlert is an alert and who sent it.

@@ -11,6 +11,7 @@ import (
 const (
 	extServerName           = 0
 	extSupportedGroups      = 10
+	extECPointFormats       = 11
 	extSignatureAlgorithms  = 13
 	extALPN                 = 16
 	extEncryptThenMAC       = 22
@@ -53,6 +54,7 @@ type ClientHello struct {
 	// Versions are those of supported_versions; empty if not sent.
 	Versions            []Version
 	Groups              []uint16
+	PointFormats        []uint8
 	SignatureAlgorithms []uint16
 	ALPN                []string
 	// Ticket identifies the session ticket of RFC 5077; zero if none was sent.
@@ -69,6 +71,8 @@ type ServerHello struct {
 	Random    [32]byte
 	SessionID Ticket
 	Suite     Suite
+	// Compression is the compression method; 0 is none (RFC 3749).
+	Compression uint8
 	// Group is the key exchange group of key_share; 0 before TLS 1.3.
 	Group uint16
 	// Retry says that this is a HelloRetryRequest.
@@ -125,6 +129,11 @@ func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
 		}
 	case extSupportedGroups: // RFC 8446, Section 4.2.7
 		h.Groups = uint16List(c, "named_group_list")
+	case extECPointFormats: // RFC 8422, Section 5.1.2
+		// Of no use but as identification: a malformed one spoils nothing.
+		if b := c.Rest(); len(b) > 0 && int(b[0]) == len(b)-1 {
+			h.PointFormats = bytes.Clone(b[1:])
+		}
 	case extSignatureAlgorithms: // RFC 8446, Section 4.2.3
 		h.SignatureAlgorithms = uint16List(c, "supported_signature_algorithms")
 	case extALPN: // RFC 7301, Section 3.1
@@ -166,7 +175,7 @@ func readServerHello(body []byte) (*ServerHello, error) {
 	}
 	h.Suite = Suite(c.Uint16("cipher_suite"))
 	if !early {
-		c.Uint8("legacy_compression_method")
+		h.Compression = c.Uint8("legacy_compression_method")
 	}
 	h.Retry = h.Random == retryRandom
 	if c.Empty() {

@@ -261,3 +261,12 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestReadCompression(t *testing.T) {
+	for _, method := range []uint8{0, 1} { // null, DEFLATE (RFC 3749)
+		h, err := readServerHello(cat(3, 3, random, v8(), u16(0xc02c), int(method)))
+		if err != nil || h.Compression != method {
+			t.Errorf("%d: %+v, %v", method, h, err)
+		}
+	}
+}

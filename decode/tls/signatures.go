@@ -67,7 +67,7 @@ func (x *combiner) serverSignature12(der []byte) {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return
 	}
-	_, err = secrets.VerifyServerKeyExchange(key, uint16(f.Version), uint16(f.Suite), f.Client.Random, f.Server.Random, body)
+	c.Scheme, err = secrets.VerifyServerKeyExchange(key, uint16(f.Version), uint16(f.Suite), f.Client.Random, f.Server.Random, body)
 	c.Signature, c.Possession = checked(err, c.Possession)
 }
 
@@ -86,7 +86,7 @@ func (x *combiner) clientSignature12(der []byte) {
 	t.Add(hello)
 	t.Add(serverFlight(x.s.clear))
 	t.Add(own)
-	_, err = secrets.VerifyCertificateVerify12(key, uint16(x.f.Version), &t, signature)
+	c.Scheme, err = secrets.VerifyCertificateVerify12(key, uint16(x.f.Version), &t, signature)
 	c.Signature, c.Possession = checked(err, c.Possession)
 }
 
