@@ -40,6 +40,7 @@ type Decoder struct {
 	budget  *tcp.Budget
 	open    map[flow]*conn
 	all     []*conn
+	silent  bool
 }
 
 // A flow is a pair of endpoints, the lesser one first.
@@ -67,6 +68,10 @@ type conn struct {
 	// there was none.
 	before   *conn
 	disputed bool
+	// index is the place in Capture.Connections. A silent connection is only
+	// followed, see Follower.
+	index  int
+	silent bool
 }
 
 // handshakeHead is the part of each direction in which retransmissions are
@@ -78,7 +83,10 @@ const handshakeHead = 16 << 10
 const maxEncapsulations = 8
 
 // Segment takes the next segment.
-func (d *Decoder) Segment(s *link.Segment) {
+func (d *Decoder) Segment(s *link.Segment) { d.segment(s) }
+
+// segment returns the connection to which s belongs.
+func (d *Decoder) segment(s *link.Segment) *conn {
 	key := flow{s.Src, s.Dst}
 	if compare(s.Src, s.Dst) > 0 {
 		key = flow{s.Dst, s.Src}
@@ -91,7 +99,7 @@ func (d *Decoder) Segment(s *link.Segment) {
 	}
 	if c == nil {
 		c = d.newConn(s)
-		c.before = before
+		c.before, c.index = before, len(d.all)
 		d.open[key] = c
 		d.all = append(d.all, c)
 	}
@@ -99,6 +107,7 @@ func (d *Decoder) Segment(s *link.Segment) {
 	c.note(dir, s)
 	c.tcp.Segment(dir, s, c)
 	c.forget(dir, s)
+	return c
 }
 
 func compare(a, b link.Endpoint) int {
@@ -110,6 +119,7 @@ func compare(a, b link.Endpoint) int {
 
 func (d *Decoder) newConn(s *link.Segment) *conn {
 	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
+	c.silent = d.silent
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
 	if d.options.Secrets != nil {
 		log := d.options.Secrets()
@@ -161,12 +171,18 @@ func (c *conn) forget(dir tcp.Dir, s *link.Segment) {
 
 // Data implements [tcp.Sink].
 func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
+	if c.silent {
+		return
+	}
 	fromStart := at.Offset == 0 && c.tcp.Start(d) != tcp.StartUnknown
 	c.streams[d].data(at, b, fromStart, c.epmdPort)
 }
 
 // Gap implements [tcp.Sink].
 func (c *conn) Gap(d tcp.Dir, at tcp.Position, n int64) {
+	if c.silent {
+		return
+	}
 	c.streams[d].gap(at, n, c.epmdPort)
 }
 

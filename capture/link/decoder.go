@@ -44,6 +44,9 @@ type Decoder struct {
 	// joined are the packets, beside this one, whose fragments this packet
 	// completed. They share its fate.
 	joined []share
+	// parts are those packets by number, waiting that this one waits itself.
+	parts   []capture.Frame
+	waiting bool
 
 	// Layers are kept here so that decoding them needs no allocation.
 	vxlanLayer   layers.VXLAN
@@ -68,14 +71,24 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 	d.packet, d.seg = p, s
 	d.path.n = 0
 	d.extensionHeaders = 0
-	d.joined = d.joined[:0]
+	d.joined, d.parts = d.joined[:0], d.parts[:0]
 	why := d.linkLayer(p.LinkType, packetBytes(p))
+	d.waiting = why == pending
 	if why == found {
 		return true
 	}
 	d.countPacket(why)
 	return false
 }
+
+// Waiting reports whether the packet that Decode took last has a fragment of a
+// datagram that may still be completed.
+func (d *Decoder) Waiting() bool { return d.waiting }
+
+// Parts returns the packets before the last one that had the other fragments of
+// its segment. There are none if it came whole. The result is valid until the
+// next call of Decode, and has at most [MaxParts] packets.
+func (d *Decoder) Parts() []capture.Frame { return d.parts }
 
 // packetBytes returns p without its frame check sequence. Of a packet that was
 // cut by the capture, the frame check sequence is missing wholly or in part.

@@ -3,6 +3,8 @@ package link
 import (
 	"bytes"
 	"container/list"
+
+	"distproof/capture"
 )
 
 // Limits of reassembling IP datagrams. TCP avoids fragments, so that what is
@@ -21,6 +23,9 @@ const (
 	// fragmentUnit is what fragment offsets count in.
 	fragmentUnit = 8
 	maxUnits     = (maxDatagram + fragmentUnit - 1) / fragmentUnit
+	// MaxParts is the number of packets of a datagram that are remembered by
+	// number. The longest in fragments of 1280 bytes has 52.
+	MaxParts = 128
 	// datagramOverhead is about what a datagram takes beside its bytes.
 	datagramOverhead = 2048
 )
@@ -73,7 +78,8 @@ type datagram struct {
 	// proto is the protocol that the fragment at offset zero announced.
 	proto byte
 	// held are the packets that wait for the rest.
-	held []share
+	held  []share
+	parts []capture.Frame
 	// outcome is what became of the datagram; valid if complete.
 	outcome reason
 }
@@ -136,13 +142,14 @@ func (d *Decoder) fragment(f fragmentHeader, r rest) reason {
 		return d.contradict(g)
 	case !g.whole():
 		g.hold(d.packet.Frame.Input, d.joined)
+		g.remember(d.packet.Frame, d.parts)
 		d.trim(g)
 		return pending
 	}
 	d.trim(g)
 	g.state = complete
-	d.joined = append(d.joined, g.held...)
-	g.held = nil
+	d.joined, d.parts = append(d.joined, g.held...), append(d.parts, g.parts...)
+	g.held, g.parts = nil, nil
 	data := rest{b: g.buf[:min(len(g.buf), g.total, g.cut)], wire: g.total}
 	if f.v6 {
 		g.outcome = d.extensions(g.proto, data)
@@ -205,7 +212,7 @@ func (d *Decoder) trim(g *datagram) {
 func (d *Decoder) contradict(g *datagram) reason {
 	d.joined = append(d.joined, g.held...)
 	d.fragments.bytes -= cap(g.buf)
-	g.state, g.buf, g.held = contradictory, nil, nil
+	g.state, g.buf, g.held, g.parts = contradictory, nil, nil, nil
 	return reasonFragmentConflict
 }
 
@@ -225,6 +232,15 @@ func (g *datagram) holdShare(s share) {
 		}
 	}
 	g.held = append(g.held, s)
+}
+
+// remember notes a packet that waits, and those that it completed.
+func (g *datagram) remember(f capture.Frame, parts []capture.Frame) {
+	for _, p := range append(parts, f) {
+		if len(g.parts) < MaxParts {
+			g.parts = append(g.parts, p)
+		}
+	}
 }
 
 // whole reports whether all of g was seen.

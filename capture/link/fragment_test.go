@@ -275,3 +275,33 @@ func TestFragmentsLimit(t *testing.T) {
 		}
 	}
 }
+
+// The packets that had the other fragments of a segment are known, across
+// tunnels too, and belong to no other segment.
+func TestFragmentParts(t *testing.T) {
+	whole := longTCP()
+	var packets [][]byte
+	for i, inner := range [][]byte{fragment4(7, whole, 0, 56), fragment4(7, whole, 56, 100)} {
+		outer := vxlanTo(4789, ether(0x0800, inner))
+		for _, f := range [][]byte{fragment4(i, outer, 0, 40), fragment4(i, outer, 40, len(outer))} {
+			f[9] = ipUDP
+			packets = append(packets, f)
+		}
+	}
+	packets = append(packets, hello4())
+	d := NewDecoder(Options{})
+	var s Segment
+	for i, p := range rawPackets(packets...) {
+		found, last := d.Decode(p, &s), i == 3
+		if found != (last || i == 4) || d.Waiting() != (i < 3) {
+			t.Errorf("packet %d: segment %t, waiting %t", i+1, found, d.Waiting())
+		}
+		var numbers []uint32
+		for _, f := range d.Parts() {
+			numbers = append(numbers, f.Number)
+		}
+		if last && !slices.Equal(slices.Sorted(slices.Values(numbers)), []uint32{1, 2, 3}) || i == 4 && len(numbers) > 0 {
+			t.Errorf("packet %d: parts %v", i+1, numbers)
+		}
+	}
+}

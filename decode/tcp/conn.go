@@ -37,6 +37,11 @@ func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
 // Start says how the beginning of direction d is known.
 func (c *Conn) Start(d Dir) StartKind { return c.half[d].start }
 
+// Offset returns the stream offset in direction d of a sequence number; false
+// if that is implausibly far from where the stream is. Until the stream's
+// beginning is known it may still change.
+func (c *Conn) Offset(d Dir, seq uint32) (int64, bool) { return c.half[d].offset(seq) }
+
 // Reuses reports whether s, sent in direction d, opens a new connection on the
 // same addresses and ports. The caller then flushes this one and gives s to a
 // new one.
