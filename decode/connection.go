@@ -76,6 +76,9 @@ type Connection struct {
 	InClear bool
 	// EPMD has the requests and replies; valid iff Protocol is EPMD.
 	EPMD [2]epmd.Facts
+	// ToEPMD says that the server is a port mapper, or that its port is one's
+	// and nothing tells otherwise.
+	ToEPMD bool
 	// ResumedFrom is the connection whose full handshake made the session; nil
 	// if the session is not resumed or that handshake was not captured.
 	ResumedFrom *Connection

@@ -20,6 +20,9 @@ type Registry struct {
 	Requests map[string]uint64
 	// Clients are the addresses that asked, sorted.
 	Clients []netip.Addr
+	// Exchanges are what was asked, by whom, and with what result; ordered by
+	// server, then by client.
+	Exchanges []Exchange
 
 	byAddress map[netip.AddrPort][]string
 	// hosts are the addresses whose own port mapper answered.
@@ -60,6 +63,7 @@ func (c *Capture) join(o Options, swapped func(int) *Connection) {
 	c.atListeners(swapped)
 	c.linkSessions()
 	c.nameNodes()
+	c.exchange(o)
 }
 
 func (c *Capture) readRegistry() {
