@@ -16,6 +16,10 @@ const (
 	// AtHandshake: with a distribution handshake, as [MatchHandshake] or the
 	// opposite direction shows.
 	AtHandshake
+	// InsideTLS: with a distribution handshake that was decrypted. There its
+	// messages have a length of four bytes, as those behind it (OTP
+	// inet_tls_dist: {packet, 4}).
+	InsideTLS
 )
 
 // Limits of what a stream keeps.
@@ -39,7 +43,7 @@ const (
 type state uint8
 
 const (
-	inHandshake state = iota // a message with a 2-byte length
+	inHandshake state = iota // a message of the handshake
 	inHeader                 // a message's length and the part of it that is decoded
 	inBody                   // bytes to pass over
 	searching
@@ -49,8 +53,10 @@ const (
 // A Stream decodes one direction of a connection. Use [NewStream].
 type Stream struct {
 	facts Facts
-	state state
-	after state // the state that follows inBody
+	// prefix is the size in bytes of the length of a handshake message.
+	prefix int
+	state  state
+	after  state // the state that follows inBody
 	// remaining is the number of bytes of inBody.
 	remaining int64
 	buf       piece
@@ -82,7 +88,11 @@ type candidate struct {
 
 // NewStream returns a decoder for one direction.
 func NewStream(s Start) *Stream {
-	return &Stream{state: inHandshake, resume: s == Midstream}
+	prefix := 2
+	if s == InsideTLS {
+		prefix = 4
+	}
+	return &Stream{prefix: prefix, state: inHandshake, resume: s == Midstream}
 }
 
 // Data takes the next bytes. It keeps no reference to b.

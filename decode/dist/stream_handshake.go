@@ -6,16 +6,16 @@ import (
 	"distproof/decode/tcp"
 )
 
-// stepHandshake collects and reads a message with a 2-byte length.
+// stepHandshake collects and reads a message of the handshake.
 func (s *Stream) stepHandshake(at tcp.Position, b []byte) int {
 	n := s.buf.fill(at, b, s.handshakeLength())
 	have := len(s.buf.b)
 	switch {
-	case have == 2 && s.handshakeLength() == 2: // an empty message
+	case have == s.prefix && s.handshakeLength() == s.prefix: // an empty message
 		s.notHandshake()
-	case have > 2 && !s.plausibleHandshake():
+	case have > s.prefix && !s.plausibleHandshake():
 		s.notHandshake()
-	case have > 2 && have == s.handshakeLength():
+	case have > s.prefix && have == s.handshakeLength():
 		s.handshakeMessage()
 	}
 	return n
@@ -25,21 +25,30 @@ func (s *Stream) stepHandshake(at tcp.Position, b []byte) int {
 // to see what it is, then all.
 func (s *Stream) handshakeLength() int {
 	switch n := len(s.buf.b); {
-	case n < 2:
-		return 2
-	case n == 2:
-		return 2 + min(1, int(binary.BigEndian.Uint16(s.buf.b)))
+	case n < s.prefix:
+		return s.prefix
+	case n == s.prefix:
+		return s.prefix + min(1, s.payloadLength())
 	}
-	return 2 + int(binary.BigEndian.Uint16(s.buf.b))
+	return s.prefix + s.payloadLength()
+}
+
+// payloadLength reads the prefix of the message in the buffer. One that is too
+// long for a handshake is cut to what is so, too.
+func (s *Stream) payloadLength() int {
+	if s.prefix == 4 {
+		return int(min(binary.BigEndian.Uint32(s.buf.b), maxHandshake+1))
+	}
+	return int(binary.BigEndian.Uint16(s.buf.b))
 }
 
 // plausibleHandshake looks at a message's length and first byte.
 func (s *Stream) plausibleHandshake() bool {
-	length := int(binary.BigEndian.Uint16(s.buf.b))
+	length := s.payloadLength()
 	if length > maxHandshake {
 		return false
 	}
-	switch s.buf.b[2] {
+	switch s.buf.b[s.prefix] {
 	case 'N', 'n', 's':
 		return true
 	case 'r':
@@ -62,8 +71,8 @@ func (s *Stream) notHandshake() {
 func (s *Stream) handshakeMessage() {
 	at := s.buf.at()
 	certain := !s.resume
-	if s.resume && (s.buf.b[2] == 'N' || s.buf.b[2] == 'n') {
-		m, _, _ := matchMessage(s.buf.b)
+	if s.resume && (s.buf.b[s.prefix] == 'N' || s.buf.b[s.prefix] == 'n') {
+		m, _, _ := matchMessage(s.buf.b[s.prefix-2:])
 		certain = m == Yes
 		if !certain {
 			s.notHandshake()
@@ -71,7 +80,7 @@ func (s *Stream) handshakeMessage() {
 		}
 	}
 	h := s.facts.Handshake
-	f := h.parse(at, s.buf.b[2:], s.facts.Role)
+	f := h.parse(at, s.buf.b[s.prefix:], s.facts.Role)
 	if f == formNone {
 		s.notHandshake()
 		return
@@ -110,13 +119,13 @@ func (s *Stream) tookHandshake(f form, at tcp.Position, certain bool) {
 // is known already.
 func (s *Stream) gapInHandshake(n int64) {
 	have := len(s.buf.b)
-	if have < 3 || s.resume || !s.plausibleHandshake() {
+	if have <= s.prefix || s.resume || !s.plausibleHandshake() {
 		s.lose()
 		return
 	}
 	rest := int64(s.handshakeLength() - have)
 	f := formNone
-	switch s.buf.b[2] {
+	switch s.buf.b[s.prefix] {
 	case 'r':
 		f = formReply
 	case 'a':
