@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
 
 	"distproof/decode"
@@ -24,85 +25,199 @@ const (
 type Verification struct {
 	Status VerifyStatus
 	Reason string
+	// Problems are all that is wrong; empty unless the status is VerifyFailed.
+	Problems []Problem
 }
+
+// A Problem is something for which a certificate does not verify.
+type Problem struct {
+	Kind ProblemKind
+	Text string
+	// Severity is that of a peer's accepting the certificate nevertheless.
+	Severity Severity
+}
+
+// A ProblemKind says what is wrong with a certificate.
+type ProblemKind uint8
+
+// The kinds.
+const (
+	WrongName ProblemKind = iota + 1
+	CommonNameOnly
+	WrongUsage
+	OutsideValidity
+	SelfSigned
+	NoChain
+)
 
 // Certificates are the results for one connection.
 type Certificates struct {
 	Client, Server Verification
-	// Expired names certificates that were outside their validity at the time
-	// of the packet, whatever their CA.
-	Expired []string
+	// ClientChain and ServerChain are what the peers showed, their own first.
+	ClientChain, ServerChain []*Certificate
 }
 
-// checkCertificates verifies the chains of a connection at the time when they
-// crossed: what has expired since was good then.
-func checkCertificates(c *decode.Connection, cas *x509.CertPool) Certificates {
-	if c.TLS == nil {
+// An examiner checks certificates.
+type examiner struct {
+	store  certificateStore
+	chains chainChecker
+}
+
+func newExaminer(cas *x509.CertPool) *examiner {
+	return &examiner{store: make(certificateStore), chains: chainChecker{cas: cas}}
+}
+
+// examine verifies the chains of a connection at the time when they crossed:
+// what has expired since was good then.
+func (x *examiner) examine(c *decode.Connection) Certificates {
+	f := c.TLS
+	if f == nil {
 		return Certificates{}
 	}
-	f := c.TLS
-	at := time.Time{}
-	if c.First != 0 {
-		at = time.Unix(0, c.First).UTC()
+	out := Certificates{ClientChain: x.store.chain(f.ClientCertificate.Chain), ServerChain: x.store.chain(f.ServerCertificate.Chain)}
+	at := timeOf(c)
+	out.Server = x.verify(out.ServerChain, at, x509.ExtKeyUsageServerAuth, dialledHost(c))
+	out.Client = x.verify(out.ClientChain, at, x509.ExtKeyUsageClientAuth, host{})
+	if len(out.ServerChain) == 0 {
+		out.Server.Reason = notVisible(f)
 	}
-	host := ""
-	if f.Client != nil {
-		host = f.Client.ServerName
-	}
-	out := Certificates{
-		Client: verifyChain(f.ClientCertificate.Chain, cas, at, "", x509.ExtKeyUsageClientAuth),
-		Server: verifyChain(f.ServerCertificate.Chain, cas, at, host, x509.ExtKeyUsageServerAuth),
-	}
-	if f.ClientCertificate.Status == tls.NotRequested || f.ClientCertificate.Status == tls.Empty {
-		out.Client.Reason = "no client certificate"
-	}
-	if text := outsideValidity(f.ClientCertificate.Chain, at); text != "" {
-		out.Expired = append(out.Expired, "the client's certificate "+text)
-	}
-	if text := outsideValidity(f.ServerCertificate.Chain, at); text != "" {
-		out.Expired = append(out.Expired, "the server's certificate "+text)
+	if len(out.ClientChain) == 0 {
+		out.Client.Reason = notVisible(f)
+		if s := f.ClientCertificate.Status; s == tls.NotRequested || s == tls.Empty {
+			out.Client.Reason = "no client certificate"
+		}
 	}
 	return out
 }
 
-// verifyChain verifies a chain at a time. The zero time stands for one that the
-// capture does not tell: then the chain is held good as of its first day.
-func verifyChain(chain [][]byte, cas *x509.CertPool, at time.Time, host string, usage x509.ExtKeyUsage) Verification {
+// timeOf is when a connection began; zero if the capture does not tell.
+func timeOf(c *decode.Connection) time.Time {
+	if c.First == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, c.First).UTC()
+}
+
+// notVisible says why there is no certificate to check.
+func notVisible(f *tls.Facts) string {
 	switch {
-	case len(chain) == 0:
-		return Verification{VerifyNotChecked, "not visible in the capture"}
-	case cas == nil:
-		return Verification{VerifyNotChecked, "no CA given (--ca)"}
+	case f.ClientCertificate.Status == tls.Resumed:
+		return "not visible: in a resumed session certificates are not shown again"
+	case f.Version.Is13():
+		return "not visible: TLS 1.3 encrypts certificates, and no key log opened this handshake (--keylog)"
 	}
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
-		return Verification{VerifyNotChecked, "the certificate cannot be parsed: " + err.Error()}
+	return "not visible in the capture"
+}
+
+// verify checks a chain at a time. The zero time stands for one that the capture
+// does not tell: then the chain is held good as of its first day. The zero host
+// stands for one that is not known.
+func (x *examiner) verify(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h host) Verification {
+	if len(chain) == 0 {
+		return Verification{Status: VerifyNotChecked}
 	}
-	if at.IsZero() {
-		at = leaf.NotBefore
+	leaf := chain[0]
+	if leaf.X509 == nil {
+		return Verification{Status: VerifyNotChecked, Reason: "the certificate cannot be parsed: " + leaf.Problem}
 	}
-	intermediates := x509.NewCertPool()
-	for _, der := range chain[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil {
-			intermediates.AddCert(cert)
+	problems := ownProblems(chain, at, usage, h)
+	root, unchecked := "", "no CA given (--ca)"
+	if x.chains.cas != nil {
+		var err error
+		root, err = x.chains.check(chain, at, usage)
+		switch hash := obsoleteChain(chain); {
+		case err == nil:
+			unchecked = ""
+		case hash != "":
+			unchecked = "signed with " + hash + ", which is not held to prove anything"
+		default:
+			unchecked = ""
+			problems = addChainProblem(problems, chainProblem(chain, err))
 		}
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: cas, Intermediates: intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
-	if err != nil {
-		return Verification{VerifyFailed, err.Error()}
+	return result(problems, unchecked, checked(h, leaf, usage, root))
+}
+
+// addChainProblem adds that no chain was found. Of a self-signed certificate
+// that is all there is to say.
+func addChainProblem(problems []Problem, text string) []Problem {
+	p := Problem{NoChain, text, High}
+	for i := range problems {
+		if problems[i].Kind == SelfSigned {
+			problems[i] = p
+			return problems
+		}
 	}
-	return Verification{VerifyOK, ""}
+	return append(problems, p)
+}
+
+func result(problems []Problem, unchecked, good string) Verification {
+	switch {
+	case len(problems) > 0:
+		var texts []string
+		for _, p := range problems {
+			texts = append(texts, p.Text)
+		}
+		return Verification{VerifyFailed, strings.Join(texts, "; "), problems}
+	case unchecked != "":
+		return Verification{Status: VerifyNotChecked, Reason: unchecked + "; the packets alone show nothing wrong"}
+	}
+	return Verification{Status: VerifyOK, Reason: good}
+}
+
+// checked says what a verification that is well has looked at.
+func checked(h host, leaf *Certificate, usage x509.ExtKeyUsage, root string) string {
+	text := fmt.Sprintf("chain to %s; valid at the time; %s", root, usage)
+	switch {
+	case usage != x509.ExtKeyUsageServerAuth:
+		return text
+	case leaf.matches(h) == matchYes:
+		return fmt.Sprintf("%s; for %s", text, h)
+	case h.name == "":
+		return text + "; its names were not checked: the server's host is not known"
+	}
+	return fmt.Sprintf("%s; its names were not checked: %s cannot be compared", text, h)
+}
+
+// ownProblems are those that need no CA to be seen.
+func ownProblems(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h host) []Problem {
+	leaf := chain[0]
+	var out []Problem
+	switch leaf.matches(h) {
+	case matchNo:
+		s := High
+		if !h.asked {
+			// It may have been told to name no server, and then checks none.
+			s = Medium
+		}
+		out = append(out, Problem{WrongName, fmt.Sprintf("it is for %s, not for %s", leaf.names(), h), s})
+	case matchCommonName:
+		out = append(out, Problem{CommonNameOnly, fmt.Sprintf("only its common name is %s, and that does not count (RFC 9525)", h), Low})
+	}
+	if !allows(leaf.X509, usage) {
+		out = append(out, Problem{WrongUsage, fmt.Sprintf("its extended key usage is %s, without %s", strings.Join(leaf.ExtendedKeyUsage(), ", "), usage), High})
+	}
+	if text := outsideValidity(leaf.X509, at); text != "" {
+		s := High
+		if within(at, leaf.X509).Sub(at).Abs() < 24*time.Hour {
+			s = Medium // clocks may differ
+		}
+		out = append(out, Problem{OutsideValidity, "it " + text, s})
+	}
+	if leaf.SelfSigned && len(chain) == 1 {
+		// OTP refuses one that comes alone even where it is one of the CAs itself
+		// (ssl_certificate:trusted_cert_and_paths/4, "selfsigned_peer"; OTP issue
+		// 8057). A verify_fun may know it all the same.
+		out = append(out, Problem{SelfSigned, "it is self-signed, which OTP refuses even if it is in the cacertfile", Medium})
+	}
+	return out
 }
 
 // outsideValidity says how a certificate was not valid at a time; "" if it was,
 // or if that cannot be told.
-func outsideValidity(chain [][]byte, at time.Time) string {
-	if len(chain) == 0 || at.IsZero() {
-		return ""
-	}
-	cert, err := x509.ParseCertificate(chain[0])
+func outsideValidity(cert *x509.Certificate, at time.Time) string {
 	switch {
-	case err != nil:
+	case at.IsZero():
 		return ""
 	case at.After(cert.NotAfter):
 		return fmt.Sprintf("expired at %s", cert.NotAfter.UTC().Format(time.RFC3339))
@@ -110,4 +225,35 @@ func outsideValidity(chain [][]byte, at time.Time) string {
 		return fmt.Sprintf("is valid from %s on only", cert.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return ""
+}
+
+// KeyUsage lists the key usages by the names of RFC 5280, Section 4.2.1.3.
+func (c *Certificate) KeyUsage() []string {
+	var out []string
+	if c.X509 == nil {
+		return nil
+	}
+	for bit, name := range [...]string{"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment",
+		"keyAgreement", "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly"} {
+		if c.X509.KeyUsage&(1<<bit) != 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// ExtendedKeyUsage lists the extended key usages by the names of RFC 5280,
+// Section 4.2.1.12; others by their OIDs.
+func (c *Certificate) ExtendedKeyUsage() []string {
+	var out []string
+	if c.X509 == nil {
+		return nil
+	}
+	for _, u := range c.X509.ExtKeyUsage {
+		out = append(out, u.String())
+	}
+	for _, id := range c.X509.UnknownExtKeyUsage {
+		out = append(out, id.String())
+	}
+	return out
 }

@@ -111,7 +111,7 @@ func refusedBy(r tls.Role, alert string) change {
 		notAccepted(c)
 		c.TLS.Failure = &tls.Failure{By: r, Basis: fact.Observed}
 		if alert != "" {
-			c.TLS.Alerts = []tls.SideAlert{{From: r, Fatal: true, Name: alert, Basis: fact.Observed}}
+			c.TLS.Alerts = []tls.SideAlert{{From: r, Fatal: true, Name: alert, Basis: fact.Observed, Frame: frame(9)}}
 			c.TLS.Failure.Alert = &c.TLS.Alerts[0]
 		}
 		c.Ending.ClosedBy = r

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"distproof/decode"
 )
@@ -46,6 +47,19 @@ type Options struct {
 	// CAs are those that certificates must verify against; nil if that is not
 	// to be checked.
 	CAs *x509.CertPool
+	// EPMDNetworks are those from which port mappers may be reached; empty for
+	// loopback and private ones.
+	EPMDNetworks Networks
+	// Cookies are known ones, beside those that products ship.
+	Cookies []Cookie
+	// AllowNodes, AllowNetworks and AllowPorts are the nodes, the addresses of
+	// both ends and the ports of servers that may take part; all if empty.
+	AllowNodes    []NodeGlob
+	AllowNetworks Networks
+	AllowPorts    []PortRange
+	// ExpiresWithin is how long before its end a certificate's validity is a
+	// finding; 0 for never.
+	ExpiresWithin time.Duration
 }
 
 // Coverage says what the inputs left out.
@@ -67,6 +81,11 @@ type Finding struct {
 	Connections []*decode.Connection
 	Message     string
 	Evidence    []Evidence
+	// Unproven says that the rule may be kept: the finding is that this cannot
+	// be told.
+	Unproven bool
+	// Fix is what mends this, if it is not what mends all findings of the rule.
+	Fix string
 }
 
 // Evidence is a frame that shows something.
@@ -91,9 +110,10 @@ type Judgement struct {
 // Observe draws the verdicts of a capture without judging them.
 func Observe(c *decode.Capture, o Options) *Judgement {
 	j := &Judgement{}
+	examiner := newExaminer(o.CAs)
 	for _, x := range c.Connections {
 		j.Conclusions = append(j.Conclusions, Conclude(x))
-		j.Certificates = append(j.Certificates, checkCertificates(x, o.CAs))
+		j.Certificates = append(j.Certificates, examiner.examine(x))
 	}
 	return j
 }
@@ -102,7 +122,7 @@ func Observe(c *decode.Capture, o Options) *Judgement {
 // distribution is mutual TLS, or came to nothing.
 func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
 	j := Observe(c, o)
-	r := ruler{capture: c, judgement: j, cover: cover}
+	r := ruler{capture: c, judgement: j, cover: cover, options: o, cookies: NewCookieCheck(o.Cookies)}
 	r.run()
 	j.Findings = r.findings
 	slices.SortStableFunc(j.Findings, func(a, b Finding) int {

@@ -28,7 +28,13 @@ const (
 	NotProven               Rule = "DP109"
 	MixedListener           Rule = "DP110"
 	ResumptionOnMutual      Rule = "DP111"
+	HandshakeRefused        Rule = "DP112"
+	EPMDReached             Rule = "DP201"
+	EPMDControlled          Rule = "DP202"
+	NodeNotAllowed          Rule = "DP203"
+	NotWhereAllowed         Rule = "DP204"
 	CookieDigestExposed     Rule = "DP205"
+	KnownCookie             Rule = "DP206"
 	RemoteExecutionExposed  Rule = "DP207"
 	NothingToVerify         Rule = "DP301"
 	LossyCapture            Rule = "DP302"
@@ -42,11 +48,17 @@ var titles = map[Rule]string{
 	ClientCertNotVerifiable: "client certificate does not verify, yet was accepted",
 	ServerCertNotVerifiable: "server certificate does not verify, yet was accepted",
 	WeakTLS:                 "weak TLS",
-	CertificateExpired:      "certificate expired",
+	CertificateExpired:      "certificate expired or expiring",
 	NotProven:               "not proven",
 	MixedListener:           "the same listener speaks cleartext and TLS",
 	ResumptionOnMutual:      "resumption on a client-authenticated listener",
+	HandshakeRefused:        "handshake refused",
+	EPMDReached:             "EPMD reached from elsewhere",
+	EPMDControlled:          "EPMD dump, kill, stop or remote registration",
+	NodeNotAllowed:          "node not on the allow list",
+	NotWhereAllowed:         "distribution outside the allowed ports or networks",
 	CookieDigestExposed:     "cookie digest exposed",
+	KnownCookie:             "cookie is a known one",
 	RemoteExecutionExposed:  "remote code execution surface used in the clear",
 	NothingToVerify:         "nothing to verify",
 	LossyCapture:            "capture lossy or cut",
@@ -58,7 +70,7 @@ func (r Rule) Title() string { return titles[r] }
 // undecides reports whether the finding, while open, keeps the policy from being
 // shown to hold.
 func (f Finding) undecides() bool {
-	return f.Severity != Info && (f.Rule == NotProven || f.Rule == NothingToVerify || f.Rule == LossyCapture)
+	return f.Severity != Info && (f.Unproven || f.Rule == NotProven || f.Rule == NothingToVerify || f.Rule == LossyCapture)
 }
 
 // A ruler applies the rules to a capture.
@@ -66,8 +78,10 @@ type ruler struct {
 	capture   *decode.Capture
 	judgement *Judgement
 	cover     Coverage
+	options   Options
 	findings  []Finding
 	index     map[string]int
+	cookies   *CookieCheck
 }
 
 func (r *ruler) run() {
@@ -83,7 +97,11 @@ func (r *ruler) run() {
 			r.certificates(c, r.judgement.Certificates[i])
 		}
 	}
+	r.sharedKeys()
 	r.listeners()
+	r.portMappers()
+	r.allowLists()
+	r.uncheckedCookies()
 	r.coverage()
 }
 
@@ -114,13 +132,15 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's proof and every message can be read and changed", clearEvidence(c)...)
 	case OneWay:
 		r.oneWay(c)
+	case Refused:
+		r.refused(c, k)
 	case Inconclusive:
 		r.add(NotProven, Medium, c, k.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	if c.TLS == nil || c.Protocol == decode.Dist {
 		return
 	}
-	for i, who := range [2]string{"client", "server"} {
+	for i, who := range sides {
 		if f := c.TLS.Foreign[i]; f != nil {
 			r.add(CleartextInsideTLS, Critical, c, "bytes that are not TLS follow inside a TLS connection",
 				Evidence{f.Frame, fmt.Sprintf("the %s's bytes are not TLS from here on", who)})
@@ -169,6 +189,7 @@ func (r *ruler) exposure(c *decode.Connection) {
 	if !c.InClear {
 		return
 	}
+	r.cookie(c, [2]dist.Handshake{c.Dist[0].Handshake, c.Dist[1].Handshake})
 	for side, who := range [2]string{"client", "server"} {
 		d := c.Dist[side]
 		if d.Handshake.Proved {
@@ -202,16 +223,8 @@ func remoteExecution(names, spawned map[string]uint64) string {
 func (r *ruler) weakness(c *decode.Connection) {
 	f := c.TLS
 	if f.Version != 0 && f.Established.Is() {
-		if f.Version < tls.TLS12 {
-			r.add(WeakTLS, High, c, obsolete(f.Version), Evidence{c.FirstFrame, "the connection's first packet"})
-		}
-		for _, w := range f.Suite.Weaknesses() {
-			s := Low
-			if w != "CBC mode" && w != "no forward secrecy" {
-				s = High
-			}
-			r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), Evidence{c.FirstFrame, "the connection's first packet"})
-		}
+		r.weakProtocol(c)
+		r.weakSignatures(c)
 	}
 	// Where the session's first handshake asked for no certificate, there is
 	// none to be passed by.
@@ -221,32 +234,42 @@ func (r *ruler) weakness(c *decode.Connection) {
 	}
 }
 
+// weakProtocol looks at version, suite, compression and renegotiation.
+func (r *ruler) weakProtocol(c *decode.Connection) {
+	f := c.TLS
+	hello := Evidence{frameOf(c, decode.Server, tls.TypeServerHello), "the server's choice"}
+	if f.Version < tls.TLS12 {
+		r.add(WeakTLS, High, c, obsolete(f.Version), hello)
+	}
+	for _, w := range f.Suite.Weaknesses() {
+		s := High
+		switch w {
+		case "CBC mode":
+			s = Low
+		case "no forward secrecy":
+			s = Low
+			if staticRSA(f.Suite) {
+				w += " (static RSA: whoever gets the server's key can read what was recorded before)"
+			}
+		}
+		r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), hello)
+	}
+	if f.Server != nil && f.Server.Compression != 0 {
+		r.add(WeakTLS, Medium, c, "TLS compression: sizes tell about what is inside (RFC 9325, Section 3.3)", hello)
+	}
+	if f.Renegotiated {
+		r.add(WeakTLS, Low, c, "the session was renegotiated; who began that is encrypted", Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+}
+
+// staticRSA reports whether the key exchange is encryption to the server's key.
+func staticRSA(s tls.Suite) bool { return strings.HasPrefix(s.String(), "TLS_RSA_WITH_") }
+
 func obsolete(v tls.Version) string {
 	if v < tls.TLS10 {
 		return "SSL 3.0 is broken (RFC 7568)"
 	}
 	return fmt.Sprintf("TLS %s is obsolete (RFC 8996)", v)
-}
-
-func (r *ruler) certificates(c *decode.Connection, v Certificates) {
-	if !c.TLS.Established.Is() {
-		return
-	}
-	if f := c.TLS.ClientCertificate; f.Signature.Isnt() {
-		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{f.Frame, "client certificate"})
-	}
-	if c.TLS.ServerCertificate.Signature.Isnt() {
-		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: whoever that was did not prove to have the certificate's key", Evidence{c.FirstFrame, "the connection's first packet"})
-	}
-	if v.Client.Status == VerifyFailed {
-		r.add(ClientCertNotVerifiable, High, c, "the client's certificate does not verify, yet the server accepted it: "+v.Client.Reason, Evidence{c.TLS.ClientCertificate.Frame, "client certificate"})
-	}
-	if v.Server.Status == VerifyFailed {
-		r.add(ServerCertNotVerifiable, High, c, "the server's certificate does not verify, yet the client accepted it (verify_none, most likely): "+v.Server.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
-	}
-	for _, expired := range v.Expired {
-		r.add(CertificateExpired, High, c, expired, Evidence{c.FirstFrame, "the connection's first packet"})
-	}
 }
 
 // listeners finds those that were reached by cleartext and by TLS.

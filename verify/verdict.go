@@ -8,7 +8,6 @@ package verify
 
 import (
 	"fmt"
-	"strings"
 
 	"distproof/decode"
 	"distproof/decode/fact"
@@ -337,45 +336,4 @@ func byCertificate(f *tls.Facts) (Verdict, string) {
 func serverProved(f *tls.Facts) bool {
 	cert := f.ServerCertificate
 	return cert.Possession != fact.None && (len(cert.Chain) > 0 || cert.Basis == fact.Inferred)
-}
-
-// failure says in words why a TLS handshake came to nothing.
-func failure(c *decode.Connection) string {
-	f := c.TLS
-	who, other := f.Failure.By.String(), "client"
-	if who == "client" {
-		other = "server"
-	}
-	a := f.Failure.Alert
-	switch {
-	case a != nil && a.Name != "":
-		return fmt.Sprintf("the %s refused with alert %s%s", who, a.Name, likelyCause(a, f))
-	case a != nil:
-		return fmt.Sprintf("the %s refused with an encrypted alert%s", who, likelyCause(a, f))
-	case f.Server == nil && c.TCP[decode.Server].End == 0 && who == "client":
-		return "the server never answered the ClientHello: not a TLS listener, most likely"
-	case f.Server == nil:
-		return fmt.Sprintf("the %s closed the connection after the ClientHello", who)
-	}
-	return fmt.Sprintf("the %s closed the connection during the %s's handshake", who, other)
-}
-
-// likelyCause names the usual reason for an alert, from what was seen before it.
-func likelyCause(a *tls.SideAlert, f *tls.Facts) string {
-	status := f.ClientCertificate.Status
-	switch {
-	case a.From == tls.RoleServer && status == tls.Empty:
-		return ": the client has no certificate"
-	case a.Name == "unknown_ca":
-		return ": the certificate's CA is not trusted"
-	case a.Name == "protocol_version":
-		return ": no TLS version in common"
-	case strings.HasPrefix(a.Name, "certificate_") || a.Name == "bad_certificate" || a.Name == "unsupported_certificate":
-		return ": the certificate was not accepted"
-	case a.From == tls.RoleServer && status == tls.Presented:
-		return ": the client's certificate was not accepted"
-	case a.From == tls.RoleClient && f.Server != nil:
-		return ": the server's certificate was not accepted, most likely"
-	}
-	return ""
 }

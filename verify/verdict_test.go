@@ -90,15 +90,15 @@ var overTLSRows = []conclusionRow{
 	}), Inconclusive, Midstream, "handshake not captured"},
 	{"one hello only", with(mutual(), notAccepted, func(c *decode.Connection) { c.TLS.Client = nil }), Inconclusive, Incomplete, "not shown to be accepted"},
 
-	{"unknown_ca", refused(), Refused, TLSFailed, "the server refused with alert unknown_ca: the certificate's CA is not trusted"},
-	{"no certificate", with(mutual(), certificate(tls.Empty), refusedBy(tls.RoleServer, "certificate_required")), Refused, TLSFailed, "alert certificate_required: the client has no certificate"},
+	{"unknown_ca", refused(), Refused, TLSFailed, "the server refused with alert unknown_ca: it does not trust the CA of the client's certificate"},
+	{"no certificate", with(mutual(), certificate(tls.Empty), refusedBy(tls.RoleServer, "certificate_required")), Refused, TLSFailed, "alert certificate_required: the client has no certificate, and the server insists on one"},
 	{"handshake_failure after a certificate", with(mutual(), refusedBy(tls.RoleServer, "handshake_failure")), Refused, TLSFailed, "the client's certificate was not accepted"},
-	{"bad_certificate by the client", with(mutual(), refusedBy(tls.RoleClient, "bad_certificate")), Refused, TLSFailed, "the client refused with alert bad_certificate: the certificate was not accepted"},
+	{"bad_certificate by the client", with(mutual(), refusedBy(tls.RoleClient, "bad_certificate")), Refused, TLSFailed, "the client refused with alert bad_certificate: the server's certificate was not accepted, most likely"},
 	{"handshake_failure by the client", with(mutual(), refusedBy(tls.RoleClient, "handshake_failure")), Refused, TLSFailed, ": the server's certificate was not accepted, most likely"},
 	{"protocol_version", with(mutual(), refusedBy(tls.RoleServer, "protocol_version")), Refused, TLSFailed, "no TLS version in common"},
 	{"encrypted alert", with(mutual(), refusedBy(tls.RoleServer, "handshake_failure"), func(c *decode.Connection) {
 		c.TLS.Failure.Alert = &tls.SideAlert{From: tls.RoleServer, Basis: fact.Inferred}
-	}), Refused, TLSFailed, "the server refused with an encrypted alert: the client's certificate was not accepted"},
+	}), Refused, TLSFailed, "the server refused with an encrypted alert (inferred): the client's certificate was not accepted"},
 	{"alert of a client without a hello", with(mutual(), refusedBy(tls.RoleClient, "internal_error"), func(c *decode.Connection) {
 		c.TLS.Server = nil
 	}), Refused, TLSFailed, "the client refused with alert internal_error"},

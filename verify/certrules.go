@@ -1,0 +1,350 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"distproof/decode"
+	"distproof/decode/tls"
+)
+
+// sides are the words for client and server.
+var sides = [2]string{"client", "server"}
+
+// certificates has the rules about what the peers showed, where the handshake
+// completed: before that nobody accepted it.
+func (r *ruler) certificates(c *decode.Connection, v Certificates) {
+	if !c.TLS.Established.Is() {
+		return
+	}
+	r.wrongSignatures(c)
+	if v.Client.Status == VerifyFailed {
+		r.acceptedClient(c, v.Client)
+	}
+	if v.Server.Status == VerifyFailed {
+		r.acceptedServer(c, v.Server)
+	}
+	for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
+		for i, cert := range chain {
+			r.validity(c, side, cert, i > 0)
+			r.weakCertificate(c, side, cert, i > 0)
+		}
+	}
+}
+
+func (r *ruler) wrongSignatures(c *decode.Connection) {
+	if f := c.TLS.ClientCertificate; f.Signature.Isnt() {
+		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{f.Frame, "client certificate"})
+	}
+	if c.TLS.ServerCertificate.Signature.Isnt() {
+		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: whoever that was did not prove to have the certificate's key", Evidence{certificateFrame(c, decode.Server), "the server's handshake"})
+	}
+}
+
+// acceptedServer says what it shows of the client that it went on.
+func (r *ruler) acceptedServer(c *decode.Connection, v Verification) {
+	var steps []Evidence
+	s := worst(v.Problems)
+	for _, p := range v.Problems {
+		steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + p.Text})
+		if h := dialledHost(c); h.asked && (p.Kind == WrongName || p.Kind == CommonNameOnly) {
+			steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + h.name})
+		}
+	}
+	steps = append(steps, Evidence{wentOnFrame(c), "the client went on with the handshake all the same"})
+	r.add(ServerCertNotVerifiable, s, c, fmt.Sprintf("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v.Problems)), steps...)
+}
+
+// clientConclusion says what follows for the client that accepted a certificate
+// with these problems.
+func clientConclusion(problems []Problem) string {
+	strong := func(p Problem) bool { return p.Severity == High && p.Kind != NoChain }
+	has := func(k ProblemKind) bool {
+		return slices.ContainsFunc(problems, func(p Problem) bool { return p.Kind == k })
+	}
+	switch {
+	case slices.ContainsFunc(problems, strong):
+		return "So the client runs verify_none, or a verify_fun or customize_hostname_check of its own lets this pass"
+	case has(NoChain):
+		return "So the client runs verify_none, or its cacertfile has other CAs than those given here"
+	case has(SelfSigned):
+		return "So the client runs verify_none, or a verify_fun of its own knows this certificate"
+	case has(WrongName):
+		return "The client sent no server_name: it runs verify_none, or checks no names (server_name_indication is disable)"
+	case has(OutsideValidity):
+		return "So the client runs verify_none, or its clock differs from that of the capture"
+	}
+	return "This does not show verify_none: OTP took the common name until ssl-11.7.1 and ssl-11.6.0.1, and refuses it since"
+}
+
+// acceptedClient says what it shows of the server that it went on.
+func (r *ruler) acceptedClient(c *decode.Connection, v Verification) {
+	var steps []Evidence
+	for _, p := range v.Problems {
+		steps = append(steps, Evidence{c.TLS.ClientCertificate.Frame, "the client's certificate: " + p.Text})
+	}
+	steps = append(steps, Evidence{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)})
+	why := "So a verify_fun of the server's own lets this pass"
+	if slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.Kind == NoChain }) {
+		why = "So the server's cacertfile has other CAs than those given here, or a verify_fun of its own lets this pass"
+	}
+	r.add(ClientCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the client's certificate does not verify, yet the server accepted it: %s. %s", v.Reason, why), steps...)
+}
+
+// worst returns the gravest of the problems' severities.
+func worst(problems []Problem) Severity {
+	s := Info
+	for _, p := range problems {
+		if p.Severity.Compare(s) < 0 {
+			s = p.Severity
+		}
+	}
+	return s
+}
+
+// whose names a certificate of a side's chain.
+func whose(side int, cert *Certificate, ca bool) string {
+	if ca {
+		return fmt.Sprintf("the CA certificate %s, which the %s sent,", cert.name(), sides[side])
+	}
+	return fmt.Sprintf("the %s's certificate %s", sides[side], cert.name())
+}
+
+// validity finds what was not valid at the time of the packet, and what soon
+// will not be. Nobody looks at a root's.
+func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca bool) {
+	at := timeOf(c)
+	if cert.X509 == nil || at.IsZero() || ca && cert.SelfSigned {
+		return
+	}
+	evidence := Evidence{certificateFrame(c, side), fmt.Sprintf("valid from %s to %s", cert.X509.NotBefore.UTC().Format(time.RFC3339), cert.X509.NotAfter.UTC().Format(time.RFC3339))}
+	if text := outsideValidity(cert.X509, at); text != "" {
+		r.add(CertificateExpired, High, c, whose(side, cert, ca)+" "+text, evidence)
+		return
+	}
+	if within := r.options.ExpiresWithin; within > 0 && at.Add(within).After(cert.X509.NotAfter) {
+		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expires at %s, within %s of its use", whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339),
+			plural(int(within/(24*time.Hour)), "day", "days")), evidence)
+	}
+}
+
+// weakCertificate finds keys that are too short, and signatures that can be
+// forged. That of a root proves nothing anyway.
+func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificate, ca bool) {
+	evidence := Evidence{certificateFrame(c, side), sides[side] + "'s certificates"}
+	if s, why := weakKey(cert.Key); why != "" {
+		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s has a weak key: %s", whose(side, cert, ca), why), newCertificateFix, evidence)
+	}
+	if hash := cert.obsoleteHash(); hash != "" && !cert.SelfSigned {
+		s := High
+		if hash == "SHA-1" {
+			s = Medium
+		}
+		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s is signed with %s: another one with the same signature can be made", whose(side, cert, ca), hash), newCertificateFix, evidence)
+	}
+}
+
+// The least sizes that are not weak (NIST SP 800-131A).
+const (
+	leastRSA   = 2048
+	leastCurve = 224
+)
+
+// weakKey says what is weak about a key; "" if nothing is.
+func weakKey(k Key) (Severity, string) {
+	switch {
+	case strings.HasPrefix(k.Name, "RSA") && k.Bits > 0 && k.Bits < leastRSA:
+		return High, fmt.Sprintf("%s, under %d bits", k, leastRSA)
+	case k.Name == "ECDSA" && k.Bits > 0 && k.Bits < leastCurve:
+		return High, fmt.Sprintf("%s, under %d bits", k, leastCurve)
+	case k.Name == "DSA":
+		return Medium, "DSA is obsolete (FIPS 186-5)"
+	}
+	return Info, ""
+}
+
+// weakSignatures looks at the handshake's own. Before TLS 1.2 there is no
+// choice, and the version is a finding.
+func (r *ruler) weakSignatures(c *decode.Connection) {
+	f := c.TLS
+	if f.Version != tls.TLS12 {
+		return
+	}
+	for side, scheme := range [2]string{f.ClientCertificate.Scheme.String(), f.ServerCertificate.Scheme.String()} {
+		evidence := Evidence{certificateFrame(c, side), "the handshake's signature: " + scheme}
+		switch {
+		case strings.HasSuffix(scheme, "md5"):
+			r.add(WeakTLS, High, c, fmt.Sprintf("the %s signs the handshake with MD5 (%s)", sides[side], scheme), evidence)
+		case strings.HasSuffix(scheme, "sha1"):
+			r.addFix(WeakTLS, Low, c, fmt.Sprintf("the %s signs the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2, unless told otherwise", sides[side], scheme), signatureFix, evidence)
+		}
+	}
+}
+
+// addFix is add for a finding that is not mended as the rule says.
+func (r *ruler) addFix(rule Rule, s Severity, c *decode.Connection, message, fix string, evidence ...Evidence) {
+	r.add(rule, s, c, message, evidence...)
+	r.findings[r.index[string(rule)+string(s)+message]].Fix = fix
+}
+
+// sharedKeys finds keys that several nodes have. That may be meant so.
+func (r *ruler) sharedKeys() {
+	index := make(map[[32]byte]*keyUse)
+	var order []*keyUse
+	for i, c := range r.capture.Connections {
+		if r.judgement.Conclusions[i].Verdict == NoVerdict || c.TLS == nil {
+			continue
+		}
+		v := r.judgement.Certificates[i]
+		for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
+			if len(chain) == 0 || chain[0].KeyID == ([32]byte{}) {
+				continue
+			}
+			u := index[chain[0].KeyID]
+			if u == nil {
+				u = &keyUse{cert: chain[0]}
+				index[chain[0].KeyID] = u
+				order = append(order, u)
+			}
+			u.add(c, side)
+		}
+	}
+	for _, u := range order {
+		if n := u.nodes(); n > 1 {
+			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s)", n, strings.Join(u.list(), ", "), u.cert.name())
+			for _, c := range u.connections {
+				r.addFix(WeakTLS, Low, c, message, sharedKeyFix)
+			}
+			r.add(WeakTLS, Low, nil, message, u.evidence...)
+		}
+	}
+}
+
+// A keyUse is where a key was seen.
+type keyUse struct {
+	cert        *Certificate
+	connections []*decode.Connection
+	evidence    []Evidence
+	// byAddress has the names of the nodes at each address, "" for unknown ones.
+	byAddress map[string][]string
+	both      bool // seen at both ends of a connection
+}
+
+func (u *keyUse) add(c *decode.Connection, side int) {
+	if u.byAddress == nil {
+		u.byAddress = make(map[string][]string)
+	}
+	end := c.Ends[side]
+	at, name := end.Address.Addr().String(), end.Node
+	if !slices.Contains(u.byAddress[at], name) {
+		u.byAddress[at] = append(u.byAddress[at], name)
+		u.evidence = append(u.evidence, Evidence{certificateFrame(c, side), fmt.Sprintf("at %s", label(at, name))})
+	}
+	if n := len(u.connections); n > 0 && u.connections[n-1] == c {
+		u.both = true
+		return
+	}
+	u.connections = append(u.connections, c)
+}
+
+func label(address, name string) string {
+	if name == "" {
+		return address
+	}
+	return name + " (" + address + ")"
+}
+
+// nodes counts the nodes that certainly are different ones: by name, or by
+// address. One may have several addresses, but then its name tells.
+func (u *keyUse) nodes() int {
+	n := len(u.list())
+	if u.both {
+		n = max(n, 2)
+	}
+	return n
+}
+
+// list names the nodes. One without a name is left out where a named one has
+// its address, one name with several addresses counts once.
+func (u *keyUse) list() []string {
+	var out []string
+	for address, names := range u.byAddress {
+		named := false
+		for _, name := range names {
+			if name != "" {
+				named = true
+				out = append(out, name)
+			}
+		}
+		if !named {
+			out = append(out, address)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// frameOf returns the frame of a side's first message of that type; that of the
+// connection's first packet if it is not known.
+func frameOf(c *decode.Connection, side int, kind tls.HandshakeType) decode.Frame {
+	for _, r := range c.TLS.Records[side] {
+		if r.Type == tls.TypeHandshake && !r.Sealed && r.Message == kind {
+			return r.Frame
+		}
+	}
+	return c.FirstFrame
+}
+
+// sealedFrame returns the frame of a side's first encrypted record of a type.
+func sealedFrame(c *decode.Connection, side int, kind tls.ContentType) (decode.Frame, bool) {
+	for _, r := range c.TLS.Records[side] {
+		if r.Sealed && r.Type == kind {
+			return r.Frame, true
+		}
+	}
+	return decode.Frame{}, false
+}
+
+// certificateFrame is where a side's certificate was, as well as is known: a
+// message of its own, behind the hello in the same record, or encrypted.
+func certificateFrame(c *decode.Connection, side int) decode.Frame {
+	if side == decode.Client {
+		return c.TLS.ClientCertificate.Frame
+	}
+	if at, ok := sealedFrame(c, side, tls.TypeApplicationData); ok && c.TLS.Version.Is13() {
+		return at
+	}
+	if at := frameOf(c, side, tls.TypeCertificate); at != c.FirstFrame {
+		return at
+	}
+	return frameOf(c, side, tls.TypeServerHello)
+}
+
+// wentOnFrame is where the client answered the server's flight.
+func wentOnFrame(c *decode.Connection) decode.Frame {
+	if at := c.TLS.ClientCertificate.Frame; at != (decode.Frame{}) {
+		return at
+	}
+	return c.FirstFrame
+}
+
+// acceptedFrame is where the server answered the client's.
+func acceptedFrame(c *decode.Connection) decode.Frame {
+	kind, flight := tls.TypeHandshake, int64(0)
+	if c.TLS.Version.Is13() {
+		kind = tls.TypeApplicationData
+	}
+	for _, r := range c.TLS.Records[decode.Client] {
+		if r.Frame == c.TLS.ClientCertificate.Frame {
+			flight = r.End()
+		}
+	}
+	for _, r := range c.TLS.Records[decode.Server] {
+		if r.Sealed && r.Type == kind && r.Acked >= flight {
+			return r.Frame
+		}
+	}
+	return c.FirstFrame
+}

@@ -1,0 +1,146 @@
+package verify
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+type pkixExtension = pkix.Extension
+
+var oidAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// A chainChecker builds chains to the CAs that were given.
+type chainChecker struct {
+	cas  *x509.CertPool
+	good map[chainKey]chainSpan
+}
+
+// A chainKey names a question about a chain.
+type chainKey struct {
+	chain string // the certificates' hashes
+	usage x509.ExtKeyUsage
+}
+
+// A chainSpan is a chain that was built, and while what time it holds.
+type chainSpan struct {
+	from, to time.Time
+	root     string
+}
+
+// check builds a chain at a time, and returns its root's name. What is wrong
+// with the first certificate itself, its validity, usage and names, is not
+// looked at: who asks has done so.
+func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) (root string, err error) {
+	leaf := chain[0].X509
+	at = within(at, leaf)
+	if !allows(leaf, usage) {
+		usage = x509.ExtKeyUsageAny
+	}
+	key := chainKey{usage: usage}
+	pool := x509.NewCertPool()
+	for i, cert := range chain {
+		key.chain += string(cert.SHA256[:])
+		if i > 0 && cert.X509 != nil {
+			pool.AddCert(cert.X509)
+		}
+	}
+	if s, ok := k.good[key]; ok && !at.Before(s.from) && !at.After(s.to) {
+		return s.root, nil
+	}
+	chains, err := leaf.Verify(x509.VerifyOptions{Roots: k.cas, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
+	if err != nil {
+		return "", err
+	}
+	span := spanOf(chains[0])
+	if k.good == nil {
+		k.good = make(map[chainKey]chainSpan)
+	}
+	k.good[key] = span
+	return span.root, nil
+}
+
+// within returns the time nearest to at at which cert is valid.
+func within(at time.Time, cert *x509.Certificate) time.Time {
+	switch {
+	case at.Before(cert.NotBefore): // also the zero time: not known
+		return cert.NotBefore
+	case at.After(cert.NotAfter):
+		return cert.NotAfter
+	}
+	return at
+}
+
+func spanOf(chain []*x509.Certificate) chainSpan {
+	last := chain[len(chain)-1]
+	span := chainSpan{from: last.NotBefore, to: last.NotAfter, root: last.Subject.String()}
+	for _, c := range chain {
+		if c.NotBefore.After(span.from) {
+			span.from = c.NotBefore
+		}
+		if c.NotAfter.Before(span.to) {
+			span.to = c.NotAfter
+		}
+	}
+	return span
+}
+
+// allows reports whether a certificate's extended key usage is that, or not
+// restricted.
+func allows(cert *x509.Certificate, usage x509.ExtKeyUsage) bool {
+	if len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	for _, u := range cert.ExtKeyUsage {
+		if u == usage || u == x509.ExtKeyUsageAny {
+			return true
+		}
+	}
+	return false
+}
+
+// chainProblem puts an error of check in the user's words.
+func chainProblem(chain []*Certificate, err error) string {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("the CA's certificate %s was not valid at the time", invalid.Cert.Subject)
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return "a CA's certificate in its chain does not allow the usage"
+	case errors.As(err, &unknown):
+		return unknownIssuer(chain, err)
+	}
+	return strings.TrimPrefix(err.Error(), "x509: ")
+}
+
+func unknownIssuer(chain []*Certificate, err error) string {
+	last := chain[0]
+	for _, c := range chain[1:] { // as far as the chain goes by its names
+		if c.X509 != nil && string(c.X509.RawSubject) == string(last.X509.RawIssuer) {
+			last = c
+		}
+	}
+	switch {
+	case last.SelfSigned && last == chain[0]:
+		return "it is self-signed, and not one of the CAs given (--ca)"
+	case strings.Contains(err.Error(), "possibly because of"):
+		return fmt.Sprintf("it is not signed by the CA given (--ca) as %s", last.X509.Issuer)
+	}
+	return fmt.Sprintf("unknown CA: its issuer %s is not one of the CAs given (--ca)", last.X509.Issuer)
+}
+
+// obsoleteChain names a hash that keeps a chain from being checked: crypto/x509
+// does not look at signatures made with it. "" if there is none.
+func obsoleteChain(chain []*Certificate) string {
+	for _, c := range chain {
+		if !c.SelfSigned && c.obsoleteHash() != "" {
+			return c.obsoleteHash()
+		}
+	}
+	return ""
+}
