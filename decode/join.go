@@ -144,6 +144,9 @@ func (c *Connection) guessed() bool {
 	return c.RolesBasis == rolesByPort || c.RolesBasis == rolesUnknown
 }
 
+// RolesUnknown reports whether nothing tells which end is the server.
+func (c *Connection) RolesUnknown() bool { return c.RolesBasis == rolesUnknown }
+
 // announce turns a connection into one of distribution if EPMD or the user
 // named its port. Which side is the server shows by the same.
 func (c *Capture) announce(x *Connection, o Options) {

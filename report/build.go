@@ -83,7 +83,7 @@ func newNode(n *decode.Node) Node {
 }
 
 func newEPMD(r decode.Registry) EPMD {
-	out := EPMD{Names: []EPMDName{}, Requests: map[string]uint64{}, Clients: []string{}}
+	out := EPMD{Names: []EPMDName{}, Requests: map[string]uint64{}, Clients: []string{}, Exchanges: []EPMDExchange{}}
 	for _, n := range r.Names {
 		out.Names = append(out.Names, EPMDName{Node: n.Node, Host: n.Host.String(), Port: n.Port})
 	}
@@ -92,6 +92,13 @@ func newEPMD(r decode.Registry) EPMD {
 	}
 	for _, a := range r.Clients {
 		out.Clients = append(out.Clients, a.String())
+	}
+	for _, e := range r.Exchanges {
+		out.Exchanges = append(out.Exchanges, EPMDExchange{
+			Client: e.Client.String(), Server: e.Server.Addr().String(), Port: e.Server.Port(),
+			Request: e.Request, Node: e.Node, Outcome: e.Outcome.String(), Count: e.Count,
+			FirstFrame: e.First.Number, Input: int(e.First.Input),
+		})
 	}
 	return out
 }

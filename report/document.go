@@ -258,6 +258,8 @@ type EPMD struct {
 	Names    []EPMDName        `json:"names"`
 	Requests map[string]uint64 `json:"requests"`
 	Clients  []string          `json:"clients"`
+	// Exchanges say who asked what from where.
+	Exchanges []EPMDExchange `json:"exchanges"`
 }
 
 // EPMDName is a node that an EPMD announced.
@@ -265,6 +267,26 @@ type EPMDName struct {
 	Node string `json:"node"`
 	Host string `json:"host"`
 	Port uint16 `json:"port"`
+}
+
+// EPMDExchange is what a client asked an EPMD, with how often it had the same
+// outcome.
+type EPMDExchange struct {
+	Client string `json:"client"`
+	Server string `json:"server"`
+	Port   uint16 `json:"port"`
+	// Request is its name in OTP's documentation, "none" if a connection was
+	// opened, or tried, and nothing asked, and "unknown" for anything else.
+	Request string `json:"request"`
+	// Node is the name that was registered, looked up or to be stopped.
+	Node string `json:"node,omitempty"`
+	// Outcome is accepted, refused or unanswered; for "none" that of opening the
+	// connection.
+	Outcome string `json:"outcome"`
+	Count   uint64 `json:"count"`
+	// FirstFrame counts in the input with the index Input.
+	FirstFrame uint32 `json:"first_frame"`
+	Input      int    `json:"input"`
 }
 
 // Finding is a rule that was broken, or could not be shown to hold.

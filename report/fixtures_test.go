@@ -36,7 +36,7 @@ func document(path string, packets uint64) *report.Document {
 		Nodes:       []report.Node{},
 		Connections: []report.Connection{},
 		Edges:       []report.Edge{},
-		EPMD:        report.EPMD{Names: []report.EPMDName{}, Requests: map[string]uint64{}, Clients: []string{}},
+		EPMD:        report.EPMD{Names: []report.EPMDName{}, Requests: map[string]uint64{}, Clients: []string{}, Exchanges: []report.EPMDExchange{}},
 		Findings:    []report.Finding{},
 	}
 }
