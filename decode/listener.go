@@ -11,7 +11,7 @@ import (
 func (c *Capture) atListeners(swapped func(int) *Connection) {
 	listeners := make(map[netip.AddrPort]bool)
 	for _, x := range c.Connections {
-		if x.showsListener() {
+		if x.ShowsListener() {
 			listeners[x.Ends[Server].Address] = true
 		}
 	}
@@ -36,10 +36,10 @@ func (c *Capture) atListeners(swapped func(int) *Connection) {
 	}
 }
 
-// showsListener reports whether the connection shows beyond doubt that its
+// ShowsListener reports whether the connection shows beyond doubt that its
 // server listens for distribution: by the whole handshake in sizes or in the
 // clear, or by the server's part of it.
-func (c *Connection) showsListener() bool {
+func (c *Connection) ShowsListener() bool {
 	switch {
 	case c.guessed():
 		return false

@@ -9,14 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// renderJSON writes the document itself, indented, with a newline at the end.
-// Characters that could drive a terminal or hide text are written as \uXXXX,
-// which a JSON parser turns back into the same string.
-func renderJSON(w io.Writer, doc *Document, _ Options) error {
+// renderJSON writes the document itself.
+func renderJSON(w io.Writer, doc *Document, _ Options) error { return WriteJSON(w, doc) }
+
+// WriteJSON writes v indented, with a newline at the end. Characters that could
+// drive a terminal or hide text are written as \uXXXX, which a JSON parser turns
+// back into the same string.
+func WriteJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(escapingWriter{w})
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(doc)
+	return enc.Encode(v)
 }
 
 // An escapingWriter replaces the characters that encoding/json lets through
