@@ -88,52 +88,55 @@ const Unknown = "unknown"
 type operation struct {
 	name  string
 	arity int // of the tuple, the operation included
+	// payload says that a term follows the tuple.
+	payload bool
 }
 
-// operations are those of OTP's "Protocol between Connected Nodes". Operation
-// 37 is of OTP 28; its trace token is optional.
+// operations are those of OTP erl_dist_protocol, "Protocol between Connected
+// Nodes". Operation 37 is of OTP 28; its trace token is optional. There is no
+// operation 0.
 var operations = [...]operation{
-	1:  {"LINK", 3},
-	2:  {"SEND", 3},
-	3:  {"EXIT", 4},
-	4:  {"UNLINK", 3},
-	5:  {"NODE_LINK", 1},
-	6:  {"REG_SEND", 4},
-	7:  {"GROUP_LEADER", 3},
-	8:  {"EXIT2", 4},
-	12: {"SEND_TT", 4},
-	13: {"EXIT_TT", 5},
-	16: {"REG_SEND_TT", 5},
-	18: {"EXIT2_TT", 5},
-	19: {"MONITOR_P", 4},
-	20: {"DEMONITOR_P", 4},
-	21: {"MONITOR_P_EXIT", 5},
-	22: {"SEND_SENDER", 3},
-	23: {"SEND_SENDER_TT", 4},
-	24: {"PAYLOAD_EXIT", 3},
-	25: {"PAYLOAD_EXIT_TT", 4},
-	26: {"PAYLOAD_EXIT2", 3},
-	27: {"PAYLOAD_EXIT2_TT", 4},
-	28: {"PAYLOAD_MONITOR_P_EXIT", 4},
-	29: {"SPAWN_REQUEST", 6},
-	30: {"SPAWN_REQUEST_TT", 7},
-	31: {"SPAWN_REPLY", 5},
-	32: {"SPAWN_REPLY_TT", 6},
-	33: {"ALIAS_SEND", 3},
-	34: {"ALIAS_SEND_TT", 4},
-	35: {"UNLINK_ID", 4},
-	36: {"UNLINK_ID_ACK", 4},
-	37: {"ALTACT_SIG_SEND", 4},
+	0:  {name: Unknown},
+	1:  {name: "LINK", arity: 3},
+	2:  {"SEND", 3, true},
+	3:  {name: "EXIT", arity: 4},
+	4:  {name: "UNLINK", arity: 3},
+	5:  {name: "NODE_LINK", arity: 1},
+	6:  {"REG_SEND", 4, true},
+	7:  {name: "GROUP_LEADER", arity: 3},
+	8:  {name: "EXIT2", arity: 4},
+	12: {"SEND_TT", 4, true},
+	13: {name: "EXIT_TT", arity: 5},
+	16: {"REG_SEND_TT", 5, true},
+	18: {name: "EXIT2_TT", arity: 5},
+	19: {name: "MONITOR_P", arity: 4},
+	20: {name: "DEMONITOR_P", arity: 4},
+	21: {name: "MONITOR_P_EXIT", arity: 5},
+	22: {"SEND_SENDER", 3, true},
+	23: {"SEND_SENDER_TT", 4, true},
+	24: {"PAYLOAD_EXIT", 3, true},
+	25: {"PAYLOAD_EXIT_TT", 4, true},
+	26: {"PAYLOAD_EXIT2", 3, true},
+	27: {"PAYLOAD_EXIT2_TT", 4, true},
+	28: {"PAYLOAD_MONITOR_P_EXIT", 4, true},
+	29: {"SPAWN_REQUEST", 6, true},
+	30: {"SPAWN_REQUEST_TT", 7, true},
+	31: {name: "SPAWN_REPLY", arity: 5},
+	32: {name: "SPAWN_REPLY_TT", arity: 6},
+	33: {"ALIAS_SEND", 3, true},
+	34: {"ALIAS_SEND_TT", 4, true},
+	35: {name: "UNLINK_ID", arity: 4},
+	36: {name: "UNLINK_ID_ACK", arity: 4},
+	37: {"ALTACT_SIG_SEND", 4, true},
 }
 
-// lookUp returns the operation op, and whether there is one that comes in a
-// tuple of this arity.
-func lookUp(op, arity int) (operation, bool) {
-	if op < 0 || op >= len(operations) || operations[op].name == "" {
-		return operation{}, false
+// known reports whether there is an operation op that comes in a tuple of this
+// arity.
+func known(op, arity int) bool {
+	if op <= 0 || op >= len(operations) || operations[op].name == "" {
+		return false
 	}
-	o := operations[op]
-	return o, o.arity == arity || op == opAltActSigSend && arity == o.arity+1
+	return operations[op].arity == arity || op == opAltActSigSend && arity == operations[op].arity+1
 }
 
 // Operations whose tuples are read further.
@@ -144,3 +147,7 @@ const (
 	opSpawnRequestTT = 30
 	opAltActSigSend  = 37
 )
+
+// altActName is the flag of ALTACT_SIG_SEND that says that its receiver is
+// given by name (erts/emulator/beam/dist.h, ERTS_DOP_ALTACT_SIG_FLG_NAME).
+const altActName = 1 << 3

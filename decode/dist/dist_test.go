@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"distproof/capture"
+	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
 	"distproof/internal/octets"
 )
@@ -401,7 +402,11 @@ func TestPrefixes(t *testing.T) {
 		for n := range len(m) - 4 {
 			var d decoder
 			got, ok := d.decode(m[4 : 4+n])
-			if ok && got.op != whole.op || got.registered != "" && got.registered != whole.registered || got.spawned != "" && got.spawned != whole.spawned {
+			differs := func(a, b term.Atom) bool { return a.Known && (!b.Known || string(a.Text) != string(b.Text)) }
+			if ok && got.op != whole.op || differs(got.name, whole.name) ||
+				differs(got.spawned.module, whole.spawned.module) || differs(got.spawned.function, whole.spawned.function) ||
+				differs(got.call.module, whole.call.module) || differs(got.call.function, whole.call.function) ||
+				got.call.counted && got.call.arity != whole.call.arity {
 				t.Errorf("%d bytes of % x: %+v", n, m, got)
 			}
 			if n < 6 && ok {
@@ -678,8 +683,8 @@ func TestBounded(t *testing.T) {
 	if n := cap(s.buf.b); n > 4*maxHead {
 		t.Errorf("buffer of %d bytes", n)
 	}
-	if s.dec.cache.bytes > maxCachedBytes || len(s.facts.RegisteredNames) > maxNames {
-		t.Errorf("%d bytes of atoms, %d names", s.dec.cache.bytes, len(s.facts.RegisteredNames))
+	if s.dec.cache.bytes > maxCachedBytes || len(s.Facts().RegisteredNames) > maxNames {
+		t.Errorf("%d bytes of atoms, %d names", s.dec.cache.bytes, len(s.Facts().RegisteredNames))
 	}
 	got := f.end()
 	if got.Messages["REG_SEND"] != 3000 || got.Unnamed != 3000-maxNames {

@@ -80,10 +80,22 @@ type Facts struct {
 	// Connected says that bytes of the connected phase were seen: messages or
 	// ticks. A node sends them only when the handshake is over from its side.
 	Connected bool
-	// Messages counts the messages by operation, as OTP's documentation names
+	// Messages counts the messages by operation, as OTP erl_dist_protocol names
 	// them, and under [Unknown] those whose operation could not be read. A
 	// fragmented message counts once, with its first fragment.
 	Messages map[string]uint64
+	// MessageBytes are the bytes of messages, their lengths included, by
+	// operation. Fragments belong to the operation that their message began
+	// with, and to [Unknown] if its beginning was not seen. What a gap took from
+	// within a message is counted, what came after the capture's end is not.
+	MessageBytes map[string]uint64
+	// PayloadBytes are those of messages behind the control tuple: the terms
+	// that processes send each other. LargestMessage is the size of the largest
+	// message of which the end was seen, all its fragments together.
+	PayloadBytes, LargestMessage uint64
+	// FirstMessage and LastMessage are where the first and the last message
+	// begin; valid if Messages is not empty.
+	FirstMessage, LastMessage tcp.Position
 	// RegisteredNames counts messages to a registered name by that name,
 	// Spawned the requests to spawn by "module:function"; both hold a bounded
 	// number of entries. Unnamed counts such messages whose name is not in
@@ -92,10 +104,20 @@ type Facts struct {
 	RegisteredNames map[string]uint64
 	Spawned         map[string]uint64
 	Unnamed         uint64
-	// Fragments counts fragments after the first; Compressed and PassThrough
+	// Calls are the functions that the node was told to run: a bounded number.
+	// A request to spawn erpc:execute_call/4 is the call that erpc makes, and is
+	// also in Spawned. UnnamedCalls counts those whose function is not known, or
+	// for which there was no room.
+	Calls        map[Call]Uses
+	UnnamedCalls uint64
+	// Payloads are the first terms that messages carried; only with
+	// [Options.Payload].
+	Payloads []Payload
+	// Fragments counts fragments after the first, and LostFragments those among
+	// them that follow no fragment that was seen; Compressed and PassThrough
 	// count messages of these forms.
-	Fragments, Compressed, PassThrough uint64
-	Ticks                              Ticks
+	Fragments, LostFragments, Compressed, PassThrough uint64
+	Ticks                                             Ticks
 
 	// First is the position of the direction's first byte; valid if Bytes is
 	// not 0. Bytes counts what was delivered, Missing what was in gaps.

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
 	"distproof/decode/wire"
 )
@@ -260,7 +261,7 @@ func readName(b []byte, f form) (layout, bool) {
 	default:
 		return l, false
 	}
-	return l, c.Err() == nil && len(l.name) > 0 && len(l.name) <= maxAtomBytes
+	return l, c.Err() == nil && len(l.name) > 0 && len(l.name) <= term.MaxAtom
 }
 
 // mandatory are flags without which no node has been let in since long before
@@ -289,7 +290,7 @@ func (l layout) plausible() bool {
 // nodeName reports whether b is "name@host" in printable UTF-8.
 func nodeName(b []byte) bool {
 	name, host, ok := strings.Cut(string(b), "@")
-	return ok && name != "" && host != "" && !strings.Contains(host, "@") && len(b) <= maxAtomBytes && printable(b)
+	return ok && name != "" && host != "" && !strings.Contains(host, "@") && len(b) <= term.MaxAtom && printable(b)
 }
 
 // printable reports whether b is UTF-8 of visible characters.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
 )
 
@@ -113,8 +114,8 @@ func (s *Stream) stepSearch(at tcp.Position, b []byte) int {
 	}
 	for i := 0; i < len(b); i++ {
 		// b[i] is the byte behind a 131.
-		if i > 0 && b[i-1] != tagVersion {
-			k := bytes.IndexByte(b[i:], tagVersion)
+		if i > 0 && b[i-1] != term.Version {
+			k := bytes.IndexByte(b[i:], term.Version)
 			if k < 0 {
 				break
 			}
@@ -145,14 +146,14 @@ func (q *search) begin(b []byte, i int) int {
 		}
 		return q.behind[j], true
 	}
-	if v, ok := prev(1); !ok || v != tagVersion {
+	if v, ok := prev(1); !ok || v != term.Version {
 		return 0
 	}
 	back := 0
 	switch b[i] {
 	case tagDistHeader, tagFirstFrag, tagNextFrag:
 		back = 5
-	case tagSmallTuple:
+	case term.SmallTuple:
 		if v, ok := prev(2); !ok || v != tagPassThrough {
 			return 0
 		}

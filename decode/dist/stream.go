@@ -1,7 +1,7 @@
 package dist
 
 import (
-	"maps"
+	"slices"
 
 	"distproof/decode/tcp"
 )
@@ -24,11 +24,11 @@ const (
 
 // Limits of what a stream keeps.
 const (
-	// maxHead is how much of a message is kept to read its control part. A
-	// real distribution header seldom lists more than 30 atoms.
-	maxHead = 8 << 10
-	// maxNames bounds the distinct names that are counted.
-	maxNames = 256
+	// maxHead is how much of a message is kept to read its control part and the
+	// beginning of its payload, firstHead how much is tried at first. A real
+	// distribution header seldom lists more than 30 atoms.
+	maxHead   = 8 << 10
+	firstHead = 512
 	// maxSearch is how many bytes are searched before giving up: with
 	// fragments of 64 KiB (OTP 22 and later), distribution shows itself long
 	// before.
@@ -61,7 +61,11 @@ type Stream struct {
 	remaining int64
 	buf       piece
 	dec       decoder
-	search    *search
+	activity  *activity
+	options   Options
+	// want is how much of the message that is being collected is looked at.
+	want   int
+	search *search
 	// candidate is a message whose framing is not confirmed yet by what
 	// follows it; nil if framing is certain.
 	candidate *candidate
@@ -80,19 +84,31 @@ type Stream struct {
 // A candidate is what a search found, before it counts.
 type candidate struct {
 	at    tcp.Position
-	found bool // msg is valid
+	found bool // the following are valid
 	msg   message
+	msgAt tcp.Position
+	size  uint64
 	// ticks came directly before at.
 	ticks Ticks
 }
 
+// Options are for a [Stream].
+type Options struct {
+	// Payload keeps the first terms that messages carry as text, without what
+	// looks like a secret. Nothing of them is kept otherwise.
+	Payload bool
+}
+
 // NewStream returns a decoder for one direction.
-func NewStream(s Start) *Stream {
+func NewStream(s Start) *Stream { return Options{}.NewStream(s) }
+
+// NewStream returns a decoder for one direction, with options.
+func (o Options) NewStream(s Start) *Stream {
 	prefix := 2
 	if s == InsideTLS {
 		prefix = 4
 	}
-	return &Stream{prefix: prefix, state: inHandshake, resume: s == Midstream}
+	return &Stream{options: o, prefix: prefix, state: inHandshake, resume: s == Midstream}
 }
 
 // Data takes the next bytes. It keeps no reference to b.
@@ -178,6 +194,9 @@ func (s *Stream) lose() {
 	}
 	s.keepTicks()
 	s.dec.cache.forget()
+	if s.activity != nil {
+		s.activity.sequences = nil
+	}
 	s.candidate, s.search = nil, nil
 	s.buf.reset()
 	s.remaining = 0
@@ -204,6 +223,9 @@ func (s *Stream) End() {
 		s.confirm()
 	}
 	s.keepTicks()
+	if s.state == inBody && s.after == inHeader && s.candidate == nil {
+		s.shorten(uint64(s.remaining))
+	}
 	s.facts.InFrame = s.inFrame()
 	if s.facts.Recognition == ByTicks && !s.facts.InFrame {
 		// There was something else than ticks.
@@ -240,9 +262,8 @@ func (s *Stream) Facts() Facts {
 	}
 	f := now.facts
 	f.Tentative = f.Recognition == NotRecognised && s.tentative
-	f.Messages = maps.Clone(f.Messages)
-	f.RegisteredNames = maps.Clone(f.RegisteredNames)
-	f.Spawned = maps.Clone(f.Spawned)
+	f.Payloads = slices.Clone(f.Payloads)
+	now.activity.tell(&f)
 	if !s.ended {
 		f.InFrame = now.inFrame()
 	}
@@ -285,5 +306,6 @@ func (s *Stream) foreign(at tcp.Position) {
 // withdraw takes all claims back.
 func (s *Stream) withdraw() {
 	s.tentative = false
+	s.activity = nil
 	s.facts = Facts{First: s.facts.First, Bytes: s.facts.Bytes, Missing: s.facts.Missing}
 }

@@ -3,12 +3,14 @@ package dist
 import (
 	"encoding/binary"
 
+	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
 )
 
 // headerLength returns how many bytes of a message to collect: its length,
-// then two bytes to see what it is, then what is decoded of it.
-func headerLength(b []byte) int {
+// then two bytes to see what it is, then what is decoded of it, but at most
+// want.
+func headerLength(b []byte, want int) int {
 	if len(b) < 4 {
 		return 4
 	}
@@ -16,64 +18,91 @@ func headerLength(b []byte) int {
 	if len(b) < 6 {
 		return 4 + int(min(length, 2))
 	}
-	return 4 + int(min(length, maxHead))
+	if b[4] == term.Version && b[5] == tagNextFrag {
+		want = min(want, nextFragHeader)
+	}
+	return 4 + int(min(length, int64(want)))
 }
+
+// nextFragHeader is the length of the header of fragments after the first.
+// What follows it is payload.
+const nextFragHeader = 1 + 1 + 8 + 8
 
 // stepHeader collects and reads the head of a message.
 func (s *Stream) stepHeader(at tcp.Position, b []byte) int {
+	if len(s.buf.b) == 0 || s.candidate != nil {
+		s.want = s.firstWant()
+	}
 	if len(s.buf.b) == 0 && s.candidate == nil {
-		if n := headLength(b); n > 0 {
-			s.head(at, b[:n])
+		if n := s.wholeHead(at, b); n > 0 {
 			return n
 		}
 	}
 	n := 0
 	for {
-		need := headerLength(s.buf.b)
-		if len(s.buf.b) == need {
-			break
+		need := headerLength(s.buf.b, s.want)
+		if len(s.buf.b) < need {
+			n += s.buf.fill(forward(at, n), b[n:], need)
 		}
-		k := s.buf.fill(forward(at, n), b[n:], need)
-		n += k
 		if len(s.buf.b) < need {
 			return n
 		}
-		if len(s.buf.b) == 6 && !begins(s.buf.b) {
+		switch {
+		case len(s.buf.b) == 5, len(s.buf.b) == 6 && !begins(s.buf.b):
+			s.notMessage()
+			return n
+		case headerLength(s.buf.b, s.want) > need:
+			continue
+		case !s.knownTentative():
 			s.notMessage()
 			return n
 		}
+		if s.head(s.buf.at(), s.buf.b) {
+			s.buf.reset()
+			return n
+		}
+		s.want = maxHead
 	}
-	if len(s.buf.b) == 5 {
-		s.notMessage()
-		return n
+}
+
+// firstWant returns how much of a message to collect at first. What is not
+// certain to be one is looked at in full, as what is to be shown is.
+func (s *Stream) firstWant() int {
+	s.dec.print = s.options.Payload && len(s.facts.Payloads) < maxPayloads
+	if s.candidate != nil || s.dec.print {
+		return maxHead
 	}
-	if !s.knownTentative() {
-		s.notMessage()
-		return n
+	return firstHead
+}
+
+// wholeHead handles the message at the beginning of b if as much of it is there
+// as is needed, and returns how much that was.
+func (s *Stream) wholeHead(at tcp.Position, b []byte) int {
+	for {
+		n := headLength(b, s.want)
+		if n == 0 || s.head(at, b[:n]) {
+			return n
+		}
+		s.want = maxHead
 	}
-	at = s.buf.at()
-	s.head(at, s.buf.b)
-	s.buf.reset()
-	return n
 }
 
 // headLength returns the length of the whole head of the message at the
 // beginning of b, with its prefix; 0 if it is not all there or not a message.
-func headLength(b []byte) int {
+func headLength(b []byte, want int) int {
 	if len(b) < 4 {
 		return 0
 	}
-	length := int64(binary.BigEndian.Uint32(b))
-	n := 4 + min(length, maxHead)
-	if length != 0 && (length < 2 || int64(len(b)) < n || !begins(b)) {
+	n := headerLength(b, want)
+	if length := binary.BigEndian.Uint32(b); length != 0 && (length < 2 || len(b) < n || !begins(b)) {
 		return 0
 	}
-	return int(n)
+	return n
 }
 
 // begins reports whether b, a length and at least two bytes, is how a message
 // begins.
-func begins(b []byte) bool { return b[4] == tagVersion || b[4] == tagPassThrough }
+func begins(b []byte) bool { return b[4] == term.Version || b[4] == tagPassThrough }
 
 // knownTentative reports whether the message in the buffer may follow a
 // candidate, or be one: for these, a first byte that fits is not enough.
@@ -99,10 +128,10 @@ func (s *Stream) knownTentative() bool {
 // send.
 func likely(b []byte) bool {
 	switch b[0] {
-	case tagVersion:
+	case term.Version:
 		return b[1] == tagDistHeader || b[1] == tagFirstFrag || b[1] == tagNextFrag
 	case tagPassThrough:
-		return b[1] == tagVersion
+		return b[1] == term.Version
 	}
 	return false
 }
@@ -119,29 +148,34 @@ func (s *Stream) notMessage() {
 	s.foreign(at)
 }
 
-// head handles the head of a message, with its length, or a tick.
-func (s *Stream) head(at tcp.Position, b []byte) {
+// head handles the head of a message, with its length, or a tick. It returns
+// false, and has done nothing, if more of the message has to be seen.
+func (s *Stream) head(at tcp.Position, b []byte) bool {
 	length := int64(binary.BigEndian.Uint32(b))
 	b = b[4:]
 	if length == 0 {
 		s.sure()
 		s.facts.Ticks.add(at)
 		s.facts.Connected = true
-		return
+		return true
+	}
+	m, _ := s.dec.decode(b)
+	if m.short && int64(len(b)) < length && s.want < maxHead {
+		return false
 	}
 	if s.candidate != nil && s.candidate.found {
 		s.sure()
 	}
-	m, _ := s.dec.decode(b)
 	if !m.listed {
 		s.dec.cache.forget()
 	}
-	if s.candidate != nil {
-		s.candidate.found, s.candidate.msg = true, m
+	if c := s.candidate; c != nil {
+		c.found, c.msg, c.msgAt, c.size = true, m.clone(), at, uint64(4+length)
 	} else {
-		s.count(m)
+		s.count(at, &m, uint64(4+length))
 	}
 	s.passOver(length - int64(len(b)))
+	return true
 }
 
 // sure confirms the candidate, if there is one.
@@ -166,47 +200,7 @@ func (s *Stream) confirm() {
 	}
 	s.recognise(r, at)
 	s.facts.Ticks.join(c.ticks)
-	s.count(c.msg)
-}
-
-// count adds a message to the facts.
-func (s *Stream) count(m message) {
-	s.facts.Connected = true
-	switch m.kind {
-	case kindNextFrag:
-		s.facts.Fragments++
-		return
-	case kindPass:
-		s.facts.PassThrough++
-	case kindCompressed:
-		s.facts.Compressed++
-	}
-	op := m.op
-	if op == "" {
-		op = Unknown
-	}
-	if s.facts.Messages == nil {
-		s.facts.Messages = make(map[string]uint64)
-	}
-	s.facts.Messages[op]++
-	if m.named {
-		s.countName(&s.facts.RegisteredNames, m.registered)
-	}
-	if m.spawns {
-		s.countName(&s.facts.Spawned, m.spawned)
-	}
-}
-
-func (s *Stream) countName(names *map[string]uint64, name string) {
-	if *names == nil {
-		*names = make(map[string]uint64)
-	}
-	_, known := (*names)[name]
-	if name == "" || !known && len(*names) >= maxNames {
-		s.facts.Unnamed++
-		return
-	}
-	(*names)[name]++
+	s.count(c.msgAt, &c.msg, c.size)
 }
 
 // gapInHeader handles a gap where the head of a message was being collected.
@@ -236,8 +230,9 @@ func (s *Stream) endHeader() bool {
 	}
 	s.sure()
 	m, _ := s.dec.decode(b[4:])
-	s.count(m)
-	s.passOver(4 + int64(binary.BigEndian.Uint32(b)) - int64(len(b)))
+	size := 4 + int64(binary.BigEndian.Uint32(b))
+	s.count(s.buf.at(), &m, uint64(size))
+	s.passOver(size - int64(len(b)))
 	s.buf.reset()
 	return true
 }
