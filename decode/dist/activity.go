@@ -1,0 +1,261 @@
+package dist
+
+import (
+	"distproof/decode/tcp"
+)
+
+// Limits of what is counted by name.
+const (
+	// maxNames bounds the distinct names of one kind that are counted,
+	// maxNameBytes their text.
+	maxNames     = 256
+	maxNameBytes = 64 << 10
+	// maxSequences bounds the fragmented messages that are under way at once.
+	maxSequences = 64
+	// maxPayloads bounds the payloads that are kept as text, maxPayloadText the
+	// bytes of one.
+	maxPayloads    = 32
+	maxPayloadText = 1 << 10
+)
+
+// Uses are the messages that brought the same [Call].
+type Uses struct {
+	Count uint64
+	// First and Last are where the first and the last of them begin.
+	First, Last tcp.Position
+}
+
+// A Payload is the term that a message carries.
+type Payload struct {
+	At        tcp.Position
+	Operation string
+	// Name is the registered name that it was sent to, if it was sent to one
+	// that is known; Call what it made its receiver run, if anything.
+	Name string
+	Call Call
+	// Text is the term in Erlang's syntax, escaped. Whole is false if something
+	// was left out: what may be secret, what is too long or too deep, and
+	// binaries that are not text.
+	Text  string
+	Whole bool
+}
+
+// An activity is what the messages of a direction did. It is counted by index
+// where the number of kinds is known, and by name only where it is not.
+type activity struct {
+	volumes [len(operations)]volume
+	names   tally
+	spawned tally
+	calls   [ByRequest + 1]tally
+	// sequences are the fragmented messages that are under way, the oldest
+	// first.
+	sequences []sequence
+	scratch   []byte
+	// last is what was counted of the last message.
+	last struct {
+		op      uint8
+		payload uint64
+		largest uint64 // the largest before it
+	}
+}
+
+type volume struct{ messages, bytes uint64 }
+
+// A sequence is a fragmented message.
+type sequence struct {
+	id, next uint64 // next is the fragment that has to follow
+	size     uint64
+	op       uint8
+}
+
+// A tally counts by name.
+type tally struct {
+	uses  map[string]*Uses
+	bytes int
+}
+
+// add counts a use of name. It returns false if there is no room.
+func (t *tally) add(name []byte, at tcp.Position) bool {
+	if u, ok := t.uses[string(name)]; ok {
+		u.Count++
+		u.Last = at
+		return true
+	}
+	if len(t.uses) >= maxNames || t.bytes+len(name) > maxNameBytes {
+		return false
+	}
+	if t.uses == nil {
+		t.uses = make(map[string]*Uses)
+	}
+	t.uses[string(name)] = &Uses{1, at, at}
+	t.bytes += len(name)
+	return true
+}
+
+// counts returns the number of uses by name; nil if nothing was ever counted.
+func (t *tally) counts() map[string]uint64 {
+	if t.uses == nil {
+		return nil
+	}
+	out := make(map[string]uint64, len(t.uses))
+	for name, u := range t.uses {
+		out[name] = u.Count
+	}
+	return out
+}
+
+// count adds a message of size bytes, its length included.
+func (s *Stream) count(at tcp.Position, m *message, size uint64) {
+	if s.activity == nil {
+		s.activity = new(activity)
+		s.facts.FirstMessage = at
+	}
+	a, f := s.activity, &s.facts
+	f.Connected = true
+	f.LastMessage = at
+	a.last.op, a.last.payload, a.last.largest = m.op, 0, f.LargestMessage
+	if m.sized {
+		a.last.payload = size - 4 - uint64(m.overhead)
+		f.PayloadBytes += a.last.payload
+	}
+	whole := size
+	switch m.kind {
+	case kindNextFrag:
+		f.Fragments++
+		if a.last.op, whole = a.follow(m, size); a.last.op == 0 {
+			f.LostFragments++
+		}
+	case kindFirstFrag:
+		whole = a.begin(m, size)
+	case kindPass:
+		f.PassThrough++
+	case kindCompressed:
+		f.Compressed++
+	}
+	f.LargestMessage = max(f.LargestMessage, whole)
+	v := &a.volumes[a.last.op]
+	v.bytes += size
+	if m.kind == kindNextFrag {
+		return
+	}
+	v.messages++
+	s.countNames(at, m)
+}
+
+// countNames counts what a message tells by name.
+func (s *Stream) countNames(at tcp.Position, m *message) {
+	a, f := s.activity, &s.facts
+	if m.named && (len(m.name.Text) == 0 || !a.names.add(m.name.Text, at)) {
+		f.Unnamed++
+	}
+	if m.spawns {
+		known := m.spawned.module.Known && m.spawned.function.Known
+		a.scratch = append(append(append(a.scratch[:0], m.spawned.module.Text...), ':'), m.spawned.function.Text...)
+		if !known || !a.spawned.add(a.scratch, at) {
+			f.Unnamed++
+		}
+	}
+	if m.call.by != 0 {
+		known := false
+		a.scratch, known = m.call.appendTo(a.scratch[:0])
+		if !known || !a.calls[m.call.by].add(a.scratch, at) {
+			f.UnnamedCalls++
+		}
+	}
+	if m.text != "" {
+		s.keepPayload(at, m)
+	}
+}
+
+func (s *Stream) keepPayload(at tcp.Position, m *message) {
+	p := Payload{At: at, Operation: operations[m.op].name, Name: string(m.name.Text), Text: m.text, Whole: m.whole}
+	if text, known := m.call.appendTo(nil); known {
+		p.Call = Call{m.call.by, string(text)}
+	}
+	s.facts.Payloads = append(s.facts.Payloads, p)
+}
+
+// begin takes the first fragment of a message, and returns the size of the
+// message if that is all of it.
+func (a *activity) begin(m *message, size uint64) uint64 {
+	if i := a.find(m.sequence); i >= 0 {
+		a.drop(i)
+	}
+	if m.fragment <= 1 {
+		return size
+	}
+	if len(a.sequences) == maxSequences {
+		a.drop(0)
+	}
+	a.sequences = append(a.sequences, sequence{id: m.sequence, next: m.fragment - 1, size: size, op: m.op})
+	return 0
+}
+
+// follow takes a further fragment. It returns the operation that the message
+// began with, 0 if that was not seen, and its size if this was the last.
+func (a *activity) follow(m *message, size uint64) (op uint8, whole uint64) {
+	i := a.find(m.sequence)
+	if i < 0 {
+		return 0, 0
+	}
+	q := &a.sequences[i]
+	if q.next != m.fragment {
+		a.drop(i)
+		return 0, 0
+	}
+	op = q.op
+	q.next--
+	q.size += size
+	if q.next == 0 {
+		whole = q.size
+		a.drop(i)
+	}
+	return op, whole
+}
+
+func (a *activity) find(id uint64) int {
+	for i := range a.sequences {
+		if a.sequences[i].id == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func (a *activity) drop(i int) { a.sequences = append(a.sequences[:i], a.sequences[i+1:]...) }
+
+// shorten takes back n bytes of the last message, which ended before its end.
+func (s *Stream) shorten(n uint64) {
+	a := s.activity
+	if a == nil {
+		return
+	}
+	a.volumes[a.last.op].bytes -= n
+	s.facts.PayloadBytes -= min(n, a.last.payload)
+	s.facts.LargestMessage = a.last.largest
+}
+
+// tell fills f with what was counted.
+func (a *activity) tell(f *Facts) {
+	if a == nil {
+		return
+	}
+	f.Messages, f.MessageBytes = make(map[string]uint64), make(map[string]uint64)
+	for i, v := range a.volumes {
+		if v.messages > 0 {
+			f.Messages[operations[i].name] = v.messages
+		}
+		if v.bytes > 0 {
+			f.MessageBytes[operations[i].name] = v.bytes
+		}
+	}
+	f.RegisteredNames, f.Spawned = a.names.counts(), a.spawned.counts()
+	for i := range a.calls {
+		for text, u := range a.calls[i].uses {
+			if f.Calls == nil {
+				f.Calls = make(map[Call]Uses)
+			}
+			f.Calls[Call{Means(i), text}] = *u
+		}
+	}
+}
