@@ -20,6 +20,8 @@ type analyzeOptions struct {
 	// Judge asks for findings and a conclusion.
 	Judge                        bool
 	Ports, EPMDPorts, VXLANPorts []uint16
+	// Expect has what the user says of the cluster, and the cookies to try.
+	Expect verify.Options
 	// CAs is nil if certificates are not to be checked.
 	CAs *x509.CertPool
 	// Secrets holds the key logs given; nil if there are none. Those found in
@@ -42,7 +44,9 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	}
 	facts := decoder.Finish(links.Encapsulation)
 	var judgement *verify.Judgement
-	if options := (verify.Options{CAs: o.CAs}); o.Judge {
+	options := o.Expect
+	options.CAs = o.CAs
+	if o.Judge {
 		judgement = verify.Judge(facts, coverage(inputs, links), options)
 	} else {
 		judgement = verify.Observe(facts, options)

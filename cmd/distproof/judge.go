@@ -20,6 +20,7 @@ type settings struct {
 	color                        string
 	quiet                        bool
 	cas, keyLogs                 []string
+	lists                        lists
 	handshakeOnly                bool
 	exitZero, allowInconclusive  bool
 }
@@ -47,6 +48,7 @@ Exit codes:
 	commonFlags(cmd.Flags(), &s)
 	f := cmd.Flags()
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
+	s.lists.flags(cmd.Flags())
 	f.BoolVar(&s.exitZero, "exit-zero", false, "exit with 0 instead of 1 or 3: report only")
 	f.BoolVar(&s.allowInconclusive, "allow-inconclusive", false, "exit with 0 instead of 3; the report says so")
 	return cmd
@@ -97,7 +99,11 @@ func (a *app) verify(args []string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	doc, err := a.report(args, s, analyzeOptions{Judge: true, CAs: cas})
+	expect, err := s.lists.options()
+	if err != nil {
+		return err
+	}
+	doc, err := a.report(args, s, analyzeOptions{Judge: true, Expect: expect, CAs: cas})
 	if err != nil {
 		return err
 	}
