@@ -1,11 +1,8 @@
 package report
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
+	"cmp"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -153,8 +150,8 @@ func (b *builder) connection(i int) Connection {
 		out.TLS = newTLS(c.TLS, b.ids[c.ResumedFrom])
 	}
 	if c.Protocol == decode.TLS || c.Protocol == decode.DistTLS {
-		out.ClientCertificate = newClientCertificate(c, b.judgement.Certificates[i].Client)
-		out.ServerCertificate = newServerCertificate(c, b.judgement.Certificates[i].Server)
+		out.ClientCertificate = newClientCertificate(c, b.judgement.Certificates[i])
+		out.ServerCertificate = newServerCertificate(c, b.judgement.Certificates[i])
 	}
 	if c.InClear {
 		out.Cleartext = newCleartext(c)
@@ -203,7 +200,7 @@ func newTLS(f *tls.Facts, from string) *TLS {
 		out.Version = &v
 	}
 	if f.Client != nil {
-		out.SNI, out.JA4 = f.Client.ServerName, f.Client.JA4()
+		out.SNI, out.JA3, out.JA4 = f.Client.ServerName, f.Client.JA3(), f.Client.JA4()
 	}
 	for _, a := range f.Alerts {
 		alert := Alert{From: a.From.String(), Description: a.Name, Basis: a.Basis.String(), Frame: a.Frame.Number}
@@ -227,24 +224,28 @@ func recordLengths(records []tls.Record) []int {
 	return out
 }
 
-func newClientCertificate(c *decode.Connection, v verify.Verification) *ClientCertificate {
+func newClientCertificate(c *decode.Connection, v verify.Certificates) *ClientCertificate {
 	f := c.TLS.ClientCertificate
 	return &ClientCertificate{
 		Status: f.Status.String(), Requested: known(f.Requested), Basis: f.Basis.String(), Reason: f.Reason, Possession: possession(f.Possession),
-		Accepted: accepted(c), Chain: newChain(f.Chain), Verification: newVerification(v),
+		PossessionReason: verify.PossessionReason(c, decode.Client), Accepted: accepted(c), Chain: newChain(v.ClientChain), Verification: newVerification(v.Client),
 	}
 }
 
-func newServerCertificate(c *decode.Connection, v verify.Verification) *ServerCertificate {
+func newServerCertificate(c *decode.Connection, v verify.Certificates) *ServerCertificate {
 	f := c.TLS.ServerCertificate
 	return &ServerCertificate{
-		Basis: f.Basis.String(), Possession: possession(f.Possession),
-		Accepted: acceptedByClient(c), Chain: newChain(f.Chain), Verification: newVerification(v),
+		Basis: f.Basis.String(), Possession: possession(f.Possession), PossessionReason: verify.PossessionReason(c, decode.Server),
+		Accepted: acceptedByClient(c), Chain: newChain(v.ServerChain), Verification: newVerification(v.Server),
 	}
 }
 
 func newVerification(v verify.Verification) Verification {
-	return Verification{Status: string(v.Status), Reason: v.Reason}
+	out := Verification{Status: string(v.Status), Reason: v.Reason, Problems: []string{}}
+	for _, p := range v.Problems {
+		out.Problems = append(out.Problems, p.Text)
+	}
+	return out
 }
 
 func known(f fact.Fact) *bool {
@@ -288,40 +289,39 @@ func acceptedByClient(c *decode.Connection) *bool {
 	return nil
 }
 
-func newChain(chain [][]byte) []Certificate {
+func newChain(chain []*verify.Certificate) []Certificate {
 	out := []Certificate{}
-	for _, der := range chain {
-		out = append(out, newCertificate(der))
+	for _, cert := range chain {
+		out = append(out, newCertificate(cert))
 	}
 	return out
 }
 
-func newCertificate(der []byte) Certificate {
-	sum := sha256.Sum256(der)
-	out := Certificate{SHA256: hex.EncodeToString(sum[:]), DNSNames: []string{}}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		out.Problem = err.Error()
+func newCertificate(c *verify.Certificate) Certificate {
+	out := Certificate{
+		SHA256: hex.EncodeToString(c.SHA256[:]), Key: c.Key.String(), SignatureAlgorithm: c.Signature, SelfSigned: c.SelfSigned,
+		KeyUsage: notNil(c.KeyUsage()), ExtendedKeyUsage: notNil(c.ExtendedKeyUsage()),
+		DNSNames: []string{}, IPAddresses: []string{}, URIs: []string{}, EmailAddresses: []string{},
+	}
+	if c.KeyID != ([32]byte{}) {
+		out.SPKISHA256 = hex.EncodeToString(c.KeyID[:])
+	}
+	cert := c.X509
+	if cert == nil {
+		out.Problem, out.Raw = c.Problem, base64.StdEncoding.EncodeToString(c.DER)
 		return out
 	}
-	out.Subject, out.Issuer = cert.Subject.String(), cert.Issuer.String()
+	out.Subject, out.Issuer, out.IsCA = cert.Subject.String(), cert.Issuer.String(), cert.IsCA
 	out.Serial = fmt.Sprintf("%x", cert.SerialNumber)
 	out.NotBefore, out.NotAfter = FormatTime(cert.NotBefore), FormatTime(cert.NotAfter)
-	out.DNSNames = notNil(cert.DNSNames)
-	out.Key = keyName(cert)
-	return out
-}
-
-func keyName(cert *x509.Certificate) string {
-	switch k := cert.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA %d", k.N.BitLen())
-	case *ecdsa.PublicKey:
-		return "ECDSA " + k.Curve.Params().Name
-	case ed25519.PublicKey:
-		return "Ed25519"
+	out.DNSNames, out.EmailAddresses = notNil(cert.DNSNames), notNil(cert.EmailAddresses)
+	for _, ip := range cert.IPAddresses {
+		out.IPAddresses = append(out.IPAddresses, ip.String())
 	}
-	return cert.PublicKeyAlgorithm.String()
+	for _, u := range cert.URIs {
+		out.URIs = append(out.URIs, u.String())
+	}
+	return out
 }
 
 func newCleartext(c *decode.Connection) *Cleartext {
@@ -351,7 +351,7 @@ func newCleartext(c *decode.Connection) *Cleartext {
 
 func (b *builder) finding(f verify.Finding) Finding {
 	out := Finding{
-		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: f.Rule.Fix(),
+		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: cmp.Or(f.Fix, f.Rule.Fix()),
 		Status: "open", Connections: []string{}, Evidence: []Evidence{},
 	}
 	for _, c := range f.Connections {

@@ -155,6 +155,7 @@ type TLS struct {
 	CipherSuite string  `json:"cipher_suite,omitempty"`
 	Group       string  `json:"group,omitempty"`
 	SNI         string  `json:"sni,omitempty"`
+	JA3         string  `json:"ja3,omitempty"`
 	JA4         string  `json:"ja4,omitempty"`
 	Resumed     bool    `json:"resumed"`
 	// ResumedFrom is the connection that made the session, if it was captured.
@@ -189,8 +190,10 @@ type ClientCertificate struct {
 	Basis     string `json:"basis"`
 	// Reason says what shows the status, or why it is unknown.
 	Reason string `json:"reason"`
-	// Possession says how it is known that the client has the private key.
-	Possession string `json:"possession"`
+	// Possession says how it is known that the client has the private key, and
+	// PossessionReason what shows it.
+	Possession       string `json:"possession"`
+	PossessionReason string `json:"possession_reason"`
 	// Accepted is null if it is not known whether the server went on.
 	Accepted     *bool         `json:"accepted"`
 	Chain        []Certificate `json:"chain"`
@@ -199,25 +202,42 @@ type ClientCertificate struct {
 
 // ServerCertificate says who the server is.
 type ServerCertificate struct {
-	Basis        string        `json:"basis"`
-	Possession   string        `json:"possession"`
-	Accepted     *bool         `json:"accepted"`
-	Chain        []Certificate `json:"chain"`
-	Verification Verification  `json:"verification"`
+	Basis            string        `json:"basis"`
+	Possession       string        `json:"possession"`
+	PossessionReason string        `json:"possession_reason"`
+	Accepted         *bool         `json:"accepted"`
+	Chain            []Certificate `json:"chain"`
+	Verification     Verification  `json:"verification"`
 }
 
 // Certificate is an X.509 certificate.
 type Certificate struct {
-	Subject   string   `json:"subject"`
-	Issuer    string   `json:"issuer"`
-	Serial    string   `json:"serial"`
-	NotBefore string   `json:"not_before"`
-	NotAfter  string   `json:"not_after"`
-	DNSNames  []string `json:"dns_names"`
-	Key       string   `json:"key"`
-	SHA256    string   `json:"sha256"`
-	// Problem says why the certificate could not be parsed.
+	Subject   string `json:"subject"`
+	Issuer    string `json:"issuer"`
+	Serial    string `json:"serial"`
+	NotBefore string `json:"not_before"`
+	NotAfter  string `json:"not_after"`
+	// DNSNames, IPAddresses, URIs and EmailAddresses are those of the
+	// subjectAltName.
+	DNSNames       []string `json:"dns_names"`
+	IPAddresses    []string `json:"ip_addresses"`
+	URIs           []string `json:"uris"`
+	EmailAddresses []string `json:"email_addresses"`
+	// Key is the kind and size of the key, such as "RSA 2048".
+	Key                string `json:"key"`
+	SignatureAlgorithm string `json:"signature_algorithm"`
+	// KeyUsage and ExtendedKeyUsage have the names of RFC 5280, or OIDs.
+	KeyUsage         []string `json:"key_usage"`
+	ExtendedKeyUsage []string `json:"extended_key_usage"`
+	IsCA             bool     `json:"is_ca"`
+	SelfSigned       bool     `json:"self_signed"`
+	// SHA256 is that of the certificate, SPKISHA256 that of its public key.
+	SHA256     string `json:"sha256"`
+	SPKISHA256 string `json:"spki_sha256"`
+	// Problem says why the certificate could not be parsed; Raw is it then,
+	// DER in Base64.
 	Problem string `json:"problem,omitempty"`
+	Raw     string `json:"raw,omitempty"`
 }
 
 // Verification is the result of checking a certificate against CAs.
@@ -225,6 +245,8 @@ type Verification struct {
 	// Status is ok, failed or not-checked.
 	Status string `json:"status"`
 	Reason string `json:"reason"`
+	// Problems are all that is wrong; empty unless the status is failed.
+	Problems []string `json:"problems"`
 }
 
 // Cleartext is what crossed a connection in the clear.

@@ -77,7 +77,7 @@ func tls(c *report.Connection, version, status, basis string) {
 	}
 	c.ClientCertificate = &report.ClientCertificate{
 		Status: status, Requested: ptr(status != "not-requested"), Basis: basis, Possession: basis, Accepted: ptr(true),
-		Chain: []report.Certificate{}, Verification: report.Verification{Status: "not-checked", Reason: "the certificate is encrypted"},
+		Chain: []report.Certificate{}, Verification: report.Verification{Status: "not-checked", Reason: "the certificate is encrypted", Problems: []string{}},
 	}
 }
 
@@ -88,7 +88,10 @@ func mutual() *report.Document {
 	tls(add(d, "demo@n1.lab", "demo@n2.lab", "mutual", mutualReason), "1.3", "presented", "inferred")
 	c := add(d, "demo@n1.lab", "demo@n3.lab", "mutual", "the client sent a certificate and proved its key, and the server finished the handshake")
 	tls(c, "1.2", "presented", "verified")
-	c.ClientCertificate.Chain = []report.Certificate{{Subject: "CN=n1.lab", Issuer: "CN=Lab CA", DNSNames: []string{"n1.lab"}, Key: "ECDSA P-256"}}
+	c.ClientCertificate.Chain = []report.Certificate{{
+		Subject: "CN=n1.lab", Issuer: "CN=Lab CA", DNSNames: []string{"n1.lab"}, IPAddresses: []string{}, URIs: []string{}, EmailAddresses: []string{},
+		Key: "ECDSA P-256", SignatureAlgorithm: "ECDSA-SHA256", KeyUsage: []string{"digitalSignature"}, ExtendedKeyUsage: []string{"serverAuth", "clientAuth"},
+	}}
 	d.Summary.EPMD = 2
 	d.Conclusion, d.Reason = "pass", "both connections between nodes are mutual TLS"
 	d.Nodes = []report.Node{
