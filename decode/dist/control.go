@@ -40,7 +40,7 @@ type message struct {
 	whole bool
 }
 
-// clone makes m independent of the bytes that it was decoded from.
+// clone returns a copy of m that is independent of what it was decoded from.
 func (m message) clone() message {
 	own := func(a *term.Atom) { a.Text = append([]byte(nil), a.Text...) }
 	own(&m.name)
@@ -66,8 +66,9 @@ const (
 // A decoder reads the heads of messages. It keeps the atom cache of its
 // direction.
 type decoder struct {
-	cache atomCache
-	refs  []term.Atom // of the message at hand, by position
+	cache   atomCache
+	refs    []term.Atom // of the message at hand, by position
+	message message
 	// print asks for the text of payloads.
 	print bool
 	// inflated and more are room for compressed terms.
@@ -76,11 +77,13 @@ type decoder struct {
 
 // decode reads the head of a message. It returns false if something in it is
 // not as the protocol says, or if the control operation lies beyond the end of
-// head; what was read until then is in the message.
-func (d *decoder) decode(head []byte) (message, bool) {
+// head; what was read until then is in the message, which is valid until the
+// next call.
+func (d *decoder) decode(head []byte) (*message, bool) {
 	c := term.NewCursor(head, nil)
-	m := message{}
-	ok := d.form(&c, &m, len(head))
+	m := &d.message
+	*m = message{}
+	ok := d.form(&c, m, len(head))
 	m.short = m.short || c.State() == term.Short
 	return m, ok
 }

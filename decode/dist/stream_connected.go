@@ -172,7 +172,7 @@ func (s *Stream) head(at tcp.Position, b []byte) bool {
 	if c := s.candidate; c != nil {
 		c.found, c.msg, c.msgAt, c.size = true, m.clone(), at, uint64(4+length)
 	} else {
-		s.count(at, &m, uint64(4+length))
+		s.count(at, m, uint64(4+length))
 	}
 	s.passOver(length - int64(len(b)))
 	return true
@@ -231,7 +231,7 @@ func (s *Stream) endHeader() bool {
 	s.sure()
 	m, _ := s.dec.decode(b[4:])
 	size := 4 + int64(binary.BigEndian.Uint32(b))
-	s.count(s.buf.at(), &m, uint64(size))
+	s.count(s.buf.at(), m, uint64(size))
 	s.passOver(size - int64(len(b)))
 	s.buf.reset()
 	return true
