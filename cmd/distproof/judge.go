@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,6 +21,7 @@ type settings struct {
 	color                        string
 	quiet                        bool
 	cas, keyLogs                 []string
+	expiresWithin                uint16
 	lists                        lists
 	handshakeOnly                bool
 	exitZero, allowInconclusive  bool
@@ -48,6 +50,7 @@ Exit codes:
 	commonFlags(cmd.Flags(), &s)
 	f := cmd.Flags()
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
+	f.Uint16Var(&s.expiresWithin, "expires-within", 30, "report certificates that expire within `DAYS` of the packet; 0: none")
 	s.lists.flags(cmd.Flags())
 	f.BoolVar(&s.exitZero, "exit-zero", false, "exit with 0 instead of 1 or 3: report only")
 	f.BoolVar(&s.allowInconclusive, "allow-inconclusive", false, "exit with 0 instead of 3; the report says so")
@@ -103,6 +106,7 @@ func (a *app) verify(args []string, s *settings) error {
 	if err != nil {
 		return err
 	}
+	expect.ExpiresWithin = time.Duration(s.expiresWithin) * 24 * time.Hour
 	doc, err := a.report(args, s, analyzeOptions{Judge: true, Expect: expect, CAs: cas})
 	if err != nil {
 		return err
