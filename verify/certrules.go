@@ -46,34 +46,28 @@ func (r *ruler) wrongSignatures(c *decode.Connection) {
 // acceptedServer says what it shows of the client that it went on.
 func (r *ruler) acceptedServer(c *decode.Connection, v Verification) {
 	var steps []Evidence
-	s := worst(v.Problems)
-	for _, p := range v.Problems {
-		steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + p.Text})
-		if h := dialledHost(c); h.asked && (p.Kind == WrongName || p.Kind == CommonNameOnly) {
-			steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + h.name})
-		}
+	if h := dialledHost(c); h.asked && (v.has(WrongName) || v.has(CommonNameOnly)) {
+		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + h.name})
 	}
-	steps = append(steps, Evidence{wentOnFrame(c), "the client went on with the handshake all the same"})
-	r.add(ServerCertNotVerifiable, s, c, fmt.Sprintf("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v.Problems)), steps...)
+	steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + v.Reason},
+		Evidence{wentOnFrame(c), "the client went on with the handshake all the same"})
+	r.add(ServerCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v)), steps...)
 }
 
 // clientConclusion says what follows for the client that accepted a certificate
 // with these problems.
-func clientConclusion(problems []Problem) string {
+func clientConclusion(v Verification) string {
 	strong := func(p Problem) bool { return p.Severity == High && p.Kind != NoChain }
-	has := func(k ProblemKind) bool {
-		return slices.ContainsFunc(problems, func(p Problem) bool { return p.Kind == k })
-	}
 	switch {
-	case slices.ContainsFunc(problems, strong):
+	case slices.ContainsFunc(v.Problems, strong):
 		return "So the client runs verify_none, or a verify_fun or customize_hostname_check of its own lets this pass"
-	case has(NoChain):
+	case v.has(NoChain):
 		return "So the client runs verify_none, or its cacertfile has other CAs than those given here"
-	case has(SelfSigned):
+	case v.has(SelfSigned):
 		return "So the client runs verify_none, or a verify_fun of its own knows this certificate"
-	case has(WrongName):
+	case v.has(WrongName):
 		return "The client sent no server_name: it runs verify_none, or checks no names (server_name_indication is disable)"
-	case has(OutsideValidity):
+	case v.has(OutsideValidity):
 		return "So the client runs verify_none, or its clock differs from that of the capture"
 	}
 	return "This does not show verify_none: OTP took the common name until ssl-11.7.1 and ssl-11.6.0.1, and refuses it since"
@@ -81,16 +75,20 @@ func clientConclusion(problems []Problem) string {
 
 // acceptedClient says what it shows of the server that it went on.
 func (r *ruler) acceptedClient(c *decode.Connection, v Verification) {
-	var steps []Evidence
-	for _, p := range v.Problems {
-		steps = append(steps, Evidence{c.TLS.ClientCertificate.Frame, "the client's certificate: " + p.Text})
+	steps := []Evidence{
+		{c.TLS.ClientCertificate.Frame, "the client's certificate: " + v.Reason},
+		{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)},
 	}
-	steps = append(steps, Evidence{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)})
 	why := "So a verify_fun of the server's own lets this pass"
-	if slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.Kind == NoChain }) {
+	if v.has(NoChain) {
 		why = "So the server's cacertfile has other CAs than those given here, or a verify_fun of its own lets this pass"
 	}
 	r.add(ClientCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the client's certificate does not verify, yet the server accepted it: %s. %s", v.Reason, why), steps...)
+}
+
+// has reports whether there is a problem of that kind.
+func (v Verification) has(k ProblemKind) bool {
+	return slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.Kind == k })
 }
 
 // worst returns the gravest of the problems' severities.

@@ -36,7 +36,7 @@ var fixes = map[Rule]string{
 // What mends findings that are not mended as their rule says.
 const (
 	newCertificateFix = "issue the certificate anew, with a key that is ECDSA P-256, Ed25519 or RSA of 3072 bits, signed with SHA-256"
-	sharedKeyFix      = "give each node a key and a certificate of its own. If one for all is meant so, waive this"
+	sharedKeyFix      = "give each node a key and a certificate of its own. If one for all is meant so, there is nothing to mend"
 	signatureFix      = "in the ssl_dist_optfile, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}\nor, for TLS 1.2:\n{signature_algs, [{sha512, ecdsa}, {sha384, ecdsa}, {sha256, ecdsa},\n                  rsa_pss_rsae_sha256, {sha256, rsa}]}"
 
 	refusedFix     = "look into the log of the node that refused: it names the reason"
