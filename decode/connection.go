@@ -6,6 +6,7 @@ import (
 	"distproof/capture"
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
+	"distproof/decode/fact"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
@@ -38,7 +39,9 @@ const (
 	// ByListener: another connection shows that distribution listens there.
 	ByListener  = "listener"
 	ByHandshake = "handshake"
-	ByFraming   = "framing"
+	// ByDecryption: distribution was read inside TLS.
+	ByDecryption = "decryption"
+	ByFraming    = "framing"
 )
 
 // Indices of a connection's sides.
@@ -74,6 +77,10 @@ type Connection struct {
 	// iff InClear.
 	Dist    [2]dist.Facts
 	InClear bool
+	// Decrypted has what client and server sent of distribution inside TLS, as
+	// far as it was opened with a key log; valid iff IsDecrypted.
+	Decrypted   [2]dist.Facts
+	IsDecrypted bool
 	// EPMD has the requests and replies; valid iff Protocol is EPMD.
 	EPMD [2]epmd.Facts
 	// ToEPMD says that the server is a port mapper, or that its port is one's
@@ -112,6 +119,21 @@ func (c *Connection) Announced() bool {
 		}
 	}
 	return false
+}
+
+// CookieAccepted reports whether both nodes accepted the other's proof of the
+// cookie, as far as their handshake inside TLS was decrypted. The server
+// answers a proof that is right with its own; whoever finds one wrong closes.
+func (c *Connection) CookieAccepted() fact.Fact {
+	client, server := &c.Decrypted[Client], &c.Decrypted[Server]
+	closed := c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
+	switch {
+	case client.Connected && server.Handshake.Ack, server.Connected && client.Connected:
+		return fact.YesBy(fact.Decrypted, "both nodes went on after the proofs")
+	case client.Handshake.Reply && !server.Handshake.Ack && !server.Connected && closed:
+		return fact.NoBy(fact.Decrypted, "closed after the client's proof")
+	}
+	return fact.UnknownBecause("the handshake inside TLS is not whole")
 }
 
 // Start reports how the beginning of both directions is known: false if one of

@@ -17,6 +17,7 @@ import (
 	"distproof/capture/link"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
+	"distproof/decode/tls"
 )
 
 // EPMDPort is the registered port of the Erlang port mapper daemon.
@@ -28,9 +29,10 @@ type Options struct {
 	Ports []uint16
 	// EPMDPorts are ports of EPMD, beside 4369.
 	EPMDPorts []uint16
-	// Secrets returns the key log with which TLS handshakes are to be opened;
-	// nil if there is none so far. It is asked for every connection, and may be
-	// filled until [Decoder.Finish].
+	// Secrets returns the key log with which TLS is to be opened; nil if there
+	// is none so far. It is asked for every connection, and may be filled until
+	// [Decoder.Finish]: what a connection carries before its secrets are there is
+	// kept up to a limit.
 	Secrets func() *secrets.Log
 }
 
@@ -62,6 +64,7 @@ type conn struct {
 	encaps     []uint16
 	first      capture.Frame
 	epmdPort   bool
+	unlocked   bool    // the key log need not be asked any more
 	closing    [2]bool // a FIN or RST was sent
 	forgotten  bool
 	// before is the connection that had the same addresses and ports; nil if
@@ -176,6 +179,20 @@ func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
 	}
 	fromStart := at.Offset == 0 && c.tcp.Start(d) != tcp.StartUnknown
 	c.streams[d].data(at, b, fromStart, c.epmdPort)
+	if !c.unlocked {
+		c.unlock()
+	}
+}
+
+// unlock opens what the streams hold, once the key log has secrets for it.
+func (c *conn) unlock() {
+	a, b := c.streams[0].tls, c.streams[1].tls
+	switch {
+	case c.streams[0].secrets == nil:
+		c.unlocked = true
+	case a != nil && b != nil:
+		c.unlocked = tls.Unlock(a, b)
+	}
 }
 
 // Gap implements [tcp.Sink].

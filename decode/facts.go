@@ -167,6 +167,7 @@ func (c *Connection) identify(s [2]*stream) {
 		c.Protocol = Dist
 	case c.TLS != nil:
 		c.Protocol = TLS
+		c.identifyDecrypted(s)
 		c.identifyTLS()
 	case c.Protocol == EPMD:
 	case c.Empty():
@@ -235,9 +236,27 @@ func (c *Connection) beyondDoubt(s [2]*stream) bool {
 	return even >= 3
 }
 
+// identifyDecrypted tells whether what was opened of a TLS connection is
+// distribution: it begins with a handshake on both sides, as far as they came.
+func (c *Connection) identifyDecrypted(s [2]*stream) {
+	for side, x := range s {
+		if x.decrypted != nil {
+			x.decrypted.End()
+			c.Decrypted[side] = x.decrypted.Facts()
+		}
+	}
+	client, server := &c.Decrypted[Client], &c.Decrypted[Server]
+	c.IsDecrypted = client.Recognition == dist.ByHandshake || server.Recognition == dist.ByHandshake
+	if !c.IsDecrypted {
+		c.Decrypted = [2]dist.Facts{}
+		return
+	}
+	c.addBasis(ByDecryption)
+}
+
 // identifyTLS tells whether a TLS connection is distribution, from what it shows by itself.
 func (c *Connection) identifyTLS() {
-	if c.TLS.Distribution {
+	if c.TLS.Distribution && !c.showsOther() {
 		c.addBasis(ByRecordSizes)
 	}
 	// Where the handshake was captured, distribution would show in it.
@@ -250,9 +269,14 @@ func (c *Connection) identifyTLS() {
 	c.Ends[Client].NodeLength, c.Ends[Server].NodeLength = c.nameLengths()
 }
 
+// showsOther reports whether both sides' data was opened, and is no distribution.
+func (c *Connection) showsOther() bool {
+	return !c.IsDecrypted && c.TLS.Opened[Client].Bytes > 0 && c.TLS.Opened[Server].Bytes > 0
+}
+
 func (c *Connection) nameLengths() (client, server int) {
 	shape := c.TLS.Shape
-	if !c.TLS.Distribution {
+	if !c.TLS.Distribution || c.showsOther() {
 		return 0, 0
 	}
 	return shape.ClientName, shape.ServerName

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"distproof/decode/dist"
 	"distproof/decode/epmd"
+	"distproof/decode/fact"
 	"distproof/decode/tls"
 )
 
@@ -40,14 +42,17 @@ type Registration struct {
 // A Node is an Erlang node that the capture names.
 type Node struct {
 	Name string
-	// Basis is how the name is known: "handshake"; "epmd+sni": its port's name
+	// Basis is how the name is known: "handshake"; "decrypted": from a handshake
+	// inside TLS; "epmd+sni": its port's name
 	// is from EPMD and its host from the client's server_name; "epmd+host": its
 	// host is that of its address in other connections.
 	Basis     string
 	Addresses []netip.Addr
 	Ports     []uint16
 	// AtLeast is the oldest OTP release that sets the node's flags; 0 if unknown.
-	AtLeast int
+	// AtLeastBasis is how they are known; None if they are not.
+	AtLeast      int
+	AtLeastBasis fact.Basis
 }
 
 // join puts together what connections tell of one another. swapped states the
@@ -180,12 +185,12 @@ func (c *Capture) announce(x *Connection, o Options) {
 }
 
 // linkSessions finds the full handshakes of resumed sessions. Only session state
-// that crossed in the clear, issued by the same server before, counts. In TLS
-// 1.3 none does: there the session id means nothing.
+// that was read counts, issued by the same server before: in the clear, or in
+// TLS 1.3, where the session id means nothing, tickets that were decrypted.
 func (c *Capture) linkSessions() {
 	sessions := make(sessions)
 	for _, x := range c.Connections {
-		if x.TLS == nil || !x.TLS.Established.Is() || x.TLS.Version.Is13() {
+		if x.TLS == nil {
 			continue
 		}
 		origin := x
@@ -193,7 +198,7 @@ func (c *Capture) linkSessions() {
 			origin = sessions.origin(x)
 			x.ResumedFrom = origin
 		}
-		if origin != nil {
+		if origin != nil && x.TLS.Established.Is() {
 			sessions.add(x, origin)
 		}
 	}
@@ -224,11 +229,10 @@ func (s sessions) origin(x *Connection) *Connection {
 	}
 	// A server goes by the ticket, if one is offered, and echoes any session id
 	// beside it (RFC 5077, Section 3.4): the id may be somebody else's.
-	if h := x.TLS.Client; h != nil && h.Ticket != (tls.Ticket{}) && s[sessionKey{h.Ticket, x.Ends[Server].Address}] == nil {
+	if h := x.TLS.Client; h != nil && !x.TLS.Version.Is13() && h.Ticket != (tls.Ticket{}) && s[sessionKey{h.Ticket, x.Ends[Server].Address}] == nil {
 		return nil
 	}
-	// A session keeps its version and suite (RFC 5246, Section 7.4.1.3).
-	if found != nil && (found.TLS.Suite != x.TLS.Suite || found.TLS.Version != x.TLS.Version) {
+	if found != nil && !found.TLS.Continues(x.TLS) {
 		return nil
 	}
 	return found
@@ -250,7 +254,10 @@ func (c *Capture) nameNodes() {
 	names := nodeNames{byName: make(map[string]*Node), hosts: make(map[netip.Addr]string)}
 	for _, x := range c.Connections {
 		if x.InClear {
-			names.fromHandshake(x)
+			names.fromHandshake(x, &x.Dist, "handshake", fact.Observed)
+		}
+		if x.IsDecrypted {
+			names.fromHandshake(x, &x.Decrypted, "decrypted", fact.Decrypted)
 		}
 	}
 	for _, x := range c.Connections {
@@ -274,19 +281,22 @@ type nodeNames struct {
 	hosts  map[netip.Addr]string // "" if an address has several
 }
 
-func (n *nodeNames) fromHandshake(x *Connection) {
-	for side := range x.Dist {
-		h := x.Dist[side].Handshake
+// fromHandshake takes the names that two nodes told each other.
+func (n *nodeNames) fromHandshake(x *Connection, sides *[2]dist.Facts, basis string, flags fact.Basis) {
+	for side := range sides {
+		h := sides[side].Handshake
 		name := h.Name
 		if side == Client && h.NameIsHost {
-			name = x.Dist[Server].Handshake.GivenName
+			name = sides[Server].Handshake.GivenName
 		}
 		if name == "" || !utf8.ValidString(name) || !strings.Contains(name, "@") {
 			continue
 		}
-		x.Ends[side].Node, x.Ends[side].NodeBasis = name, "handshake"
-		node := n.add(name, "handshake", x.Ends[side].Address, side == Server)
-		node.AtLeast = max(node.AtLeast, h.Flags.AtLeast())
+		x.Ends[side].Node, x.Ends[side].NodeBasis = name, basis
+		node := n.add(name, basis, x.Ends[side].Address, side == Server)
+		if at := h.Flags.AtLeast(); at > node.AtLeast {
+			node.AtLeast, node.AtLeastBasis = at, flags
+		}
 	}
 }
 
@@ -294,7 +304,7 @@ func (n *nodeNames) fromHandshake(x *Connection) {
 // port, and the client asked for its host. If the record lengths tell another
 // length of the name, something is amiss, and nothing is claimed.
 func (c *Capture) nameServer(x *Connection, names *nodeNames) {
-	if x.TLS.Client == nil {
+	if x.TLS.Client == nil || x.Ends[Server].Node != "" {
 		return
 	}
 	end, host := &x.Ends[Server], x.TLS.Client.ServerName

@@ -27,6 +27,8 @@ type stream struct {
 	epmd *epmd.Stream
 	// inside decodes what follows where a TLS stream stopped being TLS.
 	inside *dist.Stream
+	// decrypted decodes what was opened of a TLS stream; nil if nothing was.
+	decrypted *dist.Stream
 }
 
 // A piece says where a part of the head came from.
@@ -111,7 +113,7 @@ func (s *stream) sniff(epmdPort, last bool) {
 		s.trial(epmdPort)
 	}
 	if s.tls != nil {
-		s.tls.Retain(s.secrets)
+		s.tls.Retain(s.secrets, s.plain)
 	}
 	s.known = true
 	head, pieces := s.head, s.pieces
@@ -205,6 +207,14 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 	}
 	at.Offset += skip
 	s.inside.Data(at, b[skip:])
+}
+
+// plain takes application data that was opened with a key log.
+func (s *stream) plain(at tcp.Position, b []byte) {
+	if s.decrypted == nil {
+		s.decrypted = dist.NewStream(dist.InsideTLS)
+	}
+	s.decrypted.Data(at, b)
 }
 
 // chooseFirst keeps that of TLS and distribution which began first: a message

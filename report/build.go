@@ -10,6 +10,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode"
+	"distproof/decode/dist"
 	"distproof/decode/fact"
 	"distproof/decode/tls"
 	"distproof/verify"
@@ -74,7 +75,7 @@ func newNode(n *decode.Node) Node {
 	}
 	out.Ports = append(out.Ports, n.Ports...)
 	if n.AtLeast > 0 {
-		out.OTPRelease = &OTPRelease{AtLeast: n.AtLeast, Basis: fact.Observed.String()}
+		out.OTPRelease = &OTPRelease{AtLeast: n.AtLeast, Basis: n.AtLeastBasis.String()}
 	}
 	return out
 }
@@ -155,6 +156,9 @@ func (b *builder) connection(i int) Connection {
 	}
 	if c.InClear {
 		out.Cleartext = newCleartext(c)
+	}
+	if c.TLS != nil && c.TLS.Opened[0].Bytes+c.TLS.Opened[1].Bytes > 0 {
+		out.Decrypted = newDecrypted(c)
 	}
 	return out
 }
@@ -331,15 +335,7 @@ func newCleartext(c *decode.Connection) *Cleartext {
 		if d.Bytes == 0 {
 			continue
 		}
-		for op, n := range d.Messages {
-			out.Messages[op] += n
-		}
-		if d.Ticks.Count > 0 {
-			out.Messages["TICK"] += d.Ticks.Count
-		}
-		for name, n := range d.RegisteredNames {
-			out.RegisteredNames[name] += n
-		}
+		countMessages(out.Messages, out.RegisteredNames, &d)
 		out.CookieDigestExposed = out.CookieDigestExposed || d.Handshake.Proved
 		if f := d.RecognisedAt.Frame.Number; f != 0 && (out.FirstFrame == 0 || f < out.FirstFrame) {
 			out.FirstFrame = f
@@ -347,6 +343,19 @@ func newCleartext(c *decode.Connection) *Cleartext {
 	}
 	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
 	return out
+}
+
+// countMessages adds what one side sent of distribution's messages.
+func countMessages(messages, names map[string]uint64, d *dist.Facts) {
+	for op, n := range d.Messages {
+		messages[op] += n
+	}
+	if d.Ticks.Count > 0 {
+		messages["TICK"] += d.Ticks.Count
+	}
+	for name, n := range d.RegisteredNames {
+		names[name] += n
+	}
 }
 
 func (b *builder) finding(f verify.Finding) Finding {

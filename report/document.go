@@ -124,6 +124,7 @@ type Connection struct {
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 	ServerCertificate *ServerCertificate `json:"server_certificate,omitempty"`
 	Cleartext         *Cleartext         `json:"cleartext,omitempty"`
+	Decrypted         *Decrypted         `json:"decrypted,omitempty"`
 	Gaps              Gaps               `json:"gaps"`
 	Findings          []string           `json:"findings"`
 }
@@ -257,6 +258,20 @@ type Cleartext struct {
 	RegisteredNames     map[string]uint64 `json:"registered_names"`
 	CookieDigestExposed bool              `json:"cookie_digest_exposed"`
 	FirstFrame          uint32            `json:"first_frame"`
+}
+
+// Decrypted is what was read inside TLS with a key log.
+type Decrypted struct {
+	// Bytes of application data, and why no more were decrypted; absent if all
+	// that crossed were.
+	Bytes      Counts `json:"bytes"`
+	Incomplete string `json:"incomplete,omitempty"`
+	// Cookie says what came of the nodes' proofs of the cookie: accepted,
+	// refused or unknown.
+	Cookie string `json:"cookie"`
+	// Messages counts distribution messages by operation.
+	Messages        map[string]uint64 `json:"messages"`
+	RegisteredNames map[string]uint64 `json:"registered_names"`
 }
 
 // Gaps counts bytes that are missing from the capture, for each side, and

@@ -173,11 +173,14 @@ func tlsState(c *decode.Connection) State {
 }
 
 // distState says what became of the distribution handshake inside TLS, as far
-// as record sizes tell.
+// as record sizes tell, if it was not decrypted.
 func distState(c *decode.Connection) State {
 	f := c.TLS
 	closed := c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
 	few := f.Sealed[decode.Client].Application < 8 && f.Sealed[decode.Server].Application < 10
+	if c.IsDecrypted {
+		return decryptedState(c, closed)
+	}
 	switch {
 	case f.Shape.Stage == tls.StageAck, f.Ticking:
 		return Up
@@ -187,6 +190,18 @@ func distState(c *decode.Connection) State {
 		return Incomplete
 	}
 	return Up
+}
+
+// decryptedState is the same where the distribution handshake was decrypted.
+func decryptedState(c *decode.Connection, closed bool) State {
+	client, server := &c.Decrypted[decode.Client], &c.Decrypted[decode.Server]
+	switch {
+	case server.Handshake.Ack, client.Connected, server.Connected:
+		return Up
+	case closed, refusal(server.Handshake.Status):
+		return DistRefused
+	}
+	return Incomplete
 }
 
 // undisputed is overTLS, but nothing good is claimed of a connection of which it

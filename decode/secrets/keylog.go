@@ -75,6 +75,7 @@ var labels = map[string]label{
 type Log struct {
 	byRandom map[[32]byte]*Secrets
 	kept     int
+	withheld bool
 	limit    int // MaxSecrets, unless a test says otherwise
 	arena    []byte
 }
@@ -116,6 +117,10 @@ type Stats struct {
 // Lookup returns the secrets of the handshake whose ClientHello had the given
 // random, or nil.
 func (l *Log) Lookup(random [32]byte) *Secrets { return l.byRandom[random] }
+
+// HandshakeOnly reports whether secrets were passed over because they open more
+// than a handshake.
+func (l *Log) HandshakeOnly() bool { return l.withheld }
 
 // Len returns the number of handshakes of which l has secrets.
 func (l *Log) Len() int { return len(l.byRandom) }
@@ -191,6 +196,7 @@ func (l *Log) line(line []byte, long bool, o Options, st *Stats) string {
 	}
 	if o.HandshakeOnly && !known.handshake {
 		st.Withheld++
+		l.withheld = true
 		return ""
 	}
 	_, _ = hex.Decode(key[:], random) // both were checked above

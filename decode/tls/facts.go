@@ -89,6 +89,9 @@ type Facts struct {
 	// KeyLog says what became of opening the handshake with a key log:
 	// "opened", or why it could not be; "" if there was none.
 	KeyLog string
+	// Opened says for client and server what was opened with it of the
+	// application data.
+	Opened [2]Opened
 
 	// Records are the first records of client and server.
 	Records [2][]Record
@@ -96,10 +99,25 @@ type Facts struct {
 	Sealed [2]Sealed
 }
 
+// Opened counts the bytes of application data that were decrypted, and says
+// why no more were; "" if all of them were.
+type Opened struct {
+	Bytes   uint64
+	Stopped string
+}
+
 // Begun reports whether a session was begun or is under way: there is more than
 // an alert, with which a TLS server also answers what is not TLS.
 func (f *Facts) Begun() bool {
 	return f.Client != nil || f.Server != nil || f.Sealed[0].Application+f.Sealed[1].Application > 0
+}
+
+// Continues reports whether g may resume the session of f: it keeps the version
+// and the suite (RFC 5246, Section 7.4.1.3), of which TLS 1.3 only wants the
+// same hash (RFC 8446, Section 4.2.11).
+func (f *Facts) Continues(g *Facts) bool {
+	same := f.Suite == g.Suite || f.Version.Is13() && f.Suite.finishedLength() == g.Suite.finishedLength()
+	return f.Version == g.Version && same
 }
 
 // ClientCertificate says what is known of the client's authentication.
@@ -167,6 +185,9 @@ type Ending struct {
 // Combine puts the directions of a connection together. Either may be nil if
 // it is not TLS.
 func Combine(client, server *Stream, end Ending) *Facts {
+	if client != nil && server != nil {
+		Unlock(client, server) // the key log may have grown
+	}
 	c := combiner{c: orEmpty(client), s: orEmpty(server), end: end, f: new(Facts)}
 	c.hellos()
 	c.alerts()
@@ -211,7 +232,7 @@ func (x *combiner) hellos() {
 	if f.Group == 0 && f.Suite.has("ECDHE") {
 		f.Group = x.s.group
 	}
-	if f.Client != nil {
+	if f.Client != nil && !f.Version.Is13() {
 		f.Offered = nonzero(f.Client.SessionID, f.Client.Ticket)
 	}
 }

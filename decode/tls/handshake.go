@@ -59,6 +59,9 @@ type ClientHello struct {
 	ALPN                []string
 	// Ticket identifies the session ticket of RFC 5077; zero if none was sent.
 	Ticket Ticket
+	// Identities are those of pre_shared_key, the first maxIdentities: session
+	// tickets of TLS 1.3, or names of keys.
+	Identities []Ticket
 	// PSK says that pre_shared_key was offered; EarlyData that early_data was.
 	PSK, EarlyData, PostHandshakeAuth, ExtendedMasterSecret bool
 }
@@ -77,8 +80,10 @@ type ServerHello struct {
 	Group uint16
 	// Retry says that this is a HelloRetryRequest.
 	Retry bool
-	// PSK says that the server took an offered pre-shared key (TLS 1.3).
-	PSK bool
+	// PSK says that the server took an offered pre-shared key (TLS 1.3);
+	// Identity is its index among those offered, valid iff PSK.
+	PSK      bool
+	Identity uint16
 	// Ticket says that a NewSessionTicket will follow (RFC 5077).
 	Ticket, EncryptThenMAC, ExtendedMasterSecret bool
 }
@@ -145,6 +150,7 @@ func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
 		h.Ticket = ticketOf(c.Rest())
 	case extPreSharedKey: // RFC 8446, Section 4.2.11
 		h.PSK = true
+		h.Identities = readIdentities(c.Rest())
 	case extEarlyData: // RFC 8446, Section 4.2.10
 		h.EarlyData = true
 	case extPostHandshakeAuth: // RFC 8446, Section 4.2.6
@@ -152,6 +158,28 @@ func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
 	case extExtendedMasterSecret: // RFC 7627, Section 5.1
 		h.ExtendedMasterSecret = true
 	}
+}
+
+// maxIdentities bounds the pre-shared keys of a ClientHello that are kept.
+const maxIdentities = 16
+
+// readIdentities reads the identities of pre_shared_key (RFC 8446, Section
+// 4.2.11); none if they cannot be read. The binders that follow prove
+// possession of the keys to the server alone.
+func readIdentities(extension []byte) []Ticket {
+	c := wire.NewCursor(extension)
+	var out []Ticket
+	for list := c.Vector16("identities"); !list.Empty(); {
+		identity := list.Vector16("identity")
+		list.Uint32("obfuscated_ticket_age")
+		if raw := identity.Rest(); len(out) < maxIdentities {
+			out = append(out, ticketOf(raw))
+		}
+	}
+	if c.Err() != nil {
+		return nil
+	}
+	return out
 }
 
 func uint16List(c *wire.Cursor, field string) []uint16 {
@@ -204,6 +232,7 @@ func (h *ServerHello) readExtension(id uint16, c *wire.Cursor) {
 		h.Group = c.Uint16("group")
 	case extPreSharedKey: // RFC 8446, Section 4.2.11
 		h.PSK = true
+		h.Identity = c.Uint16("selected_identity")
 	case extSessionTicket: // RFC 5077, Section 3.2
 		h.Ticket = true
 	case extEncryptThenMAC: // RFC 7366
@@ -247,4 +276,20 @@ func readSessionTicket12(body []byte) Ticket {
 	c.Uint32("ticket_lifetime_hint")
 	ticket := c.Vector16("ticket")
 	return ticketOf(ticket.Rest())
+}
+
+// readSessionTicket13 returns the ticket of a NewSessionTicket message of TLS
+// 1.3 (RFC 8446, Section 4.6.1); zero if it cannot be read.
+func readSessionTicket13(body []byte) Ticket {
+	c := wire.NewCursor(body)
+	c.Uint32("ticket_lifetime")
+	c.Uint32("ticket_age_add")
+	nonce := c.Vector8("ticket_nonce")
+	nonce.Rest()
+	ticket := c.Vector16("ticket")
+	raw := ticket.Rest()
+	if c.Err() != nil {
+		return Ticket{}
+	}
+	return ticketOf(raw)
 }

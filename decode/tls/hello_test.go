@@ -43,7 +43,8 @@ func TestReadClientHello(t *testing.T) {
 		Suites: []Suite{0x1302, 0xc02c}, Extensions: []uint16{0, 43, 10, 13, 16, 35, 49, 23, 42, 0xff01, 41},
 		ServerName: "n2.lab", Versions: []Version{TLS13, TLS12}, Groups: []uint16{0x11ec, 29}, SignatureAlgorithms: []uint16{0x0403, 0x0804},
 		ALPN: []string{"h2", "http/1.1"}, Ticket: sha256.Sum256([]byte("ticket")),
-		PSK: true, EarlyData: true, PostHandshakeAuth: true, ExtendedMasterSecret: true,
+		Identities: []Ticket{sha256.Sum256([]byte("identity"))},
+		PSK:        true, EarlyData: true, PostHandshakeAuth: true, ExtendedMasterSecret: true,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -35,6 +35,7 @@ const (
 	TypeCertificateVerify  HandshakeType = 15
 	TypeClientKeyExchange  HandshakeType = 16
 	TypeFinished           HandshakeType = 20
+	TypeKeyUpdate          HandshakeType = 24
 )
 
 // A Version is a protocol version as it stands in a hello; zero is unknown.

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -9,71 +10,50 @@ import (
 	"distproof/decode/wire"
 )
 
-// maxHeld bounds the encrypted records that a direction keeps to be opened with
-// a key log: a handshake with long chains, and what shows that it was accepted.
-const maxHeld = 64 << 10
+// opened is what KeyLog says if the handshake was opened as far as it came, and
+// its Finished verify.
+const opened = "opened"
 
-// Retain has the stream keep the first encrypted records, for the handshake to
-// be opened with what log holds when the directions are combined. It is called
-// before any data.
-func (s *Stream) Retain(log *secrets.Log) { s.secrets = log }
-
-// hold keeps a part of the body of an encrypted record.
-func (s *Stream) hold(b []byte) {
-	if s.secrets != nil && !s.lostOnce && s.heldBytes+len(b) <= maxHeld {
-		s.holding = append(s.holding, b...)
-		s.heldBytes += len(b)
+// unlocked reports whether there are secrets for what both directions carry. If
+// not, it says in KeyLog why, if there is a key log at all.
+func (x *combiner) unlocked() bool {
+	f := x.f
+	switch {
+	case x.c.secrets == nil || f.Client == nil || f.Server == nil:
+		return false
+	case x.c.opening == nil && !f.Version.Is13() && x.c.secrets.HandshakeOnly():
+		f.KeyLog = fmt.Sprintf("TLS %s has no secrets for the handshake alone", f.Version)
+		return false
+	case x.c.opening == nil:
+		f.KeyLog = "no secrets of this connection in the key log"
+		return false
+	case x.c.opening.random != f.Client.Random || x.s.opening.suite != f.Suite:
+		f.KeyLog = "the hellos are contradictory"
+		return false
 	}
+	f.Opened = [2]Opened{x.c.opening.result(), x.s.opening.result()}
+	return true
 }
 
-// holdRecord files the record that was kept, if it is whole and none before it
-// is missing.
-func (s *Stream) holdRecord() {
-	if s.secrets == nil || s.lostOnce {
-		return
+// result says what was opened of the application data.
+func (o *opening) result() Opened {
+	if o.stopped == "" && !o.finished {
+		return Opened{0, "the handshake could not be opened"}
 	}
-	if len(s.holding) != s.record.Length || s.gapped {
-		s.heldBytes = maxHeld // what follows cannot be opened either
-		return
-	}
-	s.held = append(s.held, s.holding)
-	s.holding = nil
+	return Opened{uint64(o.bytes), o.stopped}
 }
 
-// An openedFlight is one side's part of a TLS 1.3 handshake, decrypted.
-type openedFlight struct {
-	records  int    // the records that it takes
-	messages []byte // the messages up to Finished, one after another
-	alert    []byte // the alert that came instead; nil if none did
-}
-
-// openFlight opens a side's handshake up to its Finished.
-func openFlight(s *Stream, suite Suite, secret []byte) (openedFlight, error) {
-	var f openedFlight
-	opener, err := secrets.NewOpener13(uint16(suite), secret)
-	if err != nil {
-		return f, err
+// incomplete says why the flight is not there to be checked; "" if it is.
+func (o *opening) incomplete(whose string) string {
+	switch {
+	case errors.Is(o.err, errNoSecret):
+		return fmt.Sprintf("no secret for the %s's handshake in the key log", whose)
+	case o.err != nil:
+		return fmt.Sprintf("%s's handshake: %v", whose, o.err)
+	case o.alert == nil && !o.finished:
+		return fmt.Sprintf("%s's handshake: not whole in the capture", whose)
 	}
-	for _, body := range s.held {
-		kind, plain, err := opener.Open(nil, uint8(TypeApplicationData), uint16(TLS12), body)
-		if err != nil {
-			return f, err
-		}
-		f.records++
-		switch {
-		case ContentType(kind) == TypeHandshake:
-			f.messages = append(f.messages, plain...)
-		case ContentType(kind) == TypeAlert && len(plain) == 2:
-			f.alert = plain
-			return f, nil
-		default:
-			return f, fmt.Errorf("content type %d inside the handshake", kind)
-		}
-		if find(f.messages, TypeFinished) != nil {
-			return f, nil
-		}
-	}
-	return f, errors.New("the handshake is not whole in the capture")
+	return ""
 }
 
 // A proof is what the messages of an opened flight say, and what was checked.
@@ -81,13 +61,14 @@ type proof struct {
 	requested, certificate bool
 	chain                  [][]byte
 	signature              fact.Fact
+	scheme                 secrets.Scheme
 }
 
-// check reads the messages of a flight, and checks its CertificateVerify and
-// Finished against the transcript, to which it adds them.
-func (f openedFlight) check(t *secrets.Transcript, suite Suite, secret []byte, client bool) (proof, error) {
+// check reads the messages of a flight of TLS 1.3, and checks its
+// CertificateVerify and Finished against the transcript, to which it adds them.
+func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, client bool) (proof, error) {
 	var p proof
-	for rest := f.messages; len(rest) > 0; {
+	for rest := o.flight; len(rest) > 0; {
 		kind, message, more := split(rest)
 		if len(message) < 4 {
 			return p, errors.New("a handshake message is cut")
@@ -103,7 +84,7 @@ func (f openedFlight) check(t *secrets.Transcript, suite Suite, secret []byte, c
 			}
 			p.certificate, p.chain = true, chain
 		case TypeCertificateVerify:
-			p.signature = checkSignature13(p.chain, suite, client, t, body)
+			p.signature, p.scheme = checkSignature13(p.chain, suite, client, t, body)
 		case TypeFinished:
 			if err := secrets.VerifyFinished13(uint16(suite), secret, t, body); err != nil {
 				return p, err
@@ -115,17 +96,17 @@ func (f openedFlight) check(t *secrets.Transcript, suite Suite, secret []byte, c
 	return p, nil
 }
 
-func checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Transcript, body []byte) fact.Fact {
+func checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Transcript, body []byte) (fact.Fact, secrets.Scheme) {
 	if len(chain) == 0 {
-		return fact.NoBy(fact.Verified, "a signature without a certificate")
+		return fact.NoBy(fact.Verified, "a signature without a certificate"), 0
 	}
 	key, err := secrets.CertificateKey(chain[0])
 	if err != nil {
-		return fact.UnknownBecause(err.Error())
+		return fact.UnknownBecause(err.Error()), 0
 	}
-	_, err = secrets.VerifyCertificateVerify13(key, uint16(suite), client, t, body)
+	scheme, err := secrets.VerifyCertificateVerify13(key, uint16(suite), client, t, body)
 	result, _ := checked(err, fact.None)
-	return result
+	return result, scheme
 }
 
 // readCertificate13 parses the body of a Certificate message of TLS 1.3
@@ -160,47 +141,41 @@ func (x *combiner) hellos13() *secrets.Transcript {
 	return t
 }
 
-// open13 opens both sides' handshake with a key log. It reports false, and why
+// open13 reads both sides' handshake with a key log. It reports false, and why
 // in KeyLog, if that is not possible; nothing is claimed of it then.
 func (x *combiner) open13() (sf, cf flight, ok bool) {
 	f := x.f
-	log := x.s.secrets
-	if log == nil {
+	if !x.unlocked() {
 		return sf, cf, false
 	}
-	keys := log.Lookup(f.Client.Random)
-	if keys == nil || keys.ServerHandshake == nil || keys.ClientHandshake == nil {
-		f.KeyLog = "no handshake secrets of this connection in the key log"
+	server, client := x.s.opening, x.c.opening
+	if f.KeyLog = cmp.Or(server.incomplete("server"), client.incomplete("client")); f.KeyLog != "" {
 		return sf, cf, false
 	}
-	server, err := openFlight(x.s, f.Suite, keys.ServerHandshake)
-	if err == nil && server.alert != nil {
-		err = errors.New("the server sent an alert inside the handshake")
-	}
-	if err != nil {
-		f.KeyLog = "server's handshake: " + err.Error()
+	if server.alert != nil {
+		f.KeyLog = "server's handshake: an alert inside it"
 		return sf, cf, false
 	}
-	client, err := openFlight(x.c, f.Suite, keys.ClientHandshake)
-	if err != nil {
-		f.KeyLog = "client's handshake: " + err.Error()
+	records := x.c.sealedOf(TypeApplicationData)
+	if len(records) < client.records || len(x.s.sealedOf(TypeApplicationData)) < server.records {
+		f.KeyLog = fmt.Sprintf("more than %d records of handshake", MaxRecords)
 		return sf, cf, false
 	}
+	keys := x.c.secrets.Lookup(f.Client.Random)
 	t := x.hellos13()
 	serverProof, err := server.check(t, f.Suite, keys.ServerHandshake, false)
 	if err != nil {
 		f.KeyLog = "server's handshake: " + err.Error()
 		return sf, cf, false
 	}
-	f.ServerCertificate = ServerCertificate{Basis: fact.Decrypted, Chain: serverProof.chain, Signature: serverProof.signature, Possession: proven(serverProof)}
+	f.ServerCertificate = ServerCertificate{Basis: fact.Decrypted, Chain: serverProof.chain, Signature: serverProof.signature, Scheme: serverProof.scheme, Possession: proven(serverProof)}
 	if len(serverProof.chain) == 0 {
 		f.ServerCertificate.Basis = fact.None
 	}
 	sf = flight{records: server.records, requested: serverProof.requested, psk: !serverProof.certificate}
 	if client.alert != nil {
 		f.KeyLog = opened
-		f.Alerts = append(f.Alerts, SideAlert{From: RoleClient, Fatal: client.alert[0] == 2, Name: alertName(client.alert[1]), Basis: fact.Decrypted,
-			Frame: x.c.sealedOf(TypeApplicationData)[client.records-1].Frame})
+		f.Alerts = append(f.Alerts, sideAlert(RoleClient, client.alert, records[client.records-1]))
 		return sf, cf, false
 	}
 	clientProof, err := client.check(t, f.Suite, keys.ClientHandshake, true)
@@ -211,11 +186,14 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 	f.KeyLog = opened
 	cf = flight{records: client.records, status: statusOf(sf, clientProof)}
 	x.clientProof13(sf, cf, clientProof)
+	f.Issued = server.tickets
 	return sf, cf, true
 }
 
-// opened is what KeyLog says if the handshake was opened, and both Finished verify.
-const opened = "opened"
+// sideAlert is an alert that was decrypted.
+func sideAlert(from Role, alert []byte, r Record) SideAlert {
+	return SideAlert{From: from, Fatal: alert[0] == 2, Name: alertName(alert[1]), Basis: fact.Decrypted, Frame: r.Frame}
+}
 
 func statusOf(sf flight, p proof) CertificateStatus {
 	switch {
@@ -244,7 +222,7 @@ func (x *combiner) clientProof13(sf, cf flight, p proof) {
 	c := &x.f.ClientCertificate
 	c.Frame = x.c.sealedOf(TypeApplicationData)[0].Frame
 	c.Status, c.Basis, c.Chain = cf.status, fact.Decrypted, p.chain
-	c.Signature, c.Possession = p.signature, proven(p)
+	c.Signature, c.Scheme, c.Possession = p.signature, p.scheme, proven(p)
 	c.Reason = "decrypted with the key log"
 	c.Requested = fact.NoBy(fact.Decrypted, "no CertificateRequest in the server's handshake")
 	if sf.requested {
@@ -254,50 +232,115 @@ func (x *combiner) clientProof13(sf, cf flight, p proof) {
 
 // accept13 reads with the traffic secrets what the server's first record after
 // the client's Finished is. Without them it stays with what sizes tell.
-func (x *combiner) accept13(sf flight, finished Record) {
-	keys := x.s.secrets.Lookup(x.f.Client.Random)
-	if keys.ServerTraffic == nil {
-		return
-	}
-	// OTP 27 and 28 log the two for each other (erlang/otp issue 10698).
-	candidates := [][]byte{keys.ServerTraffic}
-	if keys.ClientTraffic != nil {
-		candidates = append(candidates, keys.ClientTraffic)
-	}
-	opener, err := secrets.NewOpener13(uint16(x.f.Suite), candidates...)
-	if err != nil {
-		return
-	}
-	records := x.s.sealedOf(TypeApplicationData)
-	for i := sf.records; i < min(len(records), len(x.s.held)); i++ {
-		kind, plain, err := opener.Open(nil, uint8(TypeApplicationData), uint16(TLS12), x.s.held[i])
-		if err != nil {
+func (x *combiner) accept13(finished Record) {
+	for _, a := range x.s.opening.answers {
+		if sentAfter(a.record, finished) {
+			x.accepted(a)
 			return
 		}
-		if !sentAfter(records[i], finished) {
-			continue
-		}
-		x.accepted(kind, plain, records[i])
-		return
 	}
 }
 
 // accepted draws the conclusion from the server's first record after the
 // client's Finished.
-func (x *combiner) accepted(kind uint8, plain []byte, r Record) {
+func (x *combiner) accepted(a answer) {
 	f := x.f
-	if ContentType(kind) != TypeAlert || len(plain) != 2 {
+	if len(a.alert) != 2 {
 		f.Established = fact.YesBy(fact.Decrypted, "the server went on after the client's Finished")
 		return
 	}
-	alert := SideAlert{From: RoleServer, Fatal: plain[0] == 2, Name: alertName(plain[1]), Basis: fact.Decrypted, Frame: r.Frame}
 	if n := len(f.Alerts); n > 0 && f.Alerts[n-1].Basis == fact.Inferred {
 		f.Alerts = f.Alerts[:n-1] // the same, as its size showed it
 	}
+	alert := sideAlert(RoleServer, a.alert, a.record)
 	f.Alerts = append(f.Alerts, alert)
 	if alert.Name == "close_notify" {
 		f.Established = fact.UnknownBecause("the server closed the connection without saying whether it accepted")
 		return
 	}
 	f.Established = fact.NoBy(fact.Decrypted, "the server answered with the alert "+alert.Name)
+}
+
+// open12 checks the Finished of a handshake before TLS 1.3 with a key log. They
+// cover every message before them, so that what was read in the clear is what
+// their sender saw.
+func (x *combiner) open12() {
+	f := x.f
+	switch {
+	case !x.unlocked():
+		return
+	case x.c.unkept || x.s.unkept:
+		f.KeyLog = fmt.Sprintf("the handshake's messages are longer than %d KiB", maxClear>>10)
+		return
+	}
+	_, hello, own := split(x.c.clear)
+	flight := serverFlight(x.s.clear)
+	t := new(secrets.Transcript)
+	t.Add(hello)
+	if f.Resumed.Is() {
+		// The order is the opposite one (RFC 5246, Section 7.3).
+		t.Add(x.s.clear)
+		if x.finished12(t, RoleServer) && x.finished12(t, RoleClient) {
+			f.KeyLog, f.Resumed.Basis, f.ClientCertificate.Basis = opened, fact.Verified, fact.Verified
+		}
+		return
+	}
+	t.Add(flight)
+	t.Add(own)
+	if !x.finished12(t, RoleClient) {
+		return
+	}
+	x.upgrade12()
+	if o := x.s.opening; o.err == nil && o.records == 0 {
+		f.KeyLog = opened // as far as it came: the server sent nothing encrypted
+		return
+	}
+	t.Add(x.s.clear[len(flight):])
+	if x.finished12(t, RoleServer) {
+		f.KeyLog, f.Established = opened, fact.YesBy(fact.Verified, "the server's Finished covers the client's")
+	}
+}
+
+// finished12 checks one side's Finished against the transcript, to which it adds
+// it. If it cannot, it says why in KeyLog. One that is wrong shows that the peers
+// saw another handshake than the capture has.
+func (x *combiner) finished12(t *secrets.Transcript, who Role) bool {
+	f, o := x.f, x.c.opening
+	if who == RoleServer {
+		o = x.s.opening
+	}
+	if f.KeyLog = o.incomplete(who.String()); f.KeyLog != "" || o.alert != nil {
+		f.KeyLog = cmp.Or(f.KeyLog, who.String()+"'s handshake: an alert inside it")
+		return false
+	}
+	master := x.c.secrets.Lookup(f.Client.Random).Master
+	err := secrets.VerifyFinished12(uint16(f.Version), uint16(f.Suite), master, who == RoleClient, t, find(o.flight, TypeFinished))
+	if err != nil {
+		f.KeyLog = fmt.Sprintf("%s's handshake: %v", who, err)
+		if errors.Is(err, secrets.ErrFinished) {
+			f.Established = fact.UnknownBecause(f.KeyLog)
+		}
+		return false
+	}
+	t.Add(o.flight)
+	return true
+}
+
+// upgrade12 raises the basis of what the Finished confirm.
+func (x *combiner) upgrade12() {
+	c, s := &x.f.ClientCertificate, &x.f.ServerCertificate
+	if c.Status != StatusUnknown {
+		c.Basis = fact.Verified
+	}
+	if c.Requested.Value != fact.Unknown {
+		c.Requested.Basis = fact.Verified
+	}
+	if s.Basis == fact.None {
+		return
+	}
+	s.Basis = fact.Verified
+	if _, signed := x.s.messages[TypeServerKeyExchange]; !signed {
+		// Static RSA: only who has the key knew the master secret.
+		s.Possession = fact.Verified
+	}
 }

@@ -153,12 +153,16 @@ type Stream struct {
 	clear   []byte // the messages that crossed in the clear, one after another
 	unkept  bool   // they were too long to be kept
 
-	// For a key log: the bodies of the first encrypted records, the one that is
-	// being read, and their length.
+	// For a key log: the records that wait for secrets and what they take, the
+	// one that is being read, and why no more are kept; "" if they are. sink
+	// takes what is opened.
 	secrets   *secrets.Log
-	held      [][]byte
-	holding   []byte
+	sink      func(tcp.Position, []byte)
+	held      []held
 	heldBytes int
+	holding   []byte
+	unheld    string
+	opening   *opening
 
 	chain       [][]byte
 	certificate bool // Certificate message seen
@@ -308,9 +312,8 @@ func (s *Stream) body(b []byte) int {
 		if s.record.Length == 2 {
 			s.message = append(s.message, b[:n]...)
 		}
-	case TypeApplicationData:
-		s.hold(b[:n])
 	}
+	s.hold(b[:n])
 	if s.left == 0 {
 		s.finishRecord()
 	}
@@ -328,9 +331,8 @@ func (s *Stream) finishRecord() {
 		s.finishHandshake()
 	case TypeAlert:
 		s.finishAlert()
-	case TypeApplicationData:
-		s.holdRecord()
 	}
+	s.holdRecord()
 	if r.Sealed {
 		s.countSealed()
 	}

@@ -16,6 +16,7 @@ func (x *combiner) tls12() {
 	_, done := s.messages[TypeServerHelloDone]
 	if !done && s.ccs && !s.certificate {
 		x.resumed12(clientFinished)
+		x.open12()
 		return
 	}
 	if _, keyed := s.messages[TypeServerKeyExchange]; keyed || done || s.certificate {
@@ -43,6 +44,7 @@ func (x *combiner) tls12() {
 		// Static RSA: only who has the key could have made the Finished.
 		f.ServerCertificate.Possession = fact.Observed
 	}
+	x.open12()
 	x.afterHandshake12()
 }
 

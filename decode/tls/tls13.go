@@ -30,7 +30,7 @@ func (x *combiner) tls13() {
 	x.resumed13()
 	if sf, cf, ok := x.open13(); ok {
 		x.established13(shaper, client[cf.records-1], server[sf.records:])
-		x.accept13(sf, client[cf.records-1])
+		x.accept13(client[cf.records-1])
 		x.distribution13(cf, sf, client, server)
 		return
 	}
@@ -77,6 +77,9 @@ func (x *combiner) distribution13(cf, sf flight, client, server []Record) {
 func (x *combiner) resumed13() {
 	f := x.f
 	if f.Server.PSK {
+		if i := int(f.Server.Identity); i < len(f.Client.Identities) {
+			f.Offered = f.Client.Identities[i : i+1]
+		}
 		f.Resumed = fact.YesBy(fact.Observed, "the server took the client's pre-shared key")
 		return
 	}
