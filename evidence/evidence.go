@@ -49,6 +49,9 @@ type Options struct {
 	Reopen func() (capture.Source, error)
 	// Examine analyses a bundle, with the key log or only with what is in it.
 	Examine func(src capture.Source, withKeyLog bool) (*report.Document, error)
+
+	// testOnlyCutAll has no connection taken whole.
+	testOnlyCutAll bool
 }
 
 // A Summary says what was written.

@@ -234,7 +234,11 @@ func (n notes) tls13(f *tls.Facts) {
 		}
 	}
 	if cert.Frame != (capture.Frame{}) && cert.Status != tls.StatusUnknown {
-		n.add(cert.Frame, "the client's handshake, encrypted: certificate %s (%s: %s)", cert.Status, cert.Basis, cert.Reason)
+		why := cert.Basis.String()
+		if cert.Basis == fact.Inferred {
+			why += ": " + cert.Reason
+		}
+		n.add(cert.Frame, "the client's handshake, encrypted: certificate %s (%s)", cert.Status, why)
 		if len(cert.Chain) > 0 {
 			n.add(cert.Frame, "Certificate (client): %s; CertificateVerify (client): %s", subject(cert.Chain), signature(cert.Signature))
 		}

@@ -143,9 +143,9 @@ type cut struct {
 type window struct{ from, to int64 }
 
 // cutOf says what of a connection its verdict is read from.
-func cutOf(c *decode.Connection, scope int) cut {
+func cutOf(c *decode.Connection, scope int, little uint64) cut {
 	out := cut{limit: scope}
-	if scope == wide || c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes <= small || c.Protocol == decode.EPMD {
+	if scope == wide || c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes <= little || c.Protocol == decode.EPMD {
 		out.all = true
 		return out
 	}
@@ -245,11 +245,14 @@ func windows(c *decode.Connection, side int) []window {
 
 // picks prepares the choice of packets for all connections of the jobs.
 func (w *writer) picks(jobs []job, scope int) map[int]*pick {
-	out := make(map[int]*pick)
+	out, little := make(map[int]*pick), uint64(small)
+	if w.o.testOnlyCutAll {
+		little = 0
+	}
 	add := func(i int) {
 		if out[i] == nil {
 			c := w.c.Facts.Connections[i]
-			out[i] = &pick{cut: cutOf(c, scope), client: c.Ends[decode.Client].Address}
+			out[i] = &pick{cut: cutOf(c, scope, little), client: c.Ends[decode.Client].Address}
 		}
 	}
 	for _, j := range jobs {
