@@ -177,7 +177,16 @@ func (c *Certificate) name() string {
 	if c.X509 == nil {
 		return fmt.Sprintf("%x", c.SHA256[:8])
 	}
-	return cmp.Or(c.X509.Subject.String(), "without a subject")
+	return clip(cmp.Or(c.X509.Subject.String(), "without a subject"))
+}
+
+// clip shortens what peers may have made long, for a message.
+func clip(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // obsoleteHash names the broken hash of the certificate's signature; "" if it

@@ -47,7 +47,7 @@ func (r *ruler) wrongSignatures(c *decode.Connection) {
 func (r *ruler) acceptedServer(c *decode.Connection, v Verification) {
 	var steps []Evidence
 	if h := dialledHost(c); h.asked && (v.has(WrongName) || v.has(CommonNameOnly)) {
-		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + h.name})
+		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + clip(h.name)})
 	}
 	steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + v.Reason},
 		Evidence{wentOnFrame(c), "the client went on with the handshake all the same"})

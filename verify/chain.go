@@ -42,15 +42,17 @@ func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtK
 		usage = x509.ExtKeyUsageAny
 	}
 	key := chainKey{usage: usage}
-	pool := x509.NewCertPool()
-	for i, cert := range chain {
+	for _, cert := range chain {
 		key.chain += string(cert.SHA256[:])
-		if i > 0 && cert.X509 != nil {
-			pool.AddCert(cert.X509)
-		}
 	}
 	if s, ok := k.good[key]; ok && !at.Before(s.from) && !at.After(s.to) {
 		return s.root, nil
+	}
+	pool := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		if cert.X509 != nil {
+			pool.AddCert(cert.X509)
+		}
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{Roots: k.cas, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
 	if err != nil {
@@ -129,9 +131,9 @@ func unknownIssuer(chain []*Certificate, err error) string {
 	case last.SelfSigned && last == chain[0]:
 		return "it is self-signed, and not one of the CAs given (--ca)"
 	case strings.Contains(err.Error(), "possibly because of"):
-		return fmt.Sprintf("it is not signed by the CA given (--ca) as %s", last.X509.Issuer)
+		return fmt.Sprintf("it is not signed by the CA given (--ca) as %s", last.issuer())
 	}
-	return fmt.Sprintf("unknown CA: its issuer %s is not one of the CAs given (--ca)", last.X509.Issuer)
+	return fmt.Sprintf("unknown CA: its issuer %s is not one of the CAs given (--ca)", last.issuer())
 }
 
 // obsoleteChain names a hash that keeps a chain from being checked: crypto/x509

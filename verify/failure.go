@@ -71,13 +71,13 @@ func causeOf(c *decode.Connection) cause {
 	case f.Server == nil && (a.Name == "handshake_failure" || a.Name == "insufficient_security") || a.Name == "insufficient_security":
 		return cause{"no cipher suite, group or signature algorithm in common", ciphersFix}
 	case a.Name == "unrecognized_name":
-		return cause{fmt.Sprintf("the server has no certificate for %q, the host that the client asked for", serverName(f)), hostFix}
+		return cause{fmt.Sprintf("the server has no certificate for %q, the host that the client asked for", clip(serverName(f))), hostFix}
 	case a.Name == "internal_error" || a.Name == "unexpected_message" || f.Server == nil:
 		return cause{}
 	case a.From == tls.RoleServer:
-		return byServer(c, a)
+		return refusedByServer(c, a)
 	}
-	return byClient(c, a)
+	return refusedByClient(c, a)
 }
 
 // offered names the versions that the client would have taken.
@@ -105,8 +105,8 @@ func serverName(f *tls.Facts) string {
 	return f.Client.ServerName
 }
 
-// byServer finds what a server disliked of its client.
-func byServer(c *decode.Connection, a *tls.SideAlert) cause {
+// refusedByServer finds what a server disliked of its client.
+func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
 	f := c.TLS
 	switch f.ClientCertificate.Status {
 	case tls.Empty:
@@ -121,15 +121,15 @@ func byServer(c *decode.Connection, a *tls.SideAlert) cause {
 	return cause{}
 }
 
-// byClient finds what a client disliked of its server. OTP says
-// handshake_failure if the certificate is for another host
-// (ssl_handshake:path_validation_alert/1, hostname_check_failed).
-func byClient(c *decode.Connection, a *tls.SideAlert) cause {
+// refusedByClient finds what a client disliked of its server. OTP says
+// handshake_failure if the certificate is for another host, from OTP 27 on
+// bad_certificate (ssl_handshake:path_validation_alert/1, hostname_check_failed).
+func refusedByClient(c *decode.Connection, a *tls.SideAlert) cause {
 	v := newExaminer(nil).examine(c)
 	vague := a.Name == "" || a.Name == "handshake_failure" || a.Name == "certificate_unknown" || a.Name == "bad_certificate"
 	for _, p := range v.Server.Problems {
 		if vague && (p.Kind == WrongName || p.Kind == CommonNameOnly) {
-			return cause{fmt.Sprintf("host name mismatch: the certificate is for %s, the client asked for %s", v.ServerChain[0].names(), dialledHost(c).name), hostFix}
+			return cause{fmt.Sprintf("host name mismatch: the certificate is for %s, the client asked for %s", v.ServerChain[0].names(), clip(dialledHost(c).name)), hostFix}
 		}
 	}
 	if a.Name == "handshake_failure" && len(v.ServerChain) == 0 {
@@ -167,7 +167,7 @@ func named(a *tls.SideAlert, who, whose string, chain []*Certificate, problems [
 	switch a.Name {
 	case "unknown_ca":
 		if len(chain) > 0 && chain[0].X509 != nil {
-			text = fmt.Sprintf(" (%s)", cmp.Or(chain[len(chain)-1].issuer(), "without a name"))
+			text = fmt.Sprintf(" (%s)", chain[len(chain)-1].issuer())
 		}
 		return cause{fmt.Sprintf("it does not trust the CA of the %s's certificate%s", whose, text), map[string]string{"server": serverTrustFix, "client": clientTrustFix}[who]}
 	case "certificate_expired":
@@ -189,7 +189,7 @@ func (c *Certificate) issuer() string {
 	if c.X509 == nil {
 		return ""
 	}
-	return c.X509.Issuer.String()
+	return clip(cmp.Or(c.X509.Issuer.String(), "without a name"))
 }
 
 // refused explains a connection that came to nothing. That is no violation: it

@@ -41,7 +41,7 @@ const (
 
 	refusedFix     = "look into the log of the node that refused: it names the reason"
 	noTLSFix       = "start both nodes with\n  -proto_dist inet_tls -ssl_dist_optfile /etc/erl/ssl_dist.conf"
-	badOptionsFix  = "look into the log of the server's node: a node whose ssl_dist_optfile is missing or has invalid options closes so"
+	badOptionsFix  = "look into the log of the node that closed: one whose ssl_dist_optfile is missing or has invalid options does so"
 	versionsFix    = "in the ssl_dist_optfile of both nodes, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}"
 	ciphersFix     = "compare {ciphers, …} and {signature_algs, …} in the ssl_dist_optfile of both nodes, or leave them out"
 	certificateFix = "in the ssl_dist_optfile of the client's node:\n{client, [{certfile, \"/etc/erl/node.pem\"},\n          {keyfile, \"/etc/erl/node.key\"}, …]}"

@@ -19,7 +19,7 @@ type host struct {
 }
 
 // String names the host and says how it is known.
-func (h host) String() string { return fmt.Sprintf("%s (%s)", h.name, h.source) }
+func (h host) String() string { return fmt.Sprintf("%s (%s)", clip(h.name), clip(h.source)) }
 
 // dialledHost returns the host that the client wanted: what it says in its
 // hello, else the host part of the server's name. The zero host is unknown.
@@ -75,7 +75,10 @@ func (c *Certificate) hasAltNames() bool {
 // names says whom the certificate is for, in a message.
 func (c *Certificate) names() string {
 	const most = 4
-	list := slices.Clone(c.X509.DNSNames)
+	var list []string
+	for _, name := range c.X509.DNSNames {
+		list = append(list, clip(name))
+	}
 	for _, ip := range c.X509.IPAddresses {
 		if a, ok := netip.AddrFromSlice(ip); ok {
 			list = append(list, a.Unmap().String())
@@ -83,7 +86,7 @@ func (c *Certificate) names() string {
 	}
 	switch n := len(list); {
 	case n == 0 && c.X509.Subject.CommonName != "":
-		return fmt.Sprintf("nobody (no subjectAltName; common name %q)", c.X509.Subject.CommonName)
+		return fmt.Sprintf("nobody (no subjectAltName; common name %q)", clip(c.X509.Subject.CommonName))
 	case n == 0:
 		return "nobody (no subjectAltName)"
 	case n > most:
