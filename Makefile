@@ -17,7 +17,7 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint tools fuzz lab clean
+.PHONY: help build demo test race lint tools fuzz lab labtest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -41,10 +41,10 @@ race: ## run the tests with the race detector (needs a C compiler)
 
 lint: $(GOLANGCI_LINT) $(STATICCHECK) ## check format, imports, comments, dead code
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -tags lab ./...
 	$(GO) mod tidy -diff
-	$(GOLANGCI_LINT) run ./...
-	$(STATICCHECK) ./...
+	$(GOLANGCI_LINT) run --build-tags lab ./...
+	$(STATICCHECK) -tags lab ./...
 
 tools: $(GOLANGCI_LINT) $(STATICCHECK) ## build the checkers that lint uses
 
@@ -65,6 +65,10 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x: executions)
 
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab
+
+# With a tag of its own, because `make test` runs where there is only Go.
+labtest: ## test the key log script on real nodes (needs root, Erlang, tcpdump)
+	$(GO) test -tags lab -count=1 -run '^TestKeyLogScript$$' ./pcaps/lab
 
 clean: ## remove what was built
 	rm -rf bin

@@ -24,6 +24,8 @@ type nodeSpec struct {
 	host int
 	tls  *tlsOptions // nil: distribution in the clear
 	port int         // 0: the system chooses one and EPMD knows it
+
+	hidden bool // started with -hidden: not in nodes()
 }
 
 func (s nodeSpec) fullName() string { return s.name + "@" + hostName(s.host) }
@@ -39,6 +41,7 @@ type side struct {
 	verify  bool   // verify_peer with the lab's authority
 	require bool   // fail_if_no_peer_cert; only said by a verifying server
 	version string // "1.2" or "1.3"; empty: both
+	keep    bool   // keep_secrets: the node can write a key log
 }
 
 func (s side) erlang(role string, p *pki) string {
@@ -60,6 +63,9 @@ func (s side) erlang(role string, p *pki) string {
 		versions = fmt.Sprintf("'tlsv%s'", s.version)
 	}
 	o = append(o, fmt.Sprintf("{versions,[%s]}", versions))
+	if s.keep {
+		o = append(o, "{keep_secrets,true}")
+	}
 	return fmt.Sprintf("{%s,[%s]}", role, strings.Join(o, ","))
 }
 
@@ -89,6 +95,9 @@ func (l *lab) startNode(ctx context.Context, spec nodeSpec) (*node, error) {
 			// Nodes connect when they are told to and not otherwise: the
 			// truth must list every connection.
 			"-connect_all", "false", "-kernel", "net_ticktime", strconv.Itoa(tickTime))
+	}
+	if spec.hidden {
+		argv = append(argv, "-hidden")
 	}
 	if spec.port != 0 {
 		port := strconv.Itoa(spec.port)

@@ -53,18 +53,11 @@ func (l *lab) record(ctx context.Context, s scenario) (_ truth, err error) {
 	defer func() {
 		l.close()
 		if err != nil {
-			err = errors.Join(err, discard(l.unfinished(s)))
+			err = errors.Join(err, discard(l.unfinished(s, ".pcap")), discard(l.unfinished(s, ".keylog")))
 		}
 	}()
 
-	dir := filepath.Join(l.dir, l.net.id)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return truth{}, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "inetrc"), []byte(strings.Join(l.net.resolver(), "\n")+"\n"), 0o600); err != nil {
-		return truth{}, err
-	}
-	if err := l.startEPMDs(ctx); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return truth{}, err
 	}
 	t := truth{Story: s.story}
@@ -75,7 +68,24 @@ func (l *lab) record(ctx context.Context, s scenario) (_ truth, err error) {
 	if t.Connections, err = play(ctx, l, s); err != nil {
 		return truth{}, err
 	}
-	return t, os.Rename(l.unfinished(s), filepath.Join(l.out, s.name+".pcap"))
+	if s.keyLog {
+		if err := os.Rename(l.unfinished(s, ".keylog"), filepath.Join(l.out, s.name+".keylog")); err != nil {
+			return truth{}, err
+		}
+	}
+	return t, os.Rename(l.unfinished(s, ".pcap"), filepath.Join(l.out, s.name+".pcap"))
+}
+
+// prepare makes what nodes in the network need: names, and an EPMD each.
+func (l *lab) prepare(ctx context.Context) error {
+	dir := filepath.Join(l.dir, l.net.id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "inetrc"), []byte(strings.Join(l.net.resolver(), "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	return l.startEPMDs(ctx)
 }
 
 func discard(path string) error {
@@ -110,12 +120,14 @@ func (l *lab) captureTo(ctx context.Context, s scenario) (*capture, error) {
 	if s.overlay {
 		filter = "udp port 8472"
 	}
-	return l.startCapture(ctx, l.net.bridge(), iface, filter, l.unfinished(s))
+	return l.startCapture(ctx, l.net.bridge(), iface, filter, l.unfinished(s, ".pcap"))
 }
 
-// unfinished is the capture's file until its truth is known: a recording that
-// fails must not replace one that did not.
-func (l *lab) unfinished(s scenario) string { return filepath.Join(l.out, s.name+".pcap.part") }
+// unfinished is a file of the capture until its truth is known: a recording
+// that fails must not replace one that did not.
+func (l *lab) unfinished(s scenario, extension string) string {
+	return filepath.Join(l.out, s.name+extension+".part")
+}
 
 // playNodes starts the scenario's nodes, dials, waits for ticks, and stops
 // the nodes, so that the capture also has the connections' ends.
@@ -139,6 +151,11 @@ func playNodes(ctx context.Context, l *lab, s scenario) ([]connection, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s dialling %s: %w", d.from, d.to, err)
 		}
+		for _, call := range s.calls {
+			if answer, err := nodes[d.from].ask(ctx, fmt.Sprintf("rpc:call('%s',%s,5000).", nodes[d.to].fullName(), call)); err != nil || strings.Contains(answer, "badrpc") {
+				return nil, fmt.Errorf("%s calling %s: %s %w", d.from, call, answer, err)
+			}
+		}
 		connection.Midstream = s.midstream
 		connections = append(connections, connection)
 	}
@@ -149,6 +166,12 @@ func playNodes(ctx context.Context, l *lab, s scenario) ([]connection, error) {
 	}
 	if err := pause(ctx, hold(s)); err != nil {
 		return nil, err
+	}
+	if s.keyLog {
+		first := s.nodes[0].name
+		if err := l.writeKeyLog(ctx, nodes[first], l.unfinished(s, ".keylog")); err != nil {
+			return nil, fmt.Errorf("%s: %w", first, err)
+		}
 	}
 	for _, spec := range s.nodes {
 		n := nodes[spec.name]
