@@ -49,8 +49,9 @@ func (c *Capture) exchange(o Options) {
 			(*all)[i].Count++
 		}
 	}
-	slices.SortStableFunc(*all, func(a, b Exchange) int {
-		return cmp.Or(a.Server.Compare(b.Server), a.Client.Compare(b.Client))
+	slices.SortFunc(*all, func(a, b Exchange) int {
+		return cmp.Or(a.Server.Compare(b.Server), a.Client.Compare(b.Client), cmp.Compare(a.Request, b.Request),
+			cmp.Compare(a.Node, b.Node), cmp.Compare(a.Outcome, b.Outcome))
 	})
 }
 

@@ -271,6 +271,9 @@ func essence(doc *report.Document) []string {
 		out = append(out, frameNumber.ReplaceAllString(string(data), "frame"))
 	}
 	slices.Sort(out)
+	for i := range doc.EPMD.Exchanges {
+		doc.EPMD.Exchanges[i].FirstFrame, doc.EPMD.Exchanges[i].Input = 0, 0
+	}
 	tail, err := json.Marshal([]any{doc.Nodes, doc.Summary, doc.Conclusion, doc.Reason, doc.EPMD})
 	if err != nil {
 		panic(err)
