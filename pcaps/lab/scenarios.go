@@ -15,6 +15,9 @@ type scenario struct {
 	midstream    bool // the capture begins after the connections are up
 	anyInterface bool // tcpdump -i any on the bridge's side: every packet is seen on several interfaces
 	overlay      bool // the nodes talk through a VXLAN
+	keyLog       bool // the first node's key log is written, in NAME.keylog
+
+	calls []string // further remote procedure calls of each dialling node: "Module,Function,Arguments"
 
 	play func(ctx context.Context, l *lab, s scenario) ([]connection, error) // nil: playNodes
 }
@@ -66,6 +69,22 @@ func both(host int, version string) *tlsOptions {
 		server: side{cert: cert, verify: true, require: true, version: version},
 		client: side{cert: cert, verify: true, version: version},
 	}
+}
+
+// keeping is an optfile whose connections keep their secrets.
+func keeping(o *tlsOptions) *tlsOptions {
+	o.server.keep, o.client.keep = true, true
+	return o
+}
+
+// withKeyLog is a mutual connection with its key log, and calls to be found
+// in what the key log opens.
+func withKeyLog(name, version string) scenario {
+	s := pair(name, "TLS "+version+"; both nodes verify each other, and the dialling node writes its key log.",
+		keeping(both(1, version)), keeping(both(2, version)), mutual(version))
+	s.keyLog = true
+	s.calls = []string{"erlang,system_info,[otp_release]", "lists,seq,[1,5]", "application,which_applications,[]"}
+	return s
 }
 
 // serverOnly is an optfile in which only the client verifies.
@@ -157,6 +176,8 @@ func scenarios() []scenario {
 				{"legacy", "orders", cleartext(false)},
 			},
 		},
+		withKeyLog("mutual_keylog_tls13", "1.3"),
+		withKeyLog("mutual_keylog_tls12", "1.2"),
 		{name: "generic_tls13", story: "Not Erlang: an https-like TLS 1.3 server of OpenSSL that demands client certificates.", play: playOpenSSL},
 		{name: "epmd_only", story: "Somebody asks another host's EPMD for the names of its nodes, and for one that is not there; nobody connects.", play: playEPMD},
 		{name: "exposed_plain", story: "Somebody with a public address tries all requests on an EPMD, then comes in, in the clear, with a cookie that everybody knows.", play: playExposed},
