@@ -1,10 +1,9 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 
 	"distproof/capture"
@@ -24,24 +23,25 @@ type analyzeOptions struct {
 	Expect verify.Options
 	// CAs is nil if certificates are not to be checked.
 	CAs *x509.CertPool
-	// Secrets holds the key logs given; nil if there are none. Those found in
-	// the captures are added, as KeyLog says.
+	// Keys has the key logs given; nil if there are none. Those found in the
+	// captures are added.
+	Keys *keyring
+	// Secrets stands for Keys where the log is there already.
 	Secrets *secrets.Log
-	KeyLog  secrets.Options
 }
 
 // analyze is the way of the data from packets to the document.
 func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
-	keys := keyLog(src, o.Secrets)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Secrets: keys})
-	if err := capture.Guard(func() error { return follow(src, links, decoder) }); err != nil {
+	keys := o.keyring(src)
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Secrets: keys.current})
+	if err := capture.Guard(func() error { return follow(src, links, decoder, keys) }); err != nil {
+		return nil, err
+	}
+	if err := keys.finish(); err != nil {
 		return nil, err
 	}
 	inputs := src.Inputs()
-	if err := addSecrets(keys(), inputs, o.KeyLog); err != nil {
-		return nil, err
-	}
 	facts := decoder.Finish(links.Encapsulation)
 	var judgement *verify.Judgement
 	options := o.Expect
@@ -58,37 +58,24 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	return report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement), nil
 }
 
-// keyLog returns the key log as soon as there is one: given, or in a capture.
-func keyLog(src capture.Source, given *secrets.Log) func() *secrets.Log {
-	found := new(secrets.Log)
-	return func() *secrets.Log {
-		switch {
-		case given != nil:
-			return given
-		case src.HasSecrets():
-			return found
-		}
-		return nil
+// keyring returns the key logs of the run, to which those in src are added.
+func (o analyzeOptions) keyring(src capture.Source) *keyring {
+	k := o.Keys
+	if k == nil {
+		k = &keyring{log: cmp.Or(o.Secrets, new(secrets.Log)), given: o.Secrets != nil}
 	}
-}
-
-// addSecrets adds the key logs that the captures hold themselves.
-func addSecrets(log *secrets.Log, inputs []capture.Input, o secrets.Options) error {
-	for _, in := range inputs {
-		for _, text := range in.Secrets {
-			if _, err := log.Read(bytes.NewReader(text), o); err != nil {
-				return fmt.Errorf("%s: key log in the capture: %w", in.Path, err)
-			}
-		}
-	}
-	return nil
+	k.src = src
+	return k
 }
 
 // follow brings every packet's segment to the decoder.
-func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder) error {
+func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, keys *keyring) error {
 	var packet capture.Packet
 	var segment link.Segment
-	for {
+	for n := 1; ; n++ {
+		if n%rereadPackets == 0 {
+			keys.current()
+		}
 		err := src.Next(&packet)
 		if errors.Is(err, io.EOF) {
 			links.Finish()

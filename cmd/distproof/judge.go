@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,7 +84,7 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
-	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS 1.3 handshakes with the NSS key log `FILE` (repeatable)")
+	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
 	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
 	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
@@ -156,8 +157,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err := a.refuseTerminal(args); err != nil {
 		return nil, err
 	}
-	o.KeyLog = secrets.Options{HandshakeOnly: s.handshakeOnly}
-	if o.Secrets, err = a.readKeyLogs(s.keyLogs, o.KeyLog); err != nil {
+	if o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, slices.Contains(args, "-")); err != nil {
 		return nil, err
 	}
 	stop := a.finishOnInterrupt(args)
@@ -177,6 +177,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err != nil {
 		return nil, err
 	}
+	o.Keys.tell(a.stderr)
 	if s.allowInconclusive && doc.Conclusion == "inconclusive" {
 		doc.Reason = cmp.Or(doc.Reason, "not proven") + " (tolerated by --allow-inconclusive)"
 	}

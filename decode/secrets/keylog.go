@@ -114,6 +114,22 @@ type Stats struct {
 	Reason        string
 }
 
+// Add adds what a further part of the same key log held.
+func (s *Stats) Add(t Stats) {
+	if s.Bad == 0 && t.Bad > 0 {
+		s.FirstBad, s.Reason = s.Lines+t.FirstBad, t.Reason
+	}
+	s.Lines += t.Lines
+	s.Bytes += t.Bytes
+	s.Secrets += t.Secrets
+	s.Duplicates += t.Duplicates
+	s.Conflicts += t.Conflicts
+	s.Ignored += t.Ignored
+	s.Withheld += t.Withheld
+	s.Dropped += t.Dropped
+	s.Bad += t.Bad
+}
+
 // Lookup returns the secrets of the handshake whose ClientHello had the given
 // random, or nil.
 func (l *Log) Lookup(random [32]byte) *Secrets { return l.byRandom[random] }
