@@ -33,7 +33,9 @@ func (e escapingWriter) Write(p []byte) (int, error) {
 	done := 0
 	for i := 0; i < len(p); {
 		r, size := utf8.DecodeRune(p[i:])
-		if r == '\n' || printable(r) {
+		// "##[" is a command to GitHub's runner wherever it stands in a log.
+		command := r == '#' && i+1 < len(p) && p[i+1] == '['
+		if r == '\n' || printable(r) && !command {
 			i += size
 			continue
 		}

@@ -37,6 +37,16 @@ func formats() []struct {
 		{"table", renderTable},
 		{"wide", renderWide},
 		{"json", renderJSON},
+		{"ndjson", renderNDJSON},
+		{"csv", renderCSV},
+		{"junit", renderJUnit},
+		{"sarif", renderSARIF},
+		{"gitlab", renderGitLab},
+		{"github", renderGitHub},
+		{"markdown", renderMarkdown},
+		{"matrix", renderMatrix},
+		{"dot", renderDOT},
+		{"mermaid", renderMermaid},
 	}
 }
 
@@ -49,12 +59,22 @@ func Formats() []string {
 	return names
 }
 
+// NeedsConclusion reports whether a format is about findings, so that what it
+// says of a document that nothing was judged in could be taken for a pass.
+func NeedsConclusion(format string) bool {
+	switch format {
+	case "junit", "sarif", "gitlab", "github":
+		return true
+	}
+	return false
+}
+
 // Render writes doc to w in the given format. What it writes depends on doc
 // and opt alone. Strings that came off the wire are escaped.
 func Render(w io.Writer, doc *Document, format string, opt Options) error {
 	for _, f := range formats() {
 		if f.name == format {
-			return f.render(w, doc, opt)
+			return f.render(w, legible(doc), opt)
 		}
 	}
 	return fmt.Errorf("unknown format %q: the formats are %s", format, strings.Join(Formats(), ", "))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -22,11 +23,19 @@ func printable(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// workflowCommand matches what GitHub's runner may take for a command wherever
+// it stands in a line of a log: "##[", and "::" with a name that cannot go on
+// with an IPv6 address.
+var workflowCommand = regexp.MustCompile(`##\[|::[0-9A-Fa-f:.]*[G-Zg-z-]`)
+
 // escape makes a string from the wire safe for a terminal: one line, no
-// control characters, nothing that reorders or hides text (CWE-150). Bytes
-// below 0x80 and those that are not UTF-8 become \xNN, other characters
-// \u{N}.
+// control characters, nothing that reorders or hides text (CWE-150), and safe
+// for the log of a pipeline. Bytes below 0x80 and those that are not UTF-8
+// become \xNN, other characters \u{N}.
 func escape(s string) string {
+	if strings.Contains(s, "::") || strings.Contains(s, "##[") {
+		s = workflowCommand.ReplaceAllStringFunc(s, func(m string) string { return fmt.Sprintf(`\x%02x%s`, m[0], m[1:]) })
+	}
 	if plainASCII(s) {
 		return s
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -53,8 +52,7 @@ Exit codes:
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
 	f.Uint16Var(&s.expiresWithin, "expires-within", 30, "report certificates that expire within `DAYS` of the packet; 0: none")
 	s.lists.flags(cmd.Flags())
-	f.BoolVar(&s.exitZero, "exit-zero", false, "exit with 0 instead of 1 or 3: report only")
-	f.BoolVar(&s.allowInconclusive, "allow-inconclusive", false, "exit with 0 instead of 3; the report says so")
+	exitFlags(f, &s)
 	return cmd
 }
 
@@ -80,14 +78,13 @@ with 2 if it could not run.`,
 
 func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.SortFlags = false
-	f.StringArrayVarP(&s.outputs, "output", "o", nil, "report as `FORMAT[=FILE]`: table (default), wide or json (repeatable)")
+	outputFlags(f, s)
 	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
 	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
-	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
-	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
+	printFlags(f, s)
 }
 
 func atLeastOneInput(cmd *cobra.Command, args []string) error {
@@ -112,22 +109,7 @@ func (a *app) verify(args []string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	code, words, err := exitOf(doc.Conclusion)
-	if err != nil {
-		return err
-	}
-	switch {
-	case s.exitZero && code != exitHolds:
-		a.code, words = exitHolds, fmt.Sprintf("%s; without --exit-zero the code is %d", words, code)
-	case s.allowInconclusive && code == exitInconclusive:
-		a.code = exitHolds
-	default:
-		a.code = code
-	}
-	if !s.quiet {
-		a.reason = oneLine(fmt.Sprintf("exit code %d: %s: %s", a.code, words, cmp.Or(doc.Reason, doc.Conclusion)))
-	}
-	return nil
+	return a.conclude(doc, s)
 }
 
 // exitOf maps a conclusion to an exit code and its meaning.
@@ -149,6 +131,11 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	outs, err := parseOutputs(s.outputs)
 	if err != nil {
 		return nil, err
+	}
+	if !o.Judge {
+		if err := outs.refuseUnjudged(); err != nil {
+			return nil, err
+		}
 	}
 	color, err := a.useColor(s.color)
 	if err != nil {
@@ -178,9 +165,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	o.Keys.tell(a.stderr)
-	if s.allowInconclusive && doc.Conclusion == "inconclusive" {
-		doc.Reason = cmp.Or(doc.Reason, "not proven") + " (tolerated by --allow-inconclusive)"
-	}
+	s.tolerate(doc)
 	return doc, outs.write(doc, a.stdout, color, a.width())
 }
 

@@ -40,7 +40,7 @@ func parseOutputs(values []string) (outputs, error) {
 			path = filepath.Clean(path)
 		}
 		for _, other := range outs {
-			if other.path == path {
+			if other.path == path || sameFile(other.path, path) {
 				return nil, usagef("give all but one a file: -o FORMAT=FILE", "-o %s and -o %s go to the same place", other.format, format)
 			}
 		}
@@ -49,9 +49,36 @@ func parseOutputs(values []string) (outputs, error) {
 	return outs, nil
 }
 
+// sameFile reports whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// refuseUnjudged fails if a format is about findings and none are looked for:
+// a pipeline would take the empty report for a clean one.
+func (outs outputs) refuseUnjudged() error {
+	for _, out := range outs {
+		if report.NeedsConclusion(out.format) {
+			return usagef("distproof verify judges", "-o %s shows findings, and here is no judgement", out.format)
+		}
+	}
+	return nil
+}
+
 // refuseInputs fails if an output would overwrite a capture, or cannot be
 // written because its folder is not there: better now than after an hour.
 func (outs outputs) refuseInputs(inputs []capture.Input) error {
+	var paths []string
+	for _, in := range inputs {
+		paths = append(paths, in.Path)
+	}
+	return outs.refuse(paths, "the capture")
+}
+
+// refuse is refuseInputs for any files that are read.
+func (outs outputs) refuse(inputs []string, what string) error {
 	for _, out := range outs {
 		if out.path == "" {
 			continue
@@ -71,8 +98,8 @@ func (outs outputs) refuseInputs(inputs []capture.Input) error {
 			return usagef("name a file in it", "-o %s=%s: is a folder", out.format, out.path)
 		}
 		for _, in := range inputs {
-			if other, err := os.Stat(in.Path); err == nil && os.SameFile(info, other) {
-				return usagef("choose another name for the report", "-o %s=%s would overwrite the capture", out.format, out.path)
+			if sameFile(out.path, in) {
+				return usagef("choose another name for the report", "-o %s=%s would overwrite %s", out.format, out.path, what)
 			}
 		}
 	}

@@ -1,0 +1,258 @@
+package report
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A problem is a finding on one edge: what the formats for pipelines count.
+// Their strings are escaped.
+type problem struct {
+	*Finding
+	// number is the finding's place in the document, from 1 on.
+	number int
+	// edge is empty if the finding is about the capture as a whole.
+	edge string
+	// connections are those of the finding that are on the edge.
+	connections []*Connection
+	// shared says that the finding is about other edges, too.
+	shared bool
+	// fingerprint stays the same from run to run as long as the edge breaks
+	// the rule: frames, ports and times are not in it.
+	fingerprint string
+	effect      effect
+}
+
+// An effect is what a finding does to the conclusion.
+type effect string
+
+const (
+	violates effect = "violates"
+	doubts   effect = "undecided"
+	waived   effect = "waived"
+	notes    effect = "noted"
+)
+
+// statusWaived is the status of findings that the policy lets pass.
+const statusWaived = "waived"
+
+// problems lists the findings edge by edge, the worst first, else in the
+// document's order.
+func problems(doc *Document) []problem {
+	byID := make(map[string]*Connection, len(doc.Connections))
+	for i := range doc.Connections {
+		byID[doc.Connections[i].ID] = &doc.Connections[i]
+	}
+	seen := map[string]int{}
+	var out []problem
+	for _, i := range worstFirst(doc.Findings) {
+		f := &doc.Findings[i]
+		for _, p := range onEdges(f, byID) {
+			p.number, p.effect = i+1, effectOf(doc, f)
+			key := f.Rule + "\x00" + p.edge
+			seen[key]++
+			p.fingerprint = fingerprint(key, seen[key])
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// worstFirst returns the findings' indexes by severity, those waived last.
+func worstFirst(findings []Finding) []int {
+	order := make([]int, len(findings))
+	for i := range order {
+		order[i] = i
+	}
+	key := func(i int) int {
+		r := rank(severities(), findings[i].Severity)
+		if findings[i].Status == statusWaived {
+			r += len(severities()) + 1
+		}
+		return r
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(a), key(b)) })
+	return order
+}
+
+// onEdges splits a finding by the edges that its connections are on.
+func onEdges(f *Finding, byID map[string]*Connection) []problem {
+	if len(f.Connections) == 0 {
+		return []problem{{Finding: f}}
+	}
+	var out []problem
+	at := map[string]int{}
+	for _, id := range f.Connections {
+		edge := escape(id) // of a document that does not have the connection
+		c := byID[id]
+		if c != nil {
+			edge = edgeName(c.Client.Label(), c.Server.Label())
+		}
+		i, known := at[edge]
+		if !known {
+			i = len(out)
+			at[edge] = i
+			out = append(out, problem{Finding: f, edge: edge})
+		}
+		if c != nil {
+			out[i].connections = append(out[i].connections, c)
+		}
+	}
+	for i := range out {
+		out[i].shared = len(out) > 1
+	}
+	return out
+}
+
+// edgeName names an edge by the labels of its ends.
+func edgeName(from, to string) string { return escape(from) + " → " + escape(to) }
+
+// fingerprint is a hash of rule and edge, and of n if this is not their first
+// finding.
+func fingerprint(key string, n int) string {
+	if n > 1 {
+		key += fmt.Sprintf("\x00%d", n)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// effectOf says what f does to the conclusion. A document that passed has no
+// finding that violates, whatever its severity: the policy decided.
+func effectOf(doc *Document, f *Finding) effect {
+	undecided := slices.Contains([]string{"DP109", "DP301", "DP302", "DP303"}, f.Rule) && f.Severity != "info"
+	severe := !slices.Contains([]string{"medium", "low", "info"}, f.Severity)
+	switch {
+	case f.Status == statusWaived:
+		return waived
+	case doc.Conclusion == "fail" && severe:
+		return violates
+	case doc.Conclusion != "pass" && undecided:
+		return doubts
+	default:
+		return notes
+	}
+}
+
+// heading names a problem in a line: rule, title and edge.
+func (p *problem) heading() string {
+	s := escape(p.Rule) + " " + escape(p.Title)
+	if p.edge != "" {
+		s += ": " + p.edge
+	}
+	return s
+}
+
+// details says in lines what was found and by what it is known.
+func (p *problem) details(doc *Document) []string {
+	lines := []string{escape(p.Message)}
+	for _, c := range p.connections[:min(len(p.connections), maxDetails)] {
+		lines = append(lines, fmt.Sprintf("connection %s, %s to %s, from frame %d on", escape(c.ID), socket(c.Client), socket(c.Server), c.FirstFrame))
+	}
+	if more := len(p.connections) - maxDetails; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %s on this edge", count(more, "more connection", "more connections")))
+	}
+	evidence := p.ownEvidence()
+	if len(evidence) > 0 && p.shared {
+		lines = append(lines, "seen on this edge, or another with the same finding:")
+	}
+	for _, e := range evidence[:min(len(evidence), maxDetails)] {
+		lines = append(lines, frameName(doc, e)+escape(e.Text))
+	}
+	if more := len(evidence) - maxDetails; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %s", count(more, "more frame", "more frames")))
+	}
+	return lines
+}
+
+// ownEvidence is the finding's evidence without that from before the edge was
+// first seen. A finding does not say which frame is about which connection.
+func (p *problem) ownEvidence() []Evidence {
+	if !p.shared || len(p.connections) == 0 {
+		return p.Evidence
+	}
+	var out []Evidence
+	for _, e := range p.Evidence {
+		if slices.ContainsFunc(p.connections, func(c *Connection) bool { return c.Input != e.Input || c.FirstFrame <= e.Frame }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// maxDetails is how many connections and how many frames of a problem the
+// formats for pipelines name. The document has all.
+const maxDetails = 10
+
+// frameName names the frame of some evidence, and its file if there are several.
+func frameName(doc *Document, e Evidence) string {
+	switch {
+	case e.Frame == 0:
+		return ""
+	case len(doc.Inputs) > 1 && e.Input >= 0 && e.Input < len(doc.Inputs):
+		return fmt.Sprintf("%s frame %d: ", escape(path.Base(doc.Inputs[e.Input].Path)), e.Frame)
+	}
+	return fmt.Sprintf("frame %d: ", e.Frame)
+}
+
+// fixLines are the lines of how to mend a finding.
+func fixLines(fix string) []string {
+	var lines []string
+	for l := range strings.SplitSeq(strings.Trim(fix, "\n"), "\n") {
+		lines = append(lines, escape(strings.ReplaceAll(l, "\t", "    ")))
+	}
+	return lines
+}
+
+// A place is a file and a line that pipelines attach a problem to.
+type place struct {
+	path string // relative
+	line int
+}
+
+// place is the capture that the problem is in: services that show findings in
+// files want one of the repository, and a line.
+func (p *problem) place(doc *Document) place {
+	input := 0
+	switch {
+	case len(p.connections) > 0:
+		input = p.connections[0].Input
+	case len(p.Evidence) > 0:
+		input = p.Evidence[0].Input
+	}
+	if input < 0 || input >= len(doc.Inputs) {
+		return place{"capture", 1}
+	}
+	return place{relative(doc.Inputs[input].Path), 1}
+}
+
+// relative makes a path relative and keeps it in the folder where the run was.
+func relative(name string) string {
+	clean := path.Clean(name)
+	switch {
+	case name == "-" || name == "":
+		return "standard-input"
+	case path.IsAbs(clean), clean == "..", strings.HasPrefix(clean, "../"):
+		clean = path.Base(clean)
+	}
+	if clean == "/" || clean == ".." || clean == "." {
+		return "capture"
+	}
+	return clean
+}
+
+// uri writes the path as a relative URI reference.
+func (p place) uri() string {
+	parts := strings.Split(p.path, "/")
+	for i, part := range parts {
+		// A colon in the first part would end a scheme.
+		parts[i] = strings.ReplaceAll(url.PathEscape(part), ":", "%3A")
+	}
+	return strings.Join(parts, "/")
+}
