@@ -63,19 +63,19 @@ func (p *page) wideRow(c *Connection) []string {
 
 // tlsCells are suite, server name, subjects and record sizes.
 func tlsCells(c *Connection) []string {
-	var clientChain, serverChain []Certificate
-	if c.ClientCertificate != nil {
-		clientChain = c.ClientCertificate.Chain
+	client, server := "-", "-"
+	if k := c.ClientCertificate; k != nil {
+		client = subject(k.Chain, k.Verification)
 	}
-	if c.ServerCertificate != nil {
-		serverChain = c.ServerCertificate.Chain
+	if k := c.ServerCertificate; k != nil {
+		server = subject(k.Chain, k.Verification)
 	}
 	t := c.TLS
 	if t == nil {
 		t = &TLS{}
 	}
 	return []string{
-		dash(escape(t.CipherSuite)), dash(escape(t.SNI)), subject(clientChain), subject(serverChain),
+		dash(escape(t.CipherSuite)), dash(escape(t.SNI)), client, server,
 		sizeList(t.Records.Client), sizeList(t.Records.Server),
 	}
 }
@@ -87,12 +87,17 @@ func (p *page) firstFrame(c *Connection) string {
 	return fmt.Sprint(c.FirstFrame)
 }
 
-// subject is the subject of the chain's first certificate.
-func subject(chain []Certificate) string {
+// subject is the subject of the chain's first certificate, and whether that
+// verifies, where it was checked.
+func subject(chain []Certificate, v Verification) string {
 	if len(chain) == 0 {
 		return "-"
 	}
-	return dash(escape(chain[0].Subject))
+	s := dash(escape(chain[0].Subject))
+	if v.Status == "ok" || v.Status == "failed" {
+		s += " (" + v.Status + ")"
+	}
+	return s
 }
 
 func sizeList(records []int) string {
