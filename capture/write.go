@@ -44,7 +44,7 @@ func NewWriter(w io.Writer, program, comment string) *Writer {
 	out.u64(^uint64(0)) // the section's length is not told
 	out.option(optComment, comment)
 	out.option(optSectionProgram, program)
-	out.end()
+	_ = out.end() // the next call tells
 	return out
 }
 

@@ -30,8 +30,26 @@ type analyzeOptions struct {
 	Secrets *secrets.Log
 }
 
+// An analysis is a document and what it was made of.
+type analysis struct {
+	document *report.Document
+	facts    *decode.Capture
+	inputs   []capture.Input
+	// secrets is the key log, given or found; nil if there is none.
+	secrets *secrets.Log
+}
+
 // analyze is the way of the data from packets to the document.
 func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
+	x, err := examine(src, o)
+	if err != nil {
+		return nil, err
+	}
+	return x.document, nil
+}
+
+// examine is analyze, with what the document was made of.
+func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	keys := o.keyring(src)
 	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Secrets: keys.current})
@@ -55,7 +73,8 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 	for i := range inputs {
 		undecoded = append(undecoded, links.Undecoded(uint32(i)))
 	}
-	return report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement), nil
+	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement)
+	return &analysis{doc, facts, inputs, keys.current()}, nil
 }
 
 // keyring returns the key logs of the run, to which those in src are added.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -25,6 +26,8 @@ type settings struct {
 	lists                        lists
 	handshakeOnly                bool
 	exitZero, allowInconclusive  bool
+	evidence                     string
+	evidenceSecrets              bool
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -52,6 +55,7 @@ Exit codes:
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
 	f.Uint16Var(&s.expiresWithin, "expires-within", 30, "report certificates that expire within `DAYS` of the packet; 0: none")
 	s.lists.flags(cmd.Flags())
+	evidenceFlags(f, &s)
 	exitFlags(f, &s)
 	return cmd
 }
@@ -147,9 +151,14 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, slices.Contains(args, "-")); err != nil {
 		return nil, err
 	}
+	prover, err := a.newProver(args, s)
+	if err != nil {
+		return nil, err
+	}
+	defer prover.close()
 	stop := a.finishOnInterrupt(args)
 	defer stop()
-	src, err := capture.Open(args, capture.Options{Stdin: a.stdin})
+	src, err := capture.Open(args, capture.Options{Stdin: prover.input(a.stdin)})
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +168,17 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	}
 	clear := a.showProgress(src, s.quiet)
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
-	doc, err := analyze(src, o)
+	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {
 		return nil, err
 	}
 	o.Keys.tell(a.stderr)
+	doc := x.document
 	s.tolerate(doc)
-	return doc, outs.write(doc, a.stdout, color, a.width())
+	// The report is right, even if there is no evidence to hand out.
+	unproven := a.prove(prover, x, o, s.quiet)
+	return doc, cmp.Or(outs.write(doc, a.stdout, color, a.width()), unproven)
 }
 
 // loadCAs reads the CAs of --ca; nil if there are none.
