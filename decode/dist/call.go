@@ -96,8 +96,7 @@ func (d *decoder) payload(b []byte, m *message) {
 // called reads what the message makes its receiver run.
 func (d *decoder) called(c *term.Cursor, m *message) {
 	switch {
-	case m.spawns:
-		m.call = m.spawned
+	case m.call.by == ByERPC:
 		m.erpc(c)
 	case m.name.Is("rex"):
 		m.rpc(c)
@@ -108,23 +107,24 @@ func (d *decoder) called(c *term.Cursor, m *message) {
 	}
 }
 
-// erpc reads the arguments of erpc:execute_call(Ref, M, F, A) and
-// erpc:execute_cast(M, F, A): the call that is meant.
-func (m *message) erpc(c *term.Cursor) {
-	f := &m.spawned
-	ahead := 0
+// meant returns what is called by spawning f: f itself, or what the arguments
+// of erpc:execute_call(Ref, M, F, A) and erpc:execute_cast(M, F, A) name.
+func (f *call) meant() call {
 	switch {
 	case !f.module.Is("erpc"):
-		return
-	case f.function.Is("execute_call") && f.arity == 4:
-		ahead = 1
-	case f.function.Is("execute_cast") && f.arity == 3:
-	default:
-		return
+		return *f
+	case !f.counted: // cut short
+		return call{by: BySpawn}
+	case f.function.Is("execute_call") && f.arity == 4, f.function.Is("execute_cast") && f.arity == 3:
+		return call{by: ByERPC}
 	}
-	m.call = call{by: ByERPC}
-	if n, ok := c.List(); ok && n == f.arity {
-		c.Skip(ahead)
+	return *f
+}
+
+// erpc reads the arguments of a function of erpc: [Ref, M, F, A] or [M, F, A].
+func (m *message) erpc(c *term.Cursor) {
+	if n, ok := c.List(); ok && n == m.spawned.arity {
+		c.Skip(n - 3)
 		m.call.read(c)
 	}
 }

@@ -212,6 +212,7 @@ func (d *decoder) control(b []byte, m *message) (term.Cursor, bool) {
 		c.Skip(3)
 		m.spawns, read = true, 5
 		m.spawned = spawned(&c)
+		m.call = m.spawned.meant()
 	case opAltActSigSend: // {Op, Flags, From, To, ...}
 		flags, _ := c.Int()
 		c.Skip(1)
