@@ -217,7 +217,7 @@ func (l *keyLogLab) verify(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	program := l.path("distproof")
-	if out, err := exec.Command("go", "build", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	// What becomes of the policy does not matter here.
@@ -297,6 +297,13 @@ func testKeyLogTLS13(t *testing.T, l *keyLogLab) {
 	if got, want := l.lines(t, "sibling.keylog"), l.lines(t, "rpc.keylog"); other == keylog.Script || !slices.Equal(got, want) {
 		t.Error("the way without the socket finds other lines")
 	}
+
+	// A connection whose process is stuck is given up, and the others are not.
+	sender := "element(2,lists:keyfind('billing@n2.lab',1,erlang:system_info(dist_ctrl)))"
+	l.ask(t, l.orders, "erlang:suspend_process("+sender+").")
+	checkAnswer(t, l.script(t, l.orders, "stuck.keylog", ",timeout=>300"), "audit@n3.lab ok", "billing@n2.lab timeout")
+	l.ask(t, l.orders, "erlang:resume_process("+sender+").")
+	checkLabels(t, l.labels(t, "stuck.keylog"), handshakeLabels...)
 
 	// A node that was not told to keep secrets says so.
 	checkAnswer(t, l.script(t, l.audit, "none.keylog", ""), "orders@n1.lab no_secrets")
