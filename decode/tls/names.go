@@ -23,19 +23,20 @@ type HandshakeType uint8
 
 // The handshake types that facts are read from.
 const (
-	TypeHelloRequest       HandshakeType = 0
-	TypeClientHello        HandshakeType = 1
-	TypeServerHello        HandshakeType = 2
-	TypeNewSessionTicket   HandshakeType = 4
-	TypeHelloRetryRequest  HandshakeType = 6 // TLS 1.3 drafts only
-	TypeCertificate        HandshakeType = 11
-	TypeServerKeyExchange  HandshakeType = 12
-	TypeCertificateRequest HandshakeType = 13
-	TypeServerHelloDone    HandshakeType = 14
-	TypeCertificateVerify  HandshakeType = 15
-	TypeClientKeyExchange  HandshakeType = 16
-	TypeFinished           HandshakeType = 20
-	TypeKeyUpdate          HandshakeType = 24
+	TypeHelloRequest        HandshakeType = 0
+	TypeClientHello         HandshakeType = 1
+	TypeServerHello         HandshakeType = 2
+	TypeNewSessionTicket    HandshakeType = 4
+	TypeHelloRetryRequest   HandshakeType = 6 // TLS 1.3 drafts only
+	TypeEncryptedExtensions HandshakeType = 8
+	TypeCertificate         HandshakeType = 11
+	TypeServerKeyExchange   HandshakeType = 12
+	TypeCertificateRequest  HandshakeType = 13
+	TypeServerHelloDone     HandshakeType = 14
+	TypeCertificateVerify   HandshakeType = 15
+	TypeClientKeyExchange   HandshakeType = 16
+	TypeFinished            HandshakeType = 20
+	TypeKeyUpdate           HandshakeType = 24
 )
 
 // A Version is a protocol version as it stands in a hello; zero is unknown.

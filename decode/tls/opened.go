@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"distproof/decode/fact"
 	"distproof/decode/secrets"
@@ -64,15 +65,38 @@ type proof struct {
 	scheme                 secrets.Scheme
 }
 
+// follows has, for a message of a flight of TLS 1.3, those that may come next
+// (RFC 8446, Section 2, without early data). The key 0 stands for the beginning.
+// What a peer made of messages in any other order is not known.
+var follows = map[bool]map[HandshakeType][]HandshakeType{
+	true: {
+		0:                     {TypeCertificate, TypeFinished},
+		TypeCertificate:       {TypeCertificateVerify, TypeFinished}, // which of them depends on the chain
+		TypeCertificateVerify: {TypeFinished},
+	},
+	false: {
+		0:                       {TypeEncryptedExtensions},
+		TypeEncryptedExtensions: {TypeCertificateRequest, TypeCertificate, TypeFinished},
+		TypeCertificateRequest:  {TypeCertificate},
+		TypeCertificate:         {TypeCertificateVerify},
+		TypeCertificateVerify:   {TypeFinished},
+	},
+}
+
 // check reads the messages of a flight of TLS 1.3, and checks its
 // CertificateVerify and Finished against the transcript, to which it adds them.
 func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, client bool) (proof, error) {
 	var p proof
+	var last HandshakeType
 	for rest := o.flight; len(rest) > 0; {
 		kind, message, more := split(rest)
 		if len(message) < 4 {
 			return p, errors.New("a handshake message is cut")
 		}
+		if !slices.Contains(follows[client][last], kind) || last == TypeCertificate && (kind == TypeCertificateVerify) != (len(p.chain) > 0) {
+			return p, fmt.Errorf("a message of type %d where it does not belong", kind)
+		}
+		last = kind
 		body := message[4:]
 		switch kind {
 		case TypeCertificateRequest:
@@ -149,7 +173,12 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 		return sf, cf, false
 	}
 	server, client := x.s.opening, x.c.opening
-	if f.KeyLog = cmp.Or(server.incomplete("server"), client.incomplete("client")); f.KeyLog != "" {
+	silent := x.clientSentNone()
+	f.KeyLog = server.incomplete("server")
+	if !silent {
+		f.KeyLog = cmp.Or(f.KeyLog, client.incomplete("client"))
+	}
+	if f.KeyLog != "" {
 		return sf, cf, false
 	}
 	if server.alert != nil {
@@ -164,6 +193,9 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 	keys := x.c.secrets.Lookup(f.Client.Random)
 	t := x.hellos13()
 	serverProof, err := server.check(t, f.Suite, keys.ServerHandshake, false)
+	if err == nil && serverProof.certificate == f.Server.PSK {
+		err = errors.New("it has a certificate beside a pre-shared key, or neither")
+	}
 	if err != nil {
 		f.KeyLog = "server's handshake: " + err.Error()
 		return sf, cf, false
@@ -173,12 +205,19 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 		f.ServerCertificate.Basis = fact.None
 	}
 	sf = flight{records: server.records, requested: serverProof.requested, psk: !serverProof.certificate}
+	if silent {
+		f.KeyLog = opened // as far as it came
+		return sf, cf, false
+	}
 	if client.alert != nil {
 		f.KeyLog = opened
 		f.Alerts = append(f.Alerts, sideAlert(RoleClient, client.alert, records[client.records-1]))
 		return sf, cf, false
 	}
 	clientProof, err := client.check(t, f.Suite, keys.ClientHandshake, true)
+	if err == nil && clientProof.certificate != serverProof.requested {
+		err = errors.New("it does not answer whether a certificate was asked for")
+	}
 	if err != nil {
 		f.KeyLog, f.ServerCertificate = "client's handshake: "+err.Error(), ServerCertificate{}
 		return sf, cf, false
@@ -188,6 +227,12 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 	x.clientProof13(sf, cf, clientProof)
 	f.Issued = server.tickets
 	return sf, cf, true
+}
+
+// clientSentNone reports whether the client sent nothing encrypted, as far as
+// the capture goes: it may refuse the server's handshake in the clear.
+func (x *combiner) clientSentNone() bool {
+	return x.c.sealed.Last == (Record{}) && x.c.unheld == "" && !x.c.lostOnce
 }
 
 // sideAlert is an alert that was decrypted.
@@ -245,12 +290,16 @@ func (x *combiner) accept13(finished Record) {
 // client's Finished.
 func (x *combiner) accepted(a answer) {
 	f := x.f
-	if len(a.alert) != 2 {
+	if n := len(f.Alerts); n > 0 && f.Alerts[n-1].Basis == fact.Inferred {
+		f.Alerts = f.Alerts[:n-1] // the same, or what has the size of one
+	}
+	switch {
+	case a.kind == TypeApplicationData || a.kind == TypeHandshake:
 		f.Established = fact.YesBy(fact.Decrypted, "the server went on after the client's Finished")
 		return
-	}
-	if n := len(f.Alerts); n > 0 && f.Alerts[n-1].Basis == fact.Inferred {
-		f.Alerts = f.Alerts[:n-1] // the same, as its size showed it
+	case a.kind != TypeAlert || len(a.alert) != 2:
+		f.Established = fact.UnknownBecause("the server's first record after the client's Finished is neither data nor an alert")
+		return
 	}
 	alert := sideAlert(RoleServer, a.alert, a.record)
 	f.Alerts = append(f.Alerts, alert)
@@ -281,7 +330,7 @@ func (x *combiner) open12() {
 		// The order is the opposite one (RFC 5246, Section 7.3).
 		t.Add(x.s.clear)
 		if x.finished12(t, RoleServer) && x.finished12(t, RoleClient) {
-			f.KeyLog, f.Resumed.Basis, f.ClientCertificate.Basis = opened, fact.Verified, fact.Verified
+			f.KeyLog, f.Resumed.Basis, f.ClientCertificate.Basis, f.ClientCertificate.Requested.Basis = opened, fact.Verified, fact.Verified, fact.Verified
 		}
 		return
 	}
@@ -298,6 +347,7 @@ func (x *combiner) open12() {
 	t.Add(x.s.clear[len(flight):])
 	if x.finished12(t, RoleServer) {
 		f.KeyLog, f.Established = opened, fact.YesBy(fact.Verified, "the server's Finished covers the client's")
+		x.staticPossession()
 	}
 }
 
@@ -339,8 +389,13 @@ func (x *combiner) upgrade12() {
 		return
 	}
 	s.Basis = fact.Verified
-	if _, signed := x.s.messages[TypeServerKeyExchange]; !signed {
-		// Static RSA: only who has the key knew the master secret.
+}
+
+// staticPossession: with static RSA nothing is signed, but only who has the
+// certificate's key knows the master secret, and so could make the Finished.
+func (x *combiner) staticPossession() {
+	s := &x.f.ServerCertificate
+	if _, signed := x.s.messages[TypeServerKeyExchange]; !signed && len(s.Chain) > 0 {
 		s.Possession = fact.Verified
 	}
 }

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -106,6 +107,7 @@ func (s *Stream) holdRecord() {
 	case !s.record.Sealed:
 	case s.opening != nil:
 		s.opening.record(held{s.record, s.headerVersion(), s.holding})
+		s.holdNoMore(s.opening.stopped)
 	case s.heldBytes+len(s.holding) > maxHeld:
 		s.holdNoMore(fmt.Sprintf("more than %d KiB came before there were secrets", maxHeld>>10))
 	default:
@@ -118,8 +120,11 @@ func (s *Stream) holdRecord() {
 
 func (s *Stream) headerVersion() uint16 { return uint16(s.header[1])<<8 | uint16(s.header[2]) }
 
-// holdNoMore says why records from here on cannot be opened.
+// holdNoMore says why records from here on cannot be opened; "" if they can.
 func (s *Stream) holdNoMore(why string) {
+	if why == "" {
+		return
+	}
 	s.unheld, s.holding = why, nil
 	if s.opening != nil {
 		s.opening.stop(why)
@@ -158,10 +163,9 @@ func (s *Stream) unlock(keys *secrets.Secrets, c *ClientHello, h *ServerHello, c
 	for _, r := range s.held {
 		o.record(r)
 	}
-	if s.unheld != "" {
-		o.stop(s.unheld)
-	}
+	o.stop(s.unheld)
 	s.opening, s.held = o, nil
+	s.holdNoMore(o.stopped)
 }
 
 var errNoSecret = errors.New("not in the key log")
@@ -196,8 +200,11 @@ func (o *opening) begin13(keys *secrets.Secrets, client bool) (err error) {
 	return err
 }
 
-// stop says that no more records are opened.
+// stop says why no more records are opened; "" if they are.
 func (o *opening) stop(why string) {
+	if why == "" {
+		return
+	}
 	if o.stopped == "" {
 		o.stopped = why
 	}
@@ -214,7 +221,7 @@ func (o *opening) record(r held) {
 		o.answer(r)
 	case o.err != nil:
 		o.seek(r)
-	case o.alert == nil:
+	default:
 		o.handshakeRecord(r)
 	}
 }
@@ -244,6 +251,7 @@ func (o *opening) handshakeRecord(r held) {
 		return
 	case kind == TypeAlert && len(o.plain) == 2:
 		o.alert = []byte{o.plain[0], o.plain[1]}
+		o.stop("an alert ended the handshake")
 	default:
 		o.err = fmt.Errorf("content type %d inside the handshake", kind)
 		return
@@ -307,7 +315,10 @@ func (o *opening) take(r held, kind ContentType) {
 // (RFC 8446, Section 4.6), or a renegotiation.
 func (o *opening) postHandshake() {
 	if !o.is13 {
-		o.stop("renegotiated")
+		// A HelloRequest alone changes nothing: the client need not follow it.
+		if !bytes.Equal(o.plain, []byte{byte(TypeHelloRequest), 0, 0, 0}) {
+			o.stop("renegotiated")
+		}
 		return
 	}
 	o.post = append(o.post, o.plain...)

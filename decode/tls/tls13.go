@@ -35,7 +35,7 @@ func (x *combiner) tls13() {
 		return
 	}
 	if f.KeyLog == opened {
-		x.unknownFlight("the client refused the server's handshake")
+		x.unknownFlight(x.noFlight())
 		return
 	}
 	sf, why := shaper.server(server)
@@ -84,6 +84,14 @@ func (x *combiner) resumed13() {
 		return
 	}
 	f.Resumed = fact.NoBy(fact.Observed, "no pre-shared key in the ServerHello")
+}
+
+// noFlight says why the client's part of a handshake that was opened is not there.
+func (x *combiner) noFlight() string {
+	if len(x.f.Alerts) == 0 {
+		return "the client's encrypted handshake is not in the capture"
+	}
+	return "the client refused the server's handshake"
 }
 
 // unknownFlight is unknown, but for what the hellos say.
