@@ -117,14 +117,16 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 	if cert.X509 == nil || at.IsZero() || ca && cert.SelfSigned {
 		return
 	}
-	evidence := Evidence{certificateFrame(c, side), fmt.Sprintf("valid from %s to %s", cert.X509.NotBefore.UTC().Format(time.RFC3339), cert.X509.NotAfter.UTC().Format(time.RFC3339))}
+	evidence := func() Evidence {
+		return Evidence{certificateFrame(c, side), fmt.Sprintf("valid from %s to %s", cert.X509.NotBefore.UTC().Format(time.RFC3339), cert.X509.NotAfter.UTC().Format(time.RFC3339))}
+	}
 	if text := outsideValidity(cert.X509, at); text != "" {
-		r.add(CertificateExpired, High, c, whose(side, cert, ca)+" "+text, evidence)
+		r.add(CertificateExpired, High, c, whose(side, cert, ca)+" "+text, evidence())
 		return
 	}
 	if within := r.options.ExpiresWithin; within > 0 && at.Add(within).After(cert.X509.NotAfter) {
 		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expires at %s, within %s of its use", whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339),
-			plural(int(within/(24*time.Hour)), "day", "days")), evidence)
+			plural(int(within/(24*time.Hour)), "day", "days")), evidence())
 	}
 }
 

@@ -16,8 +16,8 @@ var oidAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
 // A chainChecker builds chains to the CAs that were given.
 type chainChecker struct {
-	cas  *x509.CertPool
-	good map[chainKey]chainSpan
+	cas     *x509.CertPool
+	answers map[chainKey]chainAnswer
 }
 
 // A chainKey names a question about a chain.
@@ -26,10 +26,12 @@ type chainKey struct {
 	usage x509.ExtKeyUsage
 }
 
-// A chainSpan is a chain that was built, and while what time it holds.
-type chainSpan struct {
+// A chainAnswer is what came of building a chain, and from when to when that is
+// so: many connections show the same few chains.
+type chainAnswer struct {
 	from, to time.Time
 	root     string
+	err      error
 }
 
 // check builds a chain at a time, and returns its root's name. What is wrong
@@ -45,25 +47,40 @@ func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtK
 	for _, cert := range chain {
 		key.chain += string(cert.SHA256[:])
 	}
-	if s, ok := k.good[key]; ok && !at.Before(s.from) && !at.After(s.to) {
-		return s.root, nil
+	if s, ok := k.answers[key]; ok && !at.Before(s.from) && !at.After(s.to) {
+		return s.root, s.err
 	}
+	answer := k.ask(chain, at, usage)
+	if k.answers == nil {
+		k.answers = make(map[chainKey]chainAnswer)
+	}
+	k.answers[key] = answer
+	return answer.root, answer.err
+}
+
+func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) chainAnswer {
 	pool := x509.NewCertPool()
+	shown := []*x509.Certificate{chain[0].X509}
 	for _, cert := range chain[1:] {
 		if cert.X509 != nil {
 			pool.AddCert(cert.X509)
+			shown = append(shown, cert.X509)
 		}
 	}
-	chains, err := leaf.Verify(x509.VerifyOptions{Roots: k.cas, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
-	if err != nil {
-		return "", err
+	chains, err := shown[0].Verify(x509.VerifyOptions{Roots: k.cas, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
+	answer := chainAnswer{from: at, to: at, err: err}
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case err == nil:
+		answer.from, answer.to = span(chains[0])
+		answer.root = chains[0][len(chains[0])-1].Subject.String()
+	case errors.As(err, &unknown):
+		// No CA signed any of them, which no time changes while all are valid.
+		if from, to := span(shown); !at.Before(from) && !at.After(to) {
+			answer.from, answer.to = from, to
+		}
 	}
-	span := spanOf(chains[0])
-	if k.good == nil {
-		k.good = make(map[chainKey]chainSpan)
-	}
-	k.good[key] = span
-	return span.root, nil
+	return answer
 }
 
 // within returns the time nearest to at at which cert is valid.
@@ -77,18 +94,18 @@ func within(at time.Time, cert *x509.Certificate) time.Time {
 	return at
 }
 
-func spanOf(chain []*x509.Certificate) chainSpan {
-	last := chain[len(chain)-1]
-	span := chainSpan{from: last.NotBefore, to: last.NotAfter, root: last.Subject.String()}
+// span returns from when to when all of the certificates are valid.
+func span(chain []*x509.Certificate) (from, to time.Time) {
+	from, to = chain[0].NotBefore, chain[0].NotAfter
 	for _, c := range chain {
-		if c.NotBefore.After(span.from) {
-			span.from = c.NotBefore
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
 		}
-		if c.NotAfter.Before(span.to) {
-			span.to = c.NotAfter
+		if c.NotAfter.Before(to) {
+			to = c.NotAfter
 		}
 	}
-	return span
+	return from, to
 }
 
 // allows reports whether a certificate's extended key usage is that, or not
