@@ -136,7 +136,7 @@ func differ(want, got *report.Connection) string {
 // take long, nor what was decrypted, which takes more than handshake secrets.
 func sameBasis(want, got []string) bool {
 	settled := func(s []string) []string {
-		more := func(b string) bool { return b == decode.ByTicks || b == "decryption" }
+		more := func(b string) bool { return b == decode.ByTicks || b == decode.ByDecryption }
 		if rest := slices.DeleteFunc(slices.Clone(s), more); len(rest) > 0 {
 			return rest
 		}

@@ -109,9 +109,12 @@ func (n notes) tls(c *decode.Connection) {
 			}
 		}
 	}
-	if f.Version.Is13() {
+	switch {
+	case f.Client == nil && f.Server == nil:
+		n.midstream(c)
+	case f.Version.Is13():
 		n.tls13(f)
-	} else {
+	default:
 		n.tls12(f)
 	}
 	for _, a := range f.Alerts {
@@ -120,6 +123,28 @@ func (n notes) tls(c *decode.Connection) {
 	for side, foreign := range f.Foreign {
 		if foreign != nil {
 			n.add(foreign.Frame, "bytes that are not TLS from here on (%s)", sides[side])
+		}
+	}
+}
+
+// tickLengths are the lengths of records with a tick: four bytes under the
+// ciphers of TLS 1.3, and of TLS 1.2 with AES-GCM and ChaCha20.
+var tickLengths = []int{21, 28, 20}
+
+// midstream notes what shows in a connection whose handshake is not there.
+func (n notes) midstream(c *decode.Connection) {
+	ticks := slices.Contains(c.ProtocolBasis, decode.ByTicks)
+	for side, records := range c.TLS.Records {
+		begun := false
+		for _, r := range records {
+			switch {
+			case !r.Sealed:
+			case !begun:
+				begun = true
+				n.add(r.Frame, "encrypted TLS records from here on, no handshake before them (%s)", sides[side])
+			case ticks && slices.Contains(tickLengths, r.Length):
+				n.add(r.Frame, "a record of a tick's length (%s, %d bytes)", sides[side], r.Length)
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"distproof/capture"
 	"distproof/evidence"
+	"distproof/internal/hostile"
 	"distproof/internal/mutate"
 )
 
@@ -274,5 +275,42 @@ func withSecrets(t *testing.T, from, to string, log []byte) {
 	}
 	if err := os.WriteFile(to, out.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Hostile captures get evidence as others do: under names that stay in the
+// folder, and with nothing that drives a terminal.
+func TestEvidenceOfHostileCaptures(t *testing.T) {
+	const drives = "\x1b\x00\r\x7f\u009b\u202e\u2066\u200b"
+	bundles := 0
+	for _, f := range hostile.Files() {
+		t.Run(f.Name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "hostile")
+			if err := os.WriteFile(path, f.Data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var stdout, stderr bytes.Buffer
+			code := run([]string{"verify", "--port", "9100", path}, strings.NewReader(""), &stdout, &stderr)
+			if code == exitCouldNotRun {
+				return
+			}
+			dir, facts, text := evidenceOf(t, code, nil, "--port", "9100", path)
+			if strings.ContainsAny(text, drives) {
+				t.Errorf("stderr %q", text)
+			}
+			for _, f := range facts {
+				bundles++
+				if !f.Recheck.Reproduces {
+					t.Errorf("%+v", f.Recheck)
+				}
+				data, err := os.ReadFile(filepath.Join(dir, strings.TrimSuffix(f.Capture.File, "pcapng")+"json"))
+				if err != nil || bytes.ContainsAny(data, drives) {
+					t.Errorf("%s: %v", f.Capture.File, err)
+				}
+			}
+		})
+	}
+	if bundles == 0 {
+		t.Error("no bundle: nothing was tested")
 	}
 }
