@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,8 +19,8 @@ const ordinarySnaplen = 256 << 10
 // bundle puts together the packets of a job, and checks what they show.
 func (w *writer) bundle(j job, picks map[int]*pick, s *spool) (*bundle, error) {
 	b := &bundle{job: j, name: nameOf(&w.c.Document.Connections[j.connection]), whole: true}
-	var places []int64
-	owner := make(map[int64]int)
+	var places []place
+	owner := make(map[place]int)
 	notes := make(notes)
 	for _, i := range connectionsOf(j) {
 		p := picks[i]
@@ -30,10 +31,10 @@ func (w *writer) bundle(j job, picks map[int]*pick, s *spool) (*bundle, error) {
 		}
 		notes.connection(w.c.Facts.Connections[i], w.c.Facts.Connections[j.connection])
 	}
-	slices.Sort(places)
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.number, b.number) })
 	var packets []*capture.Packet
-	for _, at := range slices.Compact(places) {
-		packet, err := s.read(at)
+	for _, at := range places {
+		packet, err := s.read(at.offset)
 		if err != nil {
 			return nil, err
 		}

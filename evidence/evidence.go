@@ -5,9 +5,9 @@
 // A bundle is checked before it is handed out: it is analysed by itself, and its
 // facts say whether that gives the same verdict.
 //
-// The packets are found by reading the inputs once more. Nothing but numbers of
-// the packets chosen is kept in memory; they wait in a file until they are
-// written connection by connection.
+// The packets are found by reading the inputs once more. Of those chosen nothing
+// but their place is kept in memory; they wait in a file until they are written
+// connection by connection.
 package evidence
 
 import (
@@ -79,10 +79,13 @@ const (
 )
 
 // Write writes a bundle for each distribution connection into the folder, and
-// the checksums of all.
+// the checksums of all. Where there is none, nothing is written.
 func Write(ctx context.Context, folder *Folder, c Case, o Options) (Summary, error) {
 	w := writer{ctx: ctx, folder: folder, c: c, o: o}
 	todo := w.jobs()
+	if len(todo) == 0 {
+		return w.summary, nil
+	}
 	if err := folder.begin(); err != nil {
 		return w.summary, err
 	}
@@ -90,11 +93,10 @@ func Write(ctx context.Context, folder *Folder, c Case, o Options) (Summary, err
 		if len(todo) == 0 {
 			break
 		}
-		rest, err := w.writeAll(todo, scope)
-		if err != nil {
+		var err error
+		if todo, err = w.writeAll(todo, scope); err != nil {
 			return w.summary, err
 		}
-		todo = rest
 	}
 	return w.summary, folder.commit()
 }

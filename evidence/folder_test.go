@@ -175,4 +175,14 @@ func TestSpool(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+
+	// That no copy can be kept does not keep the capture from being read.
+	s, err = f.NewSpool(strings.NewReader("what came in"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Close()
+	if got, err := io.ReadAll(s); err != nil || string(got) != "what came in" || s.Err() == nil {
+		t.Errorf("%q, %v, %v", got, err, s.Err())
+	}
 }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -14,8 +15,7 @@ import (
 	"distproof/decode"
 )
 
-// A spool is a file in which chosen packets wait, in the order of the capture.
-// A packet's place in it is its offset.
+// A spool is a file in which chosen packets wait.
 type spool struct {
 	file *os.File
 	w    *bufio.Writer
@@ -39,7 +39,7 @@ func (s *spool) close() {
 	_ = os.Remove(s.file.Name()) // the folder goes anyway
 }
 
-// add appends a packet and returns its place.
+// add appends a packet and returns its offset.
 func (s *spool) add(p *capture.Packet) (int64, error) {
 	at := s.size
 	h := make([]byte, 0, spoolHeader)
@@ -60,7 +60,7 @@ func (s *spool) add(p *capture.Packet) (int64, error) {
 	return at, nil
 }
 
-// read returns the packet at a place. All must have been added.
+// read returns the packet at an offset. All must have been added.
 func (s *spool) read(at int64) (*capture.Packet, error) {
 	var h [spoolHeader]byte
 	if _, err := s.file.ReadAt(h[:], at); err != nil {
@@ -85,13 +85,13 @@ type pick struct {
 	reached [2]int64
 	over    bool
 	bytes   int
-	places  []int64
+	places  []place
 	// leftOut says that not all packets were taken.
 	leftOut bool
 }
 
 // wants decides on a segment.
-func (p *pick) wants(s *link.Segment, place decode.Place, acked int64, hasAck bool) bool {
+func (p *pick) wants(s *link.Segment, at decode.Place, acked int64, hasAck bool) bool {
 	if p.cut.all {
 		return true
 	}
@@ -99,16 +99,16 @@ func (p *pick) wants(s *link.Segment, place decode.Place, acked int64, hasAck bo
 	if s.Src.AddrPort() != p.client {
 		side = decode.Server
 	}
-	from, to := place.Offset, place.Offset+int64(max(s.Length, len(s.Payload)))
+	from, to := at.Offset, at.Offset+int64(max(s.Length, len(s.Payload)))
 	switch {
 	case !p.over:
-		if place.Placed {
+		if at.Placed {
 			p.reached[side] = max(p.reached[side], to)
 		}
 		a, b := p.reached[0] >= p.cut.prefix[0], p.reached[1] >= p.cut.prefix[1]
 		p.over = a && b || p.cut.either && (a || b)
 		return true
-	case !place.Placed || s.Flags.Has(link.SYN):
+	case !at.Placed || s.Flags.Has(link.SYN):
 		return true
 	case from == to:
 		// An acknowledgement of what was not taken would be a gap.
@@ -124,17 +124,30 @@ func (p *pick) wants(s *link.Segment, place decode.Place, acked int64, hasAck bo
 	return false
 }
 
-// maxWaiting bounds the packets with fragments whose place is remembered.
-const maxWaiting = 64 << 10
+// A place says where a packet is in the spool, and which one it was of all that
+// were read.
+type place struct{ number, offset int64 }
+
+// maxWaiting bounds the packets, in bytes, with fragments of which it is not
+// known yet what they belong to: twice what the decoder of links keeps of them.
+const maxWaiting = 32 << 20
 
 // A gatherer reads the inputs once more and spools the packets chosen.
 type gatherer struct {
 	picks map[int]*pick
 	spool *spool
-	// waiting has the places of packets with fragments, and order which came
-	// first.
-	waiting map[capture.Frame]int64
-	order   []capture.Frame
+	// number counts the packets read.
+	number int64
+	// waiting has packets with fragments, queue their order, oldest first, and
+	// bytes their size.
+	waiting map[capture.Frame]held
+	queue   []capture.Frame
+	bytes   int
+}
+
+type held struct {
+	packet capture.Packet
+	number int64
 }
 
 // gather fills the picks.
@@ -143,7 +156,7 @@ func (w *writer) gather(picks map[int]*pick, s *spool) error {
 	if err != nil {
 		return err
 	}
-	g := gatherer{picks: picks, spool: s, waiting: make(map[capture.Frame]int64)}
+	g := gatherer{picks: picks, spool: s, waiting: make(map[capture.Frame]held)}
 	err = capture.Guard(func() error { return w.follow(src, &g) })
 	return cmp.Or(err, src.Close(), s.w.Flush())
 }
@@ -166,21 +179,20 @@ func (w *writer) follow(src capture.Source, g *gatherer) error {
 		if err != nil {
 			return err
 		}
+		g.number++
 		if !links.Decode(&packet, &segment) {
 			if links.Waiting() {
-				if err := g.wait(&packet); err != nil {
-					return err
-				}
+				g.wait(&packet)
 			}
 			continue
 		}
-		place := follower.Segment(&segment)
-		p := g.picks[place.Connection]
+		at := follower.Segment(&segment)
+		p := g.picks[at.Connection]
 		if p == nil {
 			continue
 		}
-		acked, hasAck := follower.Acked(place, &segment)
-		if !p.wants(&segment, place, acked, hasAck) || p.bytes+len(packet.Data) > p.cut.limit {
+		acked, hasAck := follower.Acked(at, &segment)
+		if !p.wants(&segment, at, acked, hasAck) || p.bytes+len(packet.Data) > p.cut.limit {
 			p.leftOut = true
 			continue
 		}
@@ -190,30 +202,33 @@ func (w *writer) follow(src capture.Source, g *gatherer) error {
 	}
 }
 
-// wait spools a packet with a fragment of which it is not known yet what it
-// belongs to.
-func (g *gatherer) wait(packet *capture.Packet) error {
-	if len(g.order) == maxWaiting {
-		for _, f := range g.order[:maxWaiting/2] {
-			delete(g.waiting, f)
-		}
-		g.order = append(g.order[:0], g.order[maxWaiting/2:]...)
+// wait keeps a packet with a fragment.
+func (g *gatherer) wait(packet *capture.Packet) {
+	p := *packet
+	p.Data = bytes.Clone(p.Data)
+	g.waiting[p.Frame] = held{p, g.number}
+	g.queue = append(g.queue, p.Frame)
+	for g.bytes += len(p.Data); g.bytes > maxWaiting; g.queue = g.queue[1:] {
+		g.bytes -= len(g.waiting[g.queue[0]].packet.Data)
+		delete(g.waiting, g.queue[0])
 	}
-	at, err := g.spool.add(packet)
-	g.waiting[packet.Frame] = at
-	g.order = append(g.order, packet.Frame)
-	return err
 }
 
 // take adds a packet to a pick, with those that had its other fragments.
 func (g *gatherer) take(p *pick, packet *capture.Packet, parts []capture.Frame) error {
 	for _, f := range parts {
-		if at, ok := g.waiting[f]; ok {
-			p.places = append(p.places, at)
+		if h, ok := g.waiting[f]; ok {
+			if err := g.add(p, &h.packet, h.number); err != nil {
+				return err
+			}
 		}
 	}
+	return g.add(p, packet, g.number)
+}
+
+func (g *gatherer) add(p *pick, packet *capture.Packet, number int64) error {
 	at, err := g.spool.add(packet)
-	p.places = append(p.places, at)
+	p.places = append(p.places, place{number, at})
 	p.bytes += len(packet.Data)
 	return err
 }

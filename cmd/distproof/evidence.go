@@ -136,7 +136,9 @@ func (a *app) prove(p *prover, x *analysis, o analyzeOptions, quiet bool) error 
 	c := evidence.Case{Document: x.document, Facts: x.facts, Inputs: x.inputs, SHA256: sums, Secrets: x.secrets}
 	summary, err := evidence.Write(ctx, p.folder, c, evidence.Options{
 		IncludeSecrets: p.secrets, Flags: p.flags, Links: link.Options{VXLANPorts: o.VXLANPorts},
-		Reopen: func() (capture.Source, error) { return p.reopen(x.inputs) },
+		Reopen: func() (capture.Source, error) {
+			return p.reopen(x.inputs, func(m meter) func() { return a.showProgress(m, quiet) })
+		},
 		Examine: func(src capture.Source, withKeyLog bool) (*report.Document, error) {
 			return examineBundle(src, o, x.secrets, withKeyLog)
 		},
@@ -164,7 +166,11 @@ func examineBundle(src capture.Source, o analyzeOptions, log *secrets.Log, withK
 // tell says on stderr what was written.
 func (a *app) tell(s evidence.Summary, p *prover) {
 	noun := "bundles"
-	if s.Bundles == 1 {
+	switch s.Bundles {
+	case 0:
+		fmt.Fprintln(a.stderr, "evidence: none is written, as there is no connection between nodes")
+		return
+	case 1:
 		noun = "bundle"
 	}
 	fmt.Fprintf(a.stderr, "evidence: %d %s in %s\n", s.Bundles, noun, oneLine(p.folder.Path()))
@@ -213,8 +219,8 @@ func (p *prover) sum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// reopen returns the same inputs again.
-func (p *prover) reopen(inputs []capture.Input) (capture.Source, error) {
+// reopen returns the same inputs again; show shows how far they are read.
+func (p *prover) reopen(inputs []capture.Input, show func(meter) func()) (capture.Source, error) {
 	var paths []string
 	for _, in := range inputs {
 		paths = append(paths, in.Path)
@@ -227,7 +233,7 @@ func (p *prover) reopen(inputs []capture.Input) (capture.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &secondReading{watched: watch(src, p.first.hash.Seed()), first: p.first}, nil
+	return &secondReading{watched: watch(src, p.first.hash.Seed()), first: p.first, clear: show(src)}, nil
 }
 
 // A watched source computes a checksum of all packets.
@@ -267,10 +273,12 @@ func (w *watched) Next(p *capture.Packet) error {
 type secondReading struct {
 	*watched
 	first *watched
+	clear func()
 }
 
 // Close implements [capture.Source].
 func (s *secondReading) Close() error {
+	s.clear()
 	err := s.Source.Close()
 	if s.ended && s.hash.Sum64() != s.first.hash.Sum64() {
 		return &capture.Error{Reason: "the capture changed while it was read", Advice: "copy it first, or wait until its writer has finished"}
