@@ -174,15 +174,14 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 	}
 	server, client := x.s.opening, x.c.opening
 	silent := x.clientSentNone()
-	f.KeyLog = server.incomplete("server")
-	if !silent {
-		f.KeyLog = cmp.Or(f.KeyLog, client.incomplete("client"))
+	switch f.KeyLog = server.incomplete("server"); {
+	case f.KeyLog != "":
+	case server.alert != nil:
+		f.KeyLog = "server's handshake: an alert inside it"
+	case !silent:
+		f.KeyLog = client.incomplete("client")
 	}
 	if f.KeyLog != "" {
-		return sf, cf, false
-	}
-	if server.alert != nil {
-		f.KeyLog = "server's handshake: an alert inside it"
 		return sf, cf, false
 	}
 	records := x.c.sealedOf(TypeApplicationData)
