@@ -2,7 +2,6 @@ package verify
 
 import (
 	"cmp"
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -153,8 +152,6 @@ func keyKind(cert *x509.Certificate, found Key) Key {
 	case *ecdsa.PublicKey:
 		p := k.Curve.Params()
 		return Key{Name: "ECDSA", Curve: p.Name, Bits: p.BitSize}
-	case *dsa.PublicKey:
-		return Key{Name: "DSA", Bits: k.P.BitLen()}
 	case ed25519.PublicKey:
 		return Key{Name: "Ed25519", Bits: 256}
 	}

@@ -169,17 +169,27 @@ func weakKey(k Key) (Severity, string) {
 // choice, and the version is a finding.
 func (r *ruler) weakSignatures(c *decode.Connection) {
 	f := c.TLS
-	if f.Version != tls.TLS12 {
-		return
+	client, server := f.ClientCertificate.Scheme.String(), f.ServerCertificate.Scheme.String()
+	switch {
+	case f.Version != tls.TLS12:
+	case client == server:
+		r.weakScheme(c, client, "both sides sign", decode.Client, decode.Server)
+	default:
+		r.weakScheme(c, client, "the client signs", decode.Client)
+		r.weakScheme(c, server, "the server signs", decode.Server)
 	}
-	for side, scheme := range [2]string{f.ClientCertificate.Scheme.String(), f.ServerCertificate.Scheme.String()} {
-		evidence := Evidence{certificateFrame(c, side), "the handshake's signature: " + scheme}
-		switch {
-		case strings.HasSuffix(scheme, "md5"):
-			r.add(WeakTLS, High, c, fmt.Sprintf("the %s signs the handshake with MD5 (%s)", sides[side], scheme), evidence)
-		case strings.HasSuffix(scheme, "sha1"):
-			r.addFix(WeakTLS, Low, c, fmt.Sprintf("the %s signs the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2, unless told otherwise", sides[side], scheme), signatureFix, evidence)
-		}
+}
+
+func (r *ruler) weakScheme(c *decode.Connection, scheme, who string, by ...int) {
+	var evidence []Evidence
+	for _, side := range by {
+		evidence = append(evidence, Evidence{certificateFrame(c, side), fmt.Sprintf("the %s's handshake", sides[side])})
+	}
+	switch {
+	case strings.HasSuffix(scheme, "md5"):
+		r.add(WeakTLS, High, c, fmt.Sprintf("%s the handshake with MD5 (%s)", who, scheme), evidence...)
+	case strings.HasSuffix(scheme, "sha1"):
+		r.addFix(WeakTLS, Low, c, fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2, unless told otherwise", who, scheme), signatureFix, evidence...)
 	}
 }
 
@@ -213,13 +223,22 @@ func (r *ruler) sharedKeys() {
 	}
 	for _, u := range order {
 		if n := u.nodes(); n > 1 {
-			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s)", n, strings.Join(u.list(), ", "), u.cert.name())
+			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s, key %x…)", n, few(u.list()), u.cert.name(), u.cert.KeyID[:4])
 			for _, c := range u.connections {
 				r.addFix(WeakTLS, Low, c, message, sharedKeyFix)
 			}
 			r.add(WeakTLS, Low, nil, message, u.evidence...)
 		}
 	}
+}
+
+// few lists the first of many.
+func few(list []string) string {
+	const most = 6
+	if n := len(list); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), n-most)
+	}
+	return strings.Join(list, ", ")
 }
 
 // A keyUse is where a key was seen.

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -295,6 +296,8 @@ func TestWeakHandshakes(t *testing.T) {
 		{"SHA-256", with(mutual(), signed(0x0403, 0x0804)), "", ""},
 		{"SHA-1 by the server", with(mutual(), signed(0x0403, 0x0203)), Low, "the server signs the handshake with SHA-1 (ecdsa_sha1), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2"},
 		{"SHA-1 by the client", with(mutual(), signed(0x0201, 0x0403)), Low, "the client signs the handshake with SHA-1 (rsa_pkcs1_sha1)"},
+		{"SHA-1 by both", with(mutual(), signed(0x0203, 0x0203)), Low, "both sides sign the handshake with SHA-1 (ecdsa_sha1)"},
+		{"SHA-1 before TLS 1.2, where the version is reported", with(mutual(), signed(0x0203, 0x0203), func(c *decode.Connection) { c.TLS.Version = tls.TLS11 }), High, "TLS 1.1 is obsolete"},
 		{"MD5", with(mutual(), signed(0x0403, 0x0101)), High, "the server signs the handshake with MD5 (rsa_pkcs1_md5)"},
 		{"SHA-1, not accepted", with(mutual(), signed(0x0203, 0x0203), notAccepted), "", ""},
 		{"compression", with(mutual(), func(c *decode.Connection) { c.TLS.Server.Compression = 1 }), Medium, "TLS compression"},
@@ -333,6 +336,12 @@ func TestSharedKeys(t *testing.T) {
 		}
 		return der
 	}()
+	many := func(n int) (out []*decode.Connection) {
+		for i := range n {
+			out = append(out, with(oneWay(), showing(one), func(c *decode.Connection) { c.Ends[server].Node = fmt.Sprintf("n%03d@lab", i) }))
+		}
+		return out
+	}
 	node := func(side int, name string) change { return func(c *decode.Connection) { c.Ends[side].Node = name } }
 	from := func(address string) change {
 		return func(c *decode.Connection) { c.Ends[client].Address = netip.MustParseAddrPort(address) }
@@ -351,6 +360,7 @@ func TestSharedKeys(t *testing.T) {
 		{"one node with two addresses", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(oneWay(), showing(one), node(server, "a@n2.lab"), at("10.9.0.2:1"))}, ""},
 		{"named as a server, not as a client", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(mutual(), sending(one), showing(fresh()), from("10.1.0.2:5000"), at("10.1.0.3:1"))}, ""},
 		{"the key in another certificate", []*decode.Connection{with(mutual(), sending(renewed), showing(one))}, "the same key serves 2 nodes"},
+		{"many", many(100), "the same key serves 100 nodes, and whoever has one has all: n000@lab, n001@lab, n002@lab, n003@lab, n004@lab, n005@lab and 94 more (certificate "},
 		{"not between nodes", []*decode.Connection{with(mutual(), sending(one), showing(one), generic), mutual()}, ""},
 	} {
 		t.Run(r.name, func(t *testing.T) {

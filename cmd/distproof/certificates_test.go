@@ -181,7 +181,7 @@ func TestSignatureSchemesOfReleases(t *testing.T) {
 		}
 		doc := judgedBy(t, data, nil, "")
 		got := slices.ContainsFunc(doc.Findings, func(f report.Finding) bool {
-			return f.Rule == "DP107" && f.Severity == "low" && strings.Contains(f.Message, "signs the handshake with SHA-1")
+			return f.Rule == "DP107" && f.Severity == "low" && strings.Contains(f.Message, "both sides sign the handshake with SHA-1")
 		})
 		if got != want {
 			t.Errorf("%s: SHA-1 reported: %t, want %t", name, got, want)
