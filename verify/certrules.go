@@ -222,8 +222,8 @@ func (r *ruler) sharedKeys() {
 		}
 	}
 	for _, u := range order {
-		if n := u.nodes(); n > 1 {
-			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s, key %x…)", n, few(u.list()), u.cert.name(), u.cert.KeyID[:4])
+		if nodes := u.nodes(); len(nodes) > 1 {
+			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s, key %x…)", len(nodes), few(nodes), u.cert.name(), u.cert.KeyID[:4])
 			for _, c := range u.connections {
 				r.addFix(WeakTLS, Low, c, message, sharedKeyFix)
 			}
@@ -275,19 +275,10 @@ func label(address, name string) string {
 	return name + " (" + address + ")"
 }
 
-// nodes counts the nodes that certainly are different ones: by name, or by
-// address. One may have several addresses, but then its name tells.
-func (u *keyUse) nodes() int {
-	n := len(u.list())
-	if u.both {
-		n = max(n, 2)
-	}
-	return n
-}
-
-// list names the nodes. One without a name is left out where a named one has
-// its address, one name with several addresses counts once.
-func (u *keyUse) list() []string {
+// nodes names the nodes that certainly are different ones, by name or by
+// address. One without a name is left out where a named one has its address;
+// one name with several addresses counts once.
+func (u *keyUse) nodes() []string {
 	var out []string
 	for address, names := range u.byAddress {
 		named := false
@@ -302,7 +293,11 @@ func (u *keyUse) list() []string {
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	out = slices.Compact(out)
+	if len(out) == 1 && u.both {
+		out = append(out, "a node on the same host")
+	}
+	return out
 }
 
 // frameOf returns the frame of a side's first message of that type; that of the

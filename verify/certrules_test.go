@@ -354,7 +354,7 @@ func TestSharedKeys(t *testing.T) {
 		{"each its own", []*decode.Connection{with(mutual(), sending(fresh()), showing(one))}, ""},
 		{"the same node again", []*decode.Connection{with(oneWay(), showing(one)), with(oneWay(), showing(one))}, ""},
 		{"both ends", []*decode.Connection{with(mutual(), sending(one), showing(one))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.1, 10.1.0.2 (certificate "},
-		{"both ends on one host", []*decode.Connection{with(mutual(), sending(one), showing(one), from("10.1.0.2:5000"))}, "the same key serves 2 nodes"},
+		{"both ends on one host", []*decode.Connection{with(mutual(), sending(one), showing(one), from("10.1.0.2:5000"))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.2, a node on the same host (certificate "},
 		{"two servers", []*decode.Connection{with(oneWay(), showing(one)), with(oneWay(), showing(one), at("10.1.0.3:9100"))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.2, 10.1.0.3"},
 		{"two nodes on one host", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(oneWay(), showing(one), node(server, "b@n2.lab"))}, "the same key serves 2 nodes, and whoever has one has all: a@n2.lab, b@n2.lab"},
 		{"one node with two addresses", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(oneWay(), showing(one), node(server, "a@n2.lab"), at("10.9.0.2:1"))}, ""},
