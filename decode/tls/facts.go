@@ -267,12 +267,20 @@ func (x *combiner) observations() {
 	f.Records = [2][]Record{x.c.log, x.s.log}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
 	f.Ticking, f.Ticks = ticking(x.c, x.s), spaced(x.c, x.s)
+	for side, stream := range [2]*Stream{x.c, x.s} {
+		if stream.opening != nil {
+			f.Opened[side] = stream.opening.result()
+		}
+	}
 }
 
 // unknown fills in why nothing can be said of certificates and acceptance.
 func (x *combiner) unknown(reason string) {
 	if d := x.damage(); d != "" {
 		reason = d
+	}
+	if x.c.secrets != nil || x.s.secrets != nil {
+		x.f.KeyLog = "not tried: " + reason
 	}
 	x.f.ClientCertificate.Reason = reason
 	x.f.ClientCertificate.Requested = fact.UnknownBecause(reason)

@@ -32,7 +32,6 @@ func (x *combiner) unlocked() bool {
 		f.KeyLog = "the hellos are contradictory"
 		return false
 	}
-	f.Opened = [2]Opened{x.c.opening.result(), x.s.opening.result()}
 	return true
 }
 
@@ -338,15 +337,16 @@ func (x *combiner) open12() {
 	if !x.finished12(t, RoleClient) {
 		return
 	}
-	x.upgrade12()
 	if o := x.s.opening; o.err == nil && o.records == 0 {
+		x.upgrade12()
 		f.KeyLog = opened // as far as it came: the server sent nothing encrypted
 		return
 	}
 	t.Add(x.s.clear[len(flight):])
 	if x.finished12(t, RoleServer) {
-		f.KeyLog, f.Established = opened, fact.YesBy(fact.Verified, "the server's Finished covers the client's")
+		x.upgrade12()
 		x.staticPossession()
+		f.KeyLog, f.Established = opened, fact.YesBy(fact.Verified, "the server's Finished covers the client's")
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *Stream) headerVersion() uint16 { return uint16(s.header[1])<<8 | uint16
 
 // holdNoMore says why records from here on cannot be opened; "" if they can.
 func (s *Stream) holdNoMore(why string) {
-	if why == "" {
+	if why == "" || s.unheld != "" {
 		return
 	}
 	s.unheld, s.holding = why, nil

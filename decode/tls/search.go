@@ -18,6 +18,7 @@ func (s *Stream) lose() {
 	s.damageMessage("a gap in the handshake")
 	s.status, s.start = Searching, Midstream
 	s.lostOnce = true
+	s.holdNoMore("packets are missing")
 	s.have, s.window, s.filled, s.searched = 0, 0, 0, 0
 }
 
