@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"distproof/capture"
 	"distproof/internal/mutate"
 )
 
@@ -30,6 +31,10 @@ const every = 5
 // What an attacker adds is in the bundle too, and the verdict does not get
 // better for lack of it.
 func TestBundlesOfAttacks(t *testing.T) {
+	step := every
+	if testing.Short() {
+		step *= 10
+	}
 	for _, name := range few[1:] {
 		packets, err := mutate.ReadFile(filepath.Join(pcapsDir, name+".pcap"))
 		if err != nil {
@@ -38,7 +43,7 @@ func TestBundlesOfAttacks(t *testing.T) {
 		for _, variants := range []iter.Seq[mutate.Variant]{mutate.Attacks(packets), mutate.Losses(packets)} {
 			n := 0
 			for v := range variants {
-				if n++; n%every == 0 {
+				if n++; n%step == 0 {
 					t.Run(name+" "+v.Name, func(t *testing.T) { checkMutated(t, v.Packets) })
 				}
 			}
@@ -58,4 +63,18 @@ func checkMutated(t *testing.T, packets []mutate.Packet) {
 		t.Errorf("%q", s.Differ)
 	}
 	x.check(t)
+}
+
+// Fragments that belong to nothing do not heap up.
+func TestWaitingIsBounded(t *testing.T) {
+	g := gatherer{waiting: make(map[capture.Frame]held)}
+	for i := range 100 {
+		g.wait(&capture.Packet{Data: make([]byte, 1<<20), Frame: capture.Frame{Number: uint32(i + 1)}})
+	}
+	if n := maxWaiting >> 20; len(g.waiting) != n || len(g.queue) != n || g.bytes != maxWaiting {
+		t.Errorf("%d packets, %d in the queue, %d bytes", len(g.waiting), len(g.queue), g.bytes)
+	}
+	if _, ok := g.waiting[capture.Frame{Number: 100}]; !ok {
+		t.Error("the last one is not kept")
+	}
 }
