@@ -197,6 +197,9 @@ func TestCompressed(t *testing.T) {
 	if g := decode(t, Midstream, frame(131, 80, deflate(send)), linkMsg[:len(linkMsg)-1], frame(131, 80, deflate(send))); g.Recognition != NotRecognised {
 		t.Errorf("compressed messages are taken for distribution: %+v", g)
 	}
+	if g := decode(t, Midstream, reply, frame(131, 80, deflate(send))); g.Recognition != NotRecognised {
+		t.Errorf("a compressed message confirms a reply: %+v", g)
+	}
 }
 
 // regSendTo is a message to a registered process.
@@ -292,6 +295,10 @@ func TestUnknownCalls(t *testing.T) {
 		"function of erpc": frame(header, tuple(op(29), literalRef, literalPid, literalPid, tuple(atom("erpc"), atom("execute_call"), op(4)), 106),
 			list(literalRef, ref(1), ref(0), 106)),
 		"function of spawn": frame(header, tuple(op(29), literalRef, literalPid, literalPid, tuple(ref(1), ref(0), op(4)), 106), 106),
+		"arguments, which are too few": frame(131, 68, 0, tuple(op(29), literalRef, literalPid, literalPid, tuple(atom("erpc"), atom("execute_call"), op(4)), 106),
+			list(literalRef, atom("os"), atom("cmd"))),
+		"arguments, which are too many": frame(131, 68, 0, tuple(op(29), literalRef, literalPid, literalPid, tuple(atom("erpc"), atom("execute_cast"), op(3)), 106),
+			list(literalRef, atom("os"), atom("cmd"), 106)),
 		"end": frame(131, 68, 0, tuple(op(29), literalRef, literalPid, literalPid, tuple(atom("erpc"), atom("execute_call"), op(4)), 106),
 			108, u32(4), literalRef, 119, 2, "o"),
 	} {
@@ -300,8 +307,13 @@ func TestUnknownCalls(t *testing.T) {
 			t.Errorf("%s: %v, %d unknown", name, f.Calls, f.UnnamedCalls)
 		}
 	}
+	// Cut ahead of what is asked of it: nothing is claimed.
+	f := session(t, regSendTo("init", cat(104, 3, atom("$gen_call"), literalPid[:9])))
+	if len(f.Calls) != 0 || f.UnnamedCalls != 0 || f.RegisteredNames["init"] != 1 {
+		t.Errorf("cut short: %v, %d unknown", f.Calls, f.UnnamedCalls)
+	}
 	// The name itself is not known: nothing is claimed.
-	f := session(t, frame(header, tuple(op(6), literalPid, none, ref(0)), tuple(literalPid, tuple(atom("call"), atom("os"), atom("cmd"), 106, literalPid))))
+	f = session(t, frame(header, tuple(op(6), literalPid, none, ref(0)), tuple(literalPid, tuple(atom("call"), atom("os"), atom("cmd"), 106, literalPid))))
 	if len(f.Calls) != 0 || f.Unnamed != 1 {
 		t.Errorf("without a name: %v, %d", f.Calls, f.Unnamed)
 	}
@@ -322,6 +334,60 @@ func TestLongHeads(t *testing.T) {
 		if f.Calls[Call{ByERPC, "os:cmd/1"}].Count != known || f.UnnamedCalls != 1-known || f.Messages["SPAWN_REQUEST"] != 1 || f.Messages["LINK"] != 1 {
 			t.Errorf("%d bytes of options: %v, %d unknown, %v", n, f.Calls, f.UnnamedCalls, f.Messages)
 		}
+	}
+}
+
+// TestLongHeadOfCandidate searches for a message with a long list of atoms.
+func TestLongHeadOfCandidate(t *testing.T) {
+	refs := cat(200, zeros(101))
+	for i := range 101 {
+		refs[1+i] = 0x88
+	}
+	refs[101] = 0
+	for i := range 200 {
+		refs = cat(refs, i, 8, "an atom.")
+	}
+	m := frame(131, 68, refs, tuple(op(6), literalPid, none, cat(82, 199)), atom("x"))
+	if f := decode(t, Midstream, []byte("something"), m, linkMsg); f.Recognition != ByFraming || f.RegisteredNames["an atom."] != 1 {
+		t.Errorf("got %+v", f)
+	}
+}
+
+// TestCandidateAtTheEnd: a message that was found last, and is not all there,
+// takes nothing from those before it.
+func TestCandidateAtTheEnd(t *testing.T) {
+	f := newFeeder(AtHandshake, whole)
+	f.data(cat(sendName6, reply, linkMsg, linkMsg[:9]))
+	f.gap(1000)
+	f.data(frame(131, 68, 0, tuple(op(22), literalPid, literalPid), zeros(10000))[:9000])
+	n := uint64(len(linkMsg))
+	if got := f.end(); got.MessageBytes["LINK"] != n || got.MessageBytes[Unknown] != n || got.Messages["SEND_SENDER"] != 0 {
+		t.Errorf("got %v, %v", got.Messages, got.MessageBytes)
+	}
+}
+
+// TestReplacedAtoms: an entry that is replaced gives its room back, and one
+// that cannot be an atom makes the cache unknown.
+func TestReplacedAtoms(t *testing.T) {
+	f := newFeeder(AtHandshake, whole)
+	f.data(cat(sendName6, reply))
+	toRef := tuple(op(6), literalPid, none, cat(82, 0))
+	for i := range 3 * maxCachedBytes / 200 {
+		f.data(frame(131, 68, 1, 0x0f, 9, 200, fmt.Sprintf("%0200d", i), toRef))
+	}
+	for _, name := range []string{"one", "two"} {
+		f.data(frame(131, 68, 1, 0x0f, 9, 3, name, toRef))
+		f.data(frame(131, 68, 1, 0x07, 9, toRef))
+	}
+	if a := f.s.dec.cache.get(7<<8 | 9); !a.Is("two") || f.s.dec.cache.bytes != 3 {
+		t.Errorf("%s, and %d bytes of atoms", a.Text, f.s.dec.cache.bytes)
+	}
+	before := f.s.Facts()
+	f.data(frame(131, 68, 1, 0x1f, 10, u16(term.MaxAtom+1), zeros(term.MaxAtom+1), toRef))
+	f.data(frame(131, 68, 1, 0x07, 9, toRef))
+	after := f.end()
+	if after.Messages[Unknown] != 1 || after.Unnamed != before.Unnamed+1 {
+		t.Errorf("before %v, %d unknown; after %v, %d", before.Messages, before.Unnamed, after.Messages, after.Unnamed)
 	}
 }
 
@@ -472,6 +538,21 @@ func TestPayload(t *testing.T) {
 	}
 }
 
+// TestLongPayload shows what lies behind the part that is looked at otherwise.
+func TestLongPayload(t *testing.T) {
+	payload := tuple()
+	payload[1] = 100
+	for range 100 {
+		payload = cat(payload, atom("wordword"))
+	}
+	s := Options{Payload: true}.NewStream(AtHandshake)
+	s.Data(tcp.Position{}, cat(sendName6, reply, regSendTo("x", payload)))
+	want := "{" + strings.Repeat("wordword,", 99) + "wordword}"
+	if f := s.Facts(); len(f.Payloads) != 1 || f.Payloads[0].Text != want || !f.Payloads[0].Whole {
+		t.Errorf("got %+v", f.Payloads)
+	}
+}
+
 // TestCallsAreBounded names more functions than are kept.
 func TestCallsAreBounded(t *testing.T) {
 	f := newFeeder(AtHandshake, whole)
@@ -485,11 +566,12 @@ func TestCallsAreBounded(t *testing.T) {
 	if n := len(f.s.activity.sequences); n != maxSequences {
 		t.Errorf("%d fragmented messages are followed", n)
 	}
-	long := strings.Repeat("x", 250)
-	for i := range 3 * maxNames {
-		f.data(regSendTo(fmt.Sprintf("%s%d", long, i), atom("x")))
+	long := strings.Repeat("x", 500)
+	for i := range 2 * maxNames {
+		name := fmt.Sprintf("%s%d", long, i)
+		f.data(frame(131, 68, 0, tuple(op(6), literalPid, none, cat(118, u16(len(name)), name)), atom("x")))
 	}
-	if n := f.s.activity.names.bytes; n > maxNameBytes {
+	if n := f.s.activity.names.bytes; n > maxNameBytes || n < maxNameBytes/2 {
 		t.Errorf("%d bytes of names", n)
 	}
 	got := f.end()

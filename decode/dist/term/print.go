@@ -122,18 +122,10 @@ func (p *printer) run() {
 			continue
 		}
 		l.left--
-		value := l.value
-		l.value = l.pairs() && !value
+		l.value = l.pairs() && !l.value
 		// A deeper level may be pushed, which leaves l where it is.
 		names := p.term()
-		switch {
-		case l.pairs():
-			l.secret = names && !value
-		case l.kind == inRecord:
-			l.secret = false
-		default:
-			l.secret = l.secret || names
-		}
+		l.secret = names && l.kind != inRecord
 	}
 }
 
@@ -145,7 +137,7 @@ func (p *printer) hideRest(l *level) {
 		n = 1
 	}
 	l.left -= n
-	l.value, l.secret = false, l.secret && !l.pairs() && l.kind != inRecord
+	l.value = false
 	p.hide(n)
 }
 
