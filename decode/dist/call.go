@@ -87,7 +87,7 @@ func (d *decoder) payload(b []byte, m *message) {
 	rest := c.Rest()
 	d.called(&c, m)
 	m.short = m.short || c.State() == term.Short
-	if d.print {
+	if d.show {
 		secret := m.call.mayConcernSecret() || m.spawned.mayConcernSecret() || term.MayNameSecret(m.name.Text)
 		m.text, m.whole = term.Print(rest, d.refs, maxPayloadText, secret)
 	}

@@ -69,8 +69,8 @@ type decoder struct {
 	cache   atomCache
 	refs    []term.Atom // of the message at hand, by position
 	message message
-	// print asks for the text of payloads.
-	print bool
+	// show asks for the text of payloads.
+	show bool
 	// inflated and more are room for compressed terms.
 	inflated, more []byte
 }

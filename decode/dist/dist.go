@@ -9,13 +9,19 @@
 //
 // # What is decoded
 //
-// Of the handshake everything. Of a message only its control part, and of that
-// the operation, the registered name it is sent to and the function it spawns:
-// enough to say what an eavesdropper could have read. Message payloads are
-// passed over, never kept.
+// Of the handshake everything. Of a message the control part: its operation,
+// the registered name it is sent to, the function it spawns. Of the payload only
+// its head, and that only where it says what the receiver is made to run: calls
+// by rpc and erpc, and requests to OTP's own servers. Atoms that stand in a cache
+// are known if their entry was seen, and unknown otherwise. Payloads are counted
+// and passed over, and kept only if [Options.Payload] asks for it.
 //
-// Sources: OTP's "Distribution Protocol" and "External Term Format" (erts user's guide), and
-// lib/kernel/src/dist_util.erl where these are wrong.
+// Where a message ends is decided by its length alone. What is in it, however
+// deep, large or wrong, changes neither that nor the memory that is used.
+//
+// Sources: OTP erl_dist_protocol and OTP erl_ext_dist (erts user's guide), and
+// lib/kernel/src/dist_util.erl, erts/emulator/beam/dist.c and external.c where
+// these are wrong.
 package dist
 
 // Flags are the capabilities that a node states in its handshake

@@ -68,8 +68,8 @@ func (s *Stream) stepHeader(at tcp.Position, b []byte) int {
 // firstWant returns how much of a message to collect at first. What is not
 // certain to be one is looked at in full, as what is to be shown is.
 func (s *Stream) firstWant() int {
-	s.dec.print = s.options.Payload && len(s.facts.Payloads) < maxPayloads
-	if s.candidate != nil || s.dec.print {
+	s.dec.show = s.options.Payload && len(s.facts.Payloads) < maxPayloads
+	if s.candidate != nil || s.dec.show {
 		return maxHead
 	}
 	return firstHead
