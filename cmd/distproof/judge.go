@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,7 +21,7 @@ type settings struct {
 	color                        string
 	quiet                        bool
 	cas, keyLogs                 []string
-	expiresWithin                uint16
+	expiresWithin                days
 	lists                        lists
 	handshakeOnly                bool
 	exitZero, allowInconclusive  bool
@@ -31,7 +30,7 @@ type settings struct {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
-	var s settings
+	s := settings{expiresWithin: 30}
 	cmd := &cobra.Command{
 		Use:   "verify [flags] FILE|DIR|-...",
 		Short: "Judge the connections between nodes: are they mutual TLS?",
@@ -53,7 +52,7 @@ Exit codes:
 	commonFlags(cmd.Flags(), &s)
 	f := cmd.Flags()
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
-	f.Uint16Var(&s.expiresWithin, "expires-within", 30, "report certificates that expire within `DAYS` of the packet; 0: none")
+	f.Var(&s.expiresWithin, "expires-within", "report certificates that expire within `DAYS` of the packet; 0: none")
 	s.lists.flags(cmd.Flags())
 	evidenceFlags(f, &s)
 	exitFlags(f, &s)
@@ -108,7 +107,7 @@ func (a *app) verify(args []string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	expect.ExpiresWithin = time.Duration(s.expiresWithin) * 24 * time.Hour
+	expect.ExpiresWithin = s.expiresWithin.duration()
 	doc, err := a.report(args, s, analyzeOptions{Judge: true, Expect: expect, CAs: cas})
 	if err != nil {
 		return err
