@@ -81,6 +81,38 @@ func TestPartOfRecording(t *testing.T) {
 	}
 }
 
+// TestLossyRecording takes parts of the recording away, and cuts it in pieces:
+// what is left may say less, but not something else.
+func TestLossyRecording(t *testing.T) {
+	for side, parts := range connections(t, calls)[0].parts {
+		full := decodeParts(Midstream, parts, whole)
+		for _, n := range []int{1, 7, 100} {
+			if got := decodeParts(Midstream, parts, n); !reflect.DeepEqual(got, full) {
+				t.Errorf("side %d, in pieces of %d:\n got %+v\nwant %+v", side, n, got, full)
+			}
+		}
+		for k := range parts {
+			lossy := append([]part(nil), parts...)
+			lossy[k] = part{at: parts[k].at, gap: parts[k].gap + int64(len(parts[k].b))}
+			got := decodeParts(Midstream, lossy, whole)
+			weaker(t, full, got, "side %d without part %d", side, k)
+			for c, u := range got.Calls {
+				if u.Count > full.Calls[c].Count {
+					t.Errorf("side %d without part %d: %v %d times, of %d", side, k, c, u.Count, full.Calls[c].Count)
+				}
+			}
+			// The next messages are found again.
+			var n, all uint64
+			for op := range full.Messages {
+				n, all = n+got.Messages[op], all+full.Messages[op]
+			}
+			if got.Recognition == ByHandshake && n+20 < all {
+				t.Errorf("side %d without part %d: %d of %d messages", side, k, n, all)
+			}
+		}
+	}
+}
+
 // TestAccounts: every byte of recorded sessions belongs to something.
 func TestAccounts(t *testing.T) {
 	check := func(t *testing.T, path string) {

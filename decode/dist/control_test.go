@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -626,7 +627,14 @@ func FuzzMessage(f *testing.F) {
 			}
 			return got, n
 		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		plain, n := run(Options{}, whole)
+		runtime.ReadMemStats(&after)
+		// A kilobyte a message, two inflaters and what they expand.
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+20*uint64(len(m)) {
+			t.Errorf("%d bytes allocated for messages of %d", used, len(m))
+		}
 		if plain.Messages["LINK"] < 3 || plain.Ticks.Count != 1 || !plain.InFrame || plain.Foreign || n != uint64(2*len(m)+3*len(linkMsg)) {
 			t.Errorf("lost the framing: %+v", plain)
 		}
