@@ -104,8 +104,9 @@ type End struct {
 	// Node is the name of the node; "" if it is not known. NodeBasis says how
 	// it is.
 	Node, NodeBasis string
-	// Host is the host part of the node's name, if only that is known.
-	Host string
+	// Host is the host part of the node's name, if only that is known, and
+	// HostBasis how; "" otherwise.
+	Host, HostBasis string
 	// NodeLength is the length of the node's name in bytes; 0 if unknown.
 	NodeLength int
 }

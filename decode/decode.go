@@ -29,6 +29,8 @@ type Options struct {
 	Ports []uint16
 	// EPMDPorts are ports of EPMD, beside 4369.
 	EPMDPorts []uint16
+	// Payload keeps the first terms that cross in the clear, as text.
+	Payload bool
 	// Secrets returns the key log with which TLS is to be opened; nil if there
 	// is none so far. It is asked for every connection, and may be filled until
 	// [Decoder.Finish]: what a connection carries before its secrets are there is
@@ -124,6 +126,9 @@ func (d *Decoder) newConn(s *link.Segment) *conn {
 	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
 	c.silent = d.silent
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
+	for side := range c.streams {
+		c.streams[side].options.Payload = d.options.Payload
+	}
 	if d.options.Secrets != nil {
 		log := d.options.Secrets()
 		c.streams[0].secrets, c.streams[1].secrets = log, log

@@ -5,12 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
-	"distproof/decode/dist"
 	"distproof/decode/epmd"
-	"distproof/decode/fact"
 	"distproof/decode/tls"
 )
 
@@ -37,22 +33,6 @@ type Registration struct {
 	Node string
 	Host netip.Addr
 	Port uint16
-}
-
-// A Node is an Erlang node that the capture names.
-type Node struct {
-	Name string
-	// Basis is how the name is known: "handshake"; "decrypted": from a handshake
-	// inside TLS; "epmd+sni": its port's name
-	// is from EPMD and its host from the client's server_name; "epmd+host": its
-	// host is that of its address in other connections.
-	Basis     string
-	Addresses []netip.Addr
-	Ports     []uint16
-	// AtLeast is the oldest OTP release that sets the node's flags; 0 if unknown.
-	// AtLeastBasis is how they are known; None if they are not.
-	AtLeast      int
-	AtLeastBasis fact.Basis
 }
 
 // join puts together what connections tell of one another. swapped states the
@@ -247,136 +227,4 @@ func (s sessions) add(x, origin *Connection) {
 		}
 		s[key] = origin
 	}
-}
-
-// nameNodes gives names to the ends of connections and lists the nodes.
-func (c *Capture) nameNodes() {
-	names := nodeNames{byName: make(map[string]*Node), hosts: make(map[netip.Addr]string)}
-	for _, x := range c.Connections {
-		if x.InClear {
-			names.fromHandshake(x, &x.Dist, "handshake", fact.Observed)
-		}
-		if x.IsDecrypted {
-			names.fromHandshake(x, &x.Decrypted, "decrypted", fact.Decrypted)
-		}
-	}
-	for _, x := range c.Connections {
-		if x.Protocol == DistTLS {
-			c.nameServer(x, &names)
-		}
-	}
-	for _, x := range c.Connections {
-		if x.Protocol == DistTLS || x.Protocol == Dist || x.Announced() {
-			for side := range x.Ends {
-				names.host(&x.Ends[side])
-			}
-			c.nameByRegistry(x, &names)
-		}
-	}
-	c.Nodes = names.sorted()
-}
-
-type nodeNames struct {
-	byName map[string]*Node
-	hosts  map[netip.Addr]string // "" if an address has several
-}
-
-// fromHandshake takes the names that two nodes told each other.
-func (n *nodeNames) fromHandshake(x *Connection, sides *[2]dist.Facts, basis string, flags fact.Basis) {
-	for side := range sides {
-		h := sides[side].Handshake
-		name := h.Name
-		if side == Client && h.NameIsHost {
-			name = sides[Server].Handshake.GivenName
-		}
-		if name == "" || !utf8.ValidString(name) || !strings.Contains(name, "@") {
-			continue
-		}
-		x.Ends[side].Node, x.Ends[side].NodeBasis = name, basis
-		node := n.add(name, basis, x.Ends[side].Address, side == Server)
-		if at := h.Flags.AtLeast(); at > node.AtLeast {
-			node.AtLeast, node.AtLeastBasis = at, flags
-		}
-	}
-}
-
-// nameServer names the server of a TLS connection: EPMD knows the name of its
-// port, and the client asked for its host. If the record lengths tell another
-// length of the name, something is amiss, and nothing is claimed.
-func (c *Capture) nameServer(x *Connection, names *nodeNames) {
-	if x.TLS.Client == nil || x.Ends[Server].Node != "" {
-		return
-	}
-	end, host := &x.Ends[Server], x.TLS.Client.ServerName
-	tooLong := end.NodeLength != 0 && end.NodeLength < len("x@")+len(host)
-	if host == "" || strings.Contains(host, "@") || tooLong {
-		return
-	}
-	if end.Node = c.Registry.nodeOf(end, host); end.Node != "" {
-		end.NodeBasis = "epmd+sni"
-	} else {
-		end.Host = host
-	}
-	if !x.TLS.Established.Is() {
-		return // the client may have asked for another server: nothing follows for others
-	}
-	names.seeHost(end.Address.Addr(), host)
-	if end.Node != "" {
-		names.add(end.Node, end.NodeBasis, end.Address, true)
-	}
-}
-
-// nameByRegistry names a server whose host is known from other connections.
-func (c *Capture) nameByRegistry(x *Connection, names *nodeNames) {
-	end := &x.Ends[Server]
-	if end.Node != "" || end.Host == "" {
-		return
-	}
-	if end.Node = c.Registry.nodeOf(end, end.Host); end.Node == "" {
-		return
-	}
-	end.NodeBasis, end.Host = "epmd+host", ""
-	names.add(end.Node, end.NodeBasis, end.Address, true)
-}
-
-func (n *nodeNames) add(name, basis string, at netip.AddrPort, server bool) *Node {
-	node := n.byName[name]
-	if node == nil {
-		node = &Node{Name: name, Basis: basis}
-		n.byName[name] = node
-	}
-	if !slices.Contains(node.Addresses, at.Addr()) {
-		node.Addresses = append(node.Addresses, at.Addr())
-	}
-	if server && !slices.Contains(node.Ports, at.Port()) {
-		node.Ports = append(node.Ports, at.Port())
-	}
-	_, host, _ := strings.Cut(name, "@")
-	n.seeHost(at.Addr(), host)
-	return node
-}
-
-func (n *nodeNames) seeHost(a netip.Addr, host string) {
-	if known, ok := n.hosts[a]; ok && known != host {
-		host = ""
-	}
-	n.hosts[a] = host
-}
-
-// host fills in the host of an end whose node is not known.
-func (n *nodeNames) host(e *End) {
-	if e.Node == "" && e.Host == "" {
-		e.Host = n.hosts[e.Address.Addr()]
-	}
-}
-
-func (n *nodeNames) sorted() []*Node {
-	var out []*Node
-	for _, node := range n.byName {
-		slices.SortFunc(node.Addresses, netip.Addr.Compare)
-		slices.Sort(node.Ports)
-		out = append(out, node)
-	}
-	slices.SortFunc(out, func(a, b *Node) int { return cmp.Compare(a.Name, b.Name) })
-	return out
 }

@@ -18,6 +18,8 @@ type stream struct {
 	// fromStart says that the stream's first byte was captured, preamble that
 	// distribution's handshake may follow on something else.
 	fromStart, preamble bool
+	// options are those for distribution.
+	options dist.Options
 	// secrets is the key log for TLS; nil if there is none.
 	secrets *secrets.Log
 
@@ -102,7 +104,7 @@ func (s *stream) sniff(epmdPort, last bool) {
 		s.tls = tls.NewStream(tls.AtStart)
 	// Some STOP_REQ have the bytes of a status.
 	case isDist == dist.Yes && !(epmdPort && isEPMD != epmd.No):
-		s.dist = dist.NewStream(dist.AtHandshake)
+		s.dist = s.options.NewStream(dist.AtHandshake)
 	case isEPMD == epmd.Yes && !epmdPort:
 		s.epmd = epmd.NewStream(epmd.ByContent)
 	case !last && wait:
@@ -146,7 +148,7 @@ func (s *stream) behindPreamble(at tcp.Position, b []byte) {
 		if dist.MatchHandshake(s.head[i:]) != dist.Yes {
 			continue
 		}
-		s.dist = dist.NewStream(dist.AtHandshake)
+		s.dist = s.options.NewStream(dist.AtHandshake)
 		s.replay(s.head, s.pieces, func(at tcp.Position, b []byte) {
 			if skip := max(0, int64(i)-at.Offset); skip < int64(len(b)) {
 				at.Offset += skip
@@ -165,7 +167,7 @@ func (s *stream) trial(epmdPort bool) {
 	if s.fromStart {
 		start, s.preamble = tls.Preamble, true
 	}
-	s.tls, s.dist = tls.NewStream(start), dist.NewStream(dist.Midstream)
+	s.tls, s.dist = tls.NewStream(start), s.options.NewStream(dist.Midstream)
 	if epmdPort {
 		s.epmd = epmd.NewStream(epmd.ByPort)
 	}
@@ -202,7 +204,7 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 	}
 	skip := int64(0)
 	if s.inside == nil {
-		s.inside = dist.NewStream(dist.Midstream)
+		s.inside = s.options.NewStream(dist.Midstream)
 		skip = max(0, f.Offset-at.Offset)
 	}
 	at.Offset += skip
@@ -212,7 +214,7 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 // plain takes application data that was opened with a key log.
 func (s *stream) plain(at tcp.Position, b []byte) {
 	if s.decrypted == nil {
-		s.decrypted = dist.NewStream(dist.InsideTLS)
+		s.decrypted = s.options.NewStream(dist.InsideTLS)
 	}
 	s.decrypted.Data(at, b)
 }

@@ -10,7 +10,6 @@ import (
 
 	"distproof/capture"
 	"distproof/decode"
-	"distproof/decode/dist"
 	"distproof/decode/fact"
 	"distproof/decode/tls"
 	"distproof/verify"
@@ -64,18 +63,6 @@ func newInput(in capture.Input, undecoded map[string]uint64) Input {
 	}
 	if in.Damage != nil {
 		out.Truncated, out.Damage = !in.Damage.Continued, in.Damage.String()
-	}
-	return out
-}
-
-func newNode(n *decode.Node) Node {
-	out := Node{Name: n.Name, Basis: n.Basis, Addresses: []string{}, Ports: []uint16{}}
-	for _, a := range n.Addresses {
-		out.Addresses = append(out.Addresses, a.String())
-	}
-	out.Ports = append(out.Ports, n.Ports...)
-	if n.AtLeast > 0 {
-		out.OTPRelease = &OTPRelease{AtLeast: n.AtLeast, Basis: n.AtLeastBasis.String()}
 	}
 	return out
 }
@@ -191,7 +178,7 @@ func (b *builder) findingsOf(c *decode.Connection) []string {
 func newEndpoint(e decode.End) Endpoint {
 	return Endpoint{
 		Address: e.Address.Addr().String(), Port: e.Address.Port(),
-		Node: e.Node, NodeBasis: e.NodeBasis, Host: e.Host, NodeLength: e.NodeLength,
+		Node: e.Node, NodeBasis: e.NodeBasis, Host: e.Host, HostBasis: e.HostBasis, NodeLength: e.NodeLength,
 	}
 }
 
@@ -326,36 +313,6 @@ func newCertificate(c *verify.Certificate) Certificate {
 		out.URIs = append(out.URIs, u.String())
 	}
 	return out
-}
-
-func newCleartext(c *decode.Connection) *Cleartext {
-	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}}
-	for side := range c.Dist {
-		d := c.Dist[side]
-		if d.Bytes == 0 {
-			continue
-		}
-		countMessages(out.Messages, out.RegisteredNames, &d)
-		out.CookieDigestExposed = out.CookieDigestExposed || d.Handshake.Proved
-		if f := d.RecognisedAt.Frame.Number; f != 0 && (out.FirstFrame == 0 || f < out.FirstFrame) {
-			out.FirstFrame = f
-		}
-	}
-	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
-	return out
-}
-
-// countMessages adds what one side sent of distribution's messages.
-func countMessages(messages, names map[string]uint64, d *dist.Facts) {
-	for op, n := range d.Messages {
-		messages[op] += n
-	}
-	if d.Ticks.Count > 0 {
-		messages["TICK"] += d.Ticks.Count
-	}
-	for name, n := range d.RegisteredNames {
-		names[name] += n
-	}
 }
 
 func (b *builder) finding(f verify.Finding) Finding {

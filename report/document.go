@@ -89,6 +89,18 @@ type Node struct {
 	Addresses  []string    `json:"addresses"`
 	Ports      []uint16    `json:"ports"`
 	OTPRelease *OTPRelease `json:"otp_release,omitempty"`
+	// Creations are the incarnations that the node told, the first first:
+	// another one for each start.
+	Creations []uint32 `json:"creations"`
+	// Hidden says whether the node keeps out of the cluster's sight; absent if
+	// its flags were not seen.
+	Hidden *bool `json:"hidden,omitempty"`
+	// Implementation is erts, or other for a C node or another implementation;
+	// absent if the node's flags were not seen.
+	Implementation string `json:"implementation,omitempty"`
+	// Listener is how the node was reached: cleartext, tls or both; absent if it
+	// was not.
+	Listener string `json:"listener,omitempty"`
 }
 
 // OTPRelease is a lower bound of a node's OTP release.
@@ -137,7 +149,9 @@ type Endpoint struct {
 	Node      string `json:"node,omitempty"`
 	NodeBasis string `json:"node_basis,omitempty"`
 	// Host is the host part of the node's name, if only that is known.
-	Host string `json:"host,omitempty"`
+	// HostBasis says how: sni, certificate or address.
+	Host      string `json:"host,omitempty"`
+	HostBasis string `json:"host_basis,omitempty"`
 	// NodeLength is the length of the node's name in bytes where the sizes of
 	// the distribution handshake tell it; 0 otherwise.
 	NodeLength int `json:"node_length,omitempty"`
@@ -253,11 +267,50 @@ type Verification struct {
 // Cleartext is what crossed a connection in the clear.
 type Cleartext struct {
 	Bytes Counts `json:"bytes"`
-	// Messages counts distribution messages by operation.
-	Messages            map[string]uint64 `json:"messages"`
-	RegisteredNames     map[string]uint64 `json:"registered_names"`
-	CookieDigestExposed bool              `json:"cookie_digest_exposed"`
-	FirstFrame          uint32            `json:"first_frame"`
+	// Messages counts distribution messages by operation, and MessageCount those
+	// of each side without ticks.
+	Messages        map[string]uint64 `json:"messages"`
+	MessageCount    Counts            `json:"message_count"`
+	RegisteredNames map[string]uint64 `json:"registered_names"`
+	// Calls are what the nodes told each other to run.
+	Calls               []Call `json:"calls"`
+	CookieDigestExposed bool   `json:"cookie_digest_exposed"`
+	FirstFrame          uint32 `json:"first_frame"`
+	LastFrame           uint32 `json:"last_frame"`
+	// Account says in a sentence what crossed.
+	Account string `json:"account"`
+	// Payloads are the first terms that crossed; none unless asked for.
+	Payloads []Payload `json:"payloads"`
+}
+
+// Call is a function that a node was told to run, or a request to a server of
+// OTP itself, such as code_server:load_binary.
+type Call struct {
+	// By is the side that asked for it.
+	By string `json:"by"`
+	// Means is spawn, erpc, rpc or request.
+	Means    string `json:"means"`
+	Function string `json:"function"`
+	Count    uint64 `json:"count"`
+	// FirstFrame and LastFrame are those in which the first and the last such
+	// message began.
+	FirstFrame uint32 `json:"first_frame"`
+	LastFrame  uint32 `json:"last_frame"`
+}
+
+// Payload is a term that crossed in the clear.
+type Payload struct {
+	By        string `json:"by"`
+	Operation string `json:"operation"`
+	// Name is the registered name that it was sent to, and Function what it made
+	// its receiver run; absent if there is none.
+	Name     string `json:"name,omitempty"`
+	Function string `json:"function,omitempty"`
+	Frame    uint32 `json:"frame"`
+	// Text is the term in Erlang's syntax. Whole is false if something was left
+	// out, as it may be secret or is too long.
+	Text  string `json:"text"`
+	Whole bool   `json:"whole"`
 }
 
 // Decrypted is what was read inside TLS with a key log.
@@ -272,6 +325,8 @@ type Decrypted struct {
 	// Messages counts distribution messages by operation.
 	Messages        map[string]uint64 `json:"messages"`
 	RegisteredNames map[string]uint64 `json:"registered_names"`
+	// Calls are what the nodes told each other to run.
+	Calls []Call `json:"calls"`
 }
 
 // Gaps counts bytes that are missing from the capture, for each side, and

@@ -95,8 +95,8 @@ func mutual() *report.Document {
 	d.Summary.EPMD = 2
 	d.Conclusion, d.Reason = "pass", "both connections between nodes are mutual TLS"
 	d.Nodes = []report.Node{
-		{Name: "demo@n1.lab", Basis: "observed", Addresses: []string{"10.77.0.1"}, Ports: []uint16{}, OTPRelease: &report.OTPRelease{AtLeast: 25, Basis: "flags"}},
-		{Name: "demo@n2.lab", Basis: "epmd", Addresses: []string{"10.77.0.2"}, Ports: []uint16{34513}},
+		{Name: "demo@n1.lab", Basis: "observed", Addresses: []string{"10.77.0.1"}, Ports: []uint16{}, Creations: []uint32{}, OTPRelease: &report.OTPRelease{AtLeast: 25, Basis: "flags"}},
+		{Name: "demo@n2.lab", Basis: "epmd", Addresses: []string{"10.77.0.2"}, Ports: []uint16{34513}, Creations: []uint32{}},
 	}
 	return d
 }
@@ -114,7 +114,9 @@ func mixed() *report.Document {
 	tls(add(d, "c@n3.lab", "a@n1.lab", "one-way", "the server did not ask for a client certificate"), "1.3", "not-requested", "inferred")
 	tls(add(d, "b@n2.lab", "c@n3.lab", "mutual", mutualReason), "1.3", "presented", "inferred")
 	c := add(d, "p@n1.lab", "q@n2.lab", "cleartext", "the distribution protocol is in the clear: names, messages and the digest of the cookie")
-	c.Protocol, c.Cleartext = "dist", &report.Cleartext{Bytes: report.Counts{Client: 900, Server: 800}, Messages: map[string]uint64{"REG_SEND": 3}, RegisteredNames: map[string]uint64{"rex": 2}, CookieDigestExposed: true, FirstFrame: 44}
+	c.Protocol, c.Cleartext = "dist", &report.Cleartext{Bytes: report.Counts{Client: 900, Server: 800}, Messages: map[string]uint64{"REG_SEND": 3}, MessageCount: report.Counts{Client: 3}, RegisteredNames: map[string]uint64{"rex": 2},
+		Calls:               []report.Call{{By: "client", Means: "rpc", Function: "os:cmd/1", Count: 2, FirstFrame: 51, LastFrame: 60}},
+		CookieDigestExposed: true, FirstFrame: 44, LastFrame: 60, Account: "shop@n4.lab called os:cmd/1 on orders@n3.lab twice in the clear", Payloads: []report.Payload{}}
 	c = add(d, "", "", "inconclusive", "the handshake was not captured")
 	c.State, c.Server.Host = "midstream", "n2.lab"
 	c.TLS = &report.TLS{Alerts: []report.Alert{}, Records: report.Records{Client: []int{21}, Server: []int{21}}}
@@ -145,8 +147,8 @@ func inspected() *report.Document {
 		}
 	}
 	d.Nodes = []report.Node{
-		{Name: "a@n1.lab", Basis: "handshake", Addresses: []string{"10.77.0.1"}, Ports: []uint16{}, OTPRelease: &report.OTPRelease{AtLeast: 25, Basis: "observed"}},
-		{Name: "b@n2.lab", Basis: "epmd+sni", Addresses: []string{"10.77.0.2", "fd00:77::2", "10.88.0.2"}, Ports: []uint16{34513, 40001, 40002, 40003}},
+		{Name: "a@n1.lab", Basis: "handshake", Addresses: []string{"10.77.0.1"}, Ports: []uint16{}, Creations: []uint32{}, OTPRelease: &report.OTPRelease{AtLeast: 25, Basis: "observed"}},
+		{Name: "b@n2.lab", Basis: "epmd+sni", Addresses: []string{"10.77.0.2", "fd00:77::2", "10.88.0.2"}, Ports: []uint16{34513, 40001, 40002, 40003}, Creations: []uint32{}},
 	}
 	d.EPMD.Names = []report.EPMDName{{Node: "b", Host: "10.77.0.2", Port: 34513}, {Node: "e", Host: "10.77.0.3", Port: 40000}}
 	return d
@@ -156,7 +158,7 @@ func cleartext() *report.Document {
 	d := document("-", 40)
 	d.Inputs[0].Format = "pcapng+zstd"
 	c := add(d, "rabbit@ip-10-0-12-34.eu-west-1.compute.internal", "rabbit@ip-10-0-98-76.eu-west-1.compute.internal", "cleartext", "the distribution protocol is in the clear")
-	c.Protocol, c.Cleartext = "dist", &report.Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}}
+	c.Protocol, c.Cleartext = "dist", &report.Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: []report.Call{}, Payloads: []report.Payload{}}
 	d.Conclusion, d.Reason = "fail", "the only connection between nodes is in the clear"
 	return d
 }

@@ -33,9 +33,9 @@ func attacks() *report.Document {
 	d.Tool.Version, d.Policy = names[0]+names[6], names[1]+names[7]
 	for i, name := range names {
 		c := add(d, name, names[len(names)-1-i], "cleartext", "because of "+name)
-		c.Cleartext = &report.Cleartext{Messages: map[string]uint64{name: 1}, RegisteredNames: map[string]uint64{name: 2, "\xff": 1, `\xff`: 2}}
+		c.Cleartext = &report.Cleartext{Calls: []report.Call{}, Payloads: []report.Payload{}, Messages: map[string]uint64{name: 1}, RegisteredNames: map[string]uint64{name: 2, "\xff": 1, `\xff`: 2}}
 		d.Edges = append(d.Edges, report.Edge{From: name, To: names[len(names)-1-i], Verdict: "cleartext", Connections: 1})
-		d.Nodes = append(d.Nodes, report.Node{Name: name, Basis: "observed", Addresses: []string{}, Ports: []uint16{}})
+		d.Nodes = append(d.Nodes, report.Node{Name: name, Basis: "observed", Addresses: []string{}, Ports: []uint16{}, Creations: []uint32{}})
 		d.Findings = append(d.Findings, report.Finding{
 			Rule: "DP101", Severity: []string{"critical", "high", "medium", "low", "info", "odd"}[i%6], Title: "Cleartext " + name,
 			Connections: []string{c.ID}, Message: "text " + name, Status: []string{"open", "waived"}[i%2],

@@ -13,7 +13,7 @@ import (
 func edges(nodes []string, pairs ...string) *report.Document {
 	d := document("x.pcap", 1)
 	for _, n := range nodes {
-		d.Nodes = append(d.Nodes, report.Node{Name: n, Basis: "epmd", Addresses: []string{"10.0.0." + n[1:2]}, Ports: []uint16{}})
+		d.Nodes = append(d.Nodes, report.Node{Name: n, Basis: "epmd", Addresses: []string{"10.0.0." + n[1:2]}, Ports: []uint16{}, Creations: []uint32{}})
 	}
 	for _, p := range pairs {
 		from, to, _ := strings.Cut(p, ">")

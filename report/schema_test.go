@@ -39,6 +39,13 @@ func values() map[string][]any {
 		"ServerCertificate.basis":      basis,
 		"ServerCertificate.possession": {"verified", "observed", "inferred", "decrypted", "unknown"},
 		"Verification.status":          verification,
+		"Call.by":                      sides,
+		"Call.means":                   {"spawn", "erpc", "rpc", "request"},
+		"Decrypted.cookie":             {"accepted", "refused", "unknown"},
+		"Endpoint.host_basis":          {"sni", "certificate", "address"},
+		"Node.implementation":          {"erts", "other"},
+		"Node.listener":                {"cleartext", "tls", "both"},
+		"Payload.by":                   sides,
 		"Finding.severity":             {"critical", "high", "medium", "low", "info"},
 		"Finding.status":               {"open", "waived"},
 	}

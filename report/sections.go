@@ -58,6 +58,7 @@ func span(in Input) (string, bool) {
 func (p *page) closing() {
 	p.conclusion()
 	p.findings()
+	p.crossed()
 	p.unseen()
 	p.others()
 }

@@ -68,11 +68,11 @@ type page struct {
 
 // limits say how much of a list is shown. Zero is everything.
 type limits struct {
-	inputs, surroundings, findings, messages, concerned, evidence, unseen int
+	inputs, surroundings, findings, messages, concerned, evidence, crossed, unseen int
 }
 
 func tableLimits() limits {
-	return limits{inputs: 4, surroundings: 20, findings: 12, messages: 4, concerned: 4, evidence: 3, unseen: 10}
+	return limits{inputs: 4, surroundings: 20, findings: 12, messages: 4, concerned: 4, evidence: 3, crossed: 6, unseen: 10}
 }
 
 func (p *page) line(s string)                 { p.lines = append(p.lines, strings.TrimRight(s, " ")) }

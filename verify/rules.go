@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -196,27 +197,47 @@ func (r *ruler) exposure(c *decode.Connection) {
 			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline",
 				Evidence{d.Handshake.DigestAt.Frame, fmt.Sprintf("the %s's digest of the cookie and the other side's challenge", who)})
 		}
-		if text := remoteExecution(d.RegisteredNames, d.Spawned); text != "" {
-			r.add(RemoteExecutionExposed, Critical, c, "messages that have other nodes run code crossed in the clear",
-				Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, text)})
+		if e := remoteExecution(&d, who); len(e) > 0 {
+			r.add(RemoteExecutionExposed, Critical, c, "messages that have other nodes run code crossed in the clear", e...)
 		}
 	}
 }
 
-// remoteExecution names the calls that run code on the peer; "" if none was seen.
-func remoteExecution(names, spawned map[string]uint64) string {
-	var out []string
-	if n := names["rex"]; n > 0 {
-		out = append(out, plural(int(n), "message to rex", "messages to rex"))
+// maxCalls bounds the functions that a finding names for a side.
+const maxCalls = 8
+
+// remoteExecution has the first message of every function that a side made the
+// other run, and what went to rex beside it. Of a direction seen from the middle
+// on, names may be all that is known.
+func remoteExecution(d *dist.Facts, who string) []Evidence {
+	var out []Evidence
+	for call, uses := range d.Calls {
+		out = append(out, Evidence{uses.First.Frame, fmt.Sprintf("by the %s: %s %s (%s)", who, call.Means, call.Function, often(uses.Count))})
 	}
-	total := uint64(0)
-	for _, n := range spawned {
-		total += n
+	slices.SortFunc(out, func(a, b Evidence) int {
+		return cmp.Or(cmp.Compare(a.Frame.Input, b.Frame.Input), cmp.Compare(a.Frame.Number, b.Frame.Number), strings.Compare(a.Text, b.Text))
+	})
+	if more := len(out) - maxCalls; more > 0 {
+		out[maxCalls] = Evidence{out[maxCalls].Frame, fmt.Sprintf("by the %s: %s more from here on", who, plural(more, "function", "functions"))}
+		out = out[:maxCalls+1]
 	}
-	if total > 0 {
-		out = append(out, plural(int(total), "spawn request", "spawn requests"))
+	if n := d.RegisteredNames["rex"]; len(out) == 0 && n > 0 {
+		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, plural(int(n), "message to rex", "messages to rex"))})
 	}
-	return strings.Join(out, ", ")
+	if n := d.UnnamedCalls; n > 0 {
+		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s of which the name is not known", who, plural(int(n), "call", "calls"))})
+	}
+	return out
+}
+
+func often(n uint64) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // weakness has the rules about TLS itself.
@@ -229,8 +250,8 @@ func (r *ruler) weakness(c *decode.Connection) {
 	// Where the session's first handshake asked for no certificate, there is
 	// none to be passed by.
 	asked := c.ResumedFrom == nil || !c.ResumedFrom.TLS.ClientCertificate.Requested.Isnt()
-	if f.Resumed.Is() && f.Version < tls.TLS13 && f.Established.Is() && asked {
-		r.add(ResumptionOnMutual, Low, c, "a TLS 1.2 session was resumed: certificates are not shown again", Evidence{c.FirstFrame, "the connection's first packet"})
+	if f.Resumed.Is() && f.Established.Is() && asked {
+		r.add(ResumptionOnMutual, Low, c, "a session was resumed: certificates are not shown again", Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 }
 

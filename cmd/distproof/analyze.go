@@ -19,6 +19,8 @@ type analyzeOptions struct {
 	// Judge asks for findings and a conclusion.
 	Judge                        bool
 	Ports, EPMDPorts, VXLANPorts []uint16
+	// Payload keeps the first terms that cross in the clear.
+	Payload bool
 	// Expect has what the user says of the cluster, and the cookies to try.
 	Expect verify.Options
 	// CAs is nil if certificates are not to be checked.
@@ -52,7 +54,7 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	keys := o.keyring(src)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Secrets: keys.current})
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, Secrets: keys.current})
 	if err := capture.Guard(func() error { return follow(src, links, decoder, keys) }); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ type settings struct {
 	cas, keyLogs                 []string
 	expiresWithin                days
 	lists                        lists
-	handshakeOnly                bool
+	handshakeOnly, showPayload   bool
 	exitZero, allowInconclusive  bool
 	evidence                     string
 	evidenceSecrets              bool
@@ -85,6 +85,7 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
+	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without what looks secret")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
 	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
 	printFlags(f, s)
@@ -167,6 +168,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	}
 	clear := a.showProgress(src, s.quiet)
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
+	o.Payload = s.showPayload
 	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {

@@ -262,7 +262,11 @@ func essence(doc *report.Document) []string {
 			}
 		}
 		if c.Cleartext != nil {
-			c.Cleartext.FirstFrame = 0
+			c.Cleartext.FirstFrame, c.Cleartext.LastFrame = 0, 0
+			withoutFrames(c.Cleartext.Calls)
+		}
+		if c.Decrypted != nil {
+			withoutFrames(c.Decrypted.Calls)
 		}
 		data, err := json.Marshal(c)
 		if err != nil {
@@ -279,6 +283,12 @@ func essence(doc *report.Document) []string {
 		panic(err)
 	}
 	return append(out, string(tail))
+}
+
+func withoutFrames(calls []report.Call) {
+	for i := range calls {
+		calls[i].FirstFrame, calls[i].LastFrame = 0, 0
+	}
 }
 
 // small returns the packets of the captures that are not too large to mutate.

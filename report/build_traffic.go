@@ -1,0 +1,183 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"distproof/decode"
+	"distproof/decode/dist"
+	"distproof/decode/fact"
+	"distproof/decode/tcp"
+)
+
+var sideNames = [2]string{decode.Client: "client", decode.Server: "server"}
+
+func newCleartext(c *decode.Connection) *Cleartext {
+	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(&c.Dist), Payloads: []Payload{}}
+	var counts [2]uint64
+	var last tcp.Position
+	for side := range c.Dist {
+		d := &c.Dist[side]
+		if d.Bytes == 0 {
+			continue
+		}
+		counts[side] = countMessages(out.Messages, out.RegisteredNames, d)
+		out.CookieDigestExposed = out.CookieDigestExposed || d.Handshake.Proved
+		if f := d.RecognisedAt.Frame.Number; f != 0 && (out.FirstFrame == 0 || f < out.FirstFrame) {
+			out.FirstFrame = f
+		}
+		last = later(last, lastOf(d))
+		for _, p := range d.Payloads {
+			out.Payloads = append(out.Payloads, Payload{
+				By: sideNames[side], Operation: p.Operation, Name: p.Name, Function: p.Call.Function, Frame: p.At.Frame.Number, Text: p.Text, Whole: p.Whole,
+			})
+		}
+	}
+	out.LastFrame = last.Frame.Number
+	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
+	out.MessageCount = Counts{counts[decode.Client], counts[decode.Server]}
+	out.Account = account(c, &c.Dist, "in the clear")
+	return out
+}
+
+func newDecrypted(c *decode.Connection) *Decrypted {
+	client, server := c.TLS.Opened[decode.Client], c.TLS.Opened[decode.Server]
+	out := &Decrypted{
+		Bytes: Counts{client.Bytes, server.Bytes}, Incomplete: cmp.Or(client.Stopped, server.Stopped),
+		Cookie:   map[fact.Value]string{fact.Yes: "accepted", fact.No: "refused", fact.Unknown: "unknown"}[c.CookieAccepted().Value],
+		Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(&c.Decrypted),
+	}
+	for side := range c.Decrypted {
+		countMessages(out.Messages, out.RegisteredNames, &c.Decrypted[side])
+	}
+	return out
+}
+
+// countMessages adds what one side sent of distribution's messages, and returns
+// how many they were without ticks.
+func countMessages(messages, names map[string]uint64, d *dist.Facts) uint64 {
+	sum := uint64(0)
+	for op, n := range d.Messages {
+		messages[op] += n
+		sum += n
+	}
+	if d.Ticks.Count > 0 {
+		messages["TICK"] += d.Ticks.Count
+	}
+	for name, n := range d.RegisteredNames {
+		names[name] += n
+	}
+	return sum
+}
+
+// lastOf returns where the last began that is known of a side's messages.
+func lastOf(d *dist.Facts) tcp.Position {
+	last := d.RecognisedAt
+	if len(d.Messages) > 0 {
+		last = later(last, d.LastMessage)
+	}
+	if d.Ticks.Count > 0 {
+		last = later(last, d.Ticks.Last)
+	}
+	return last
+}
+
+func later(a, b tcp.Position) tcp.Position {
+	if b.Time > a.Time {
+		return b
+	}
+	return a
+}
+
+// newCalls lists what the nodes told each other to run, the first call first.
+func newCalls(sides *[2]dist.Facts) []Call {
+	out := []Call{}
+	for side := range sides {
+		for call, uses := range sides[side].Calls {
+			out = append(out, Call{
+				By: sideNames[side], Means: call.Means.String(), Function: call.Function, Count: uses.Count,
+				FirstFrame: uses.First.Frame.Number, LastFrame: uses.Last.Frame.Number,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b Call) int {
+		return cmp.Or(cmp.Compare(a.FirstFrame, b.FirstFrame), strings.Compare(a.By, b.By), strings.Compare(a.Means, b.Means), strings.Compare(a.Function, b.Function))
+	})
+	return out
+}
+
+// maxAccount bounds the calls that a sentence names.
+const maxAccount = 3
+
+// account says in a sentence what crossed the connection, and how. What tells
+// most comes first: calls, then names, then messages, then the handshake alone.
+func account(c *decode.Connection, sides *[2]dist.Facts, how string) string {
+	names := [2]string{newEndpoint(c.Ends[decode.Client]).Label(), newEndpoint(c.Ends[decode.Server]).Label()}
+	if calls := newCalls(sides); len(calls) > 0 {
+		return callAccount(calls, names, how)
+	}
+	registered, messages := map[string]uint64{}, uint64(0)
+	for side := range sides {
+		messages += countMessages(map[string]uint64{}, registered, &sides[side])
+	}
+	both := names[decode.Client] + " and " + names[decode.Server]
+	switch {
+	case messages > 0 && len(registered) > 0:
+		return fmt.Sprintf("%s exchanged %s %s, among them to %s", both, count(messages, "message", "messages"), how, listNames(registered))
+	case messages > 0:
+		return fmt.Sprintf("%s exchanged %s %s", both, count(messages, "message", "messages"), how)
+	case sides[decode.Client].Ticks.Count+sides[decode.Server].Ticks.Count > 0:
+		return fmt.Sprintf("%s kept their connection alive %s, and sent nothing else", both, how)
+	}
+	return fmt.Sprintf("%s introduced itself to %s %s, and no message followed", names[decode.Client], names[decode.Server], how)
+}
+
+func callAccount(calls []Call, names [2]string, how string) string {
+	slices.SortStableFunc(calls, func(a, b Call) int { return cmp.Compare(b.Count, a.Count) })
+	var parts []string
+	for _, call := range calls[:min(len(calls), maxAccount)] {
+		from, to := names[decode.Client], names[decode.Server]
+		if call.By == sideNames[decode.Server] {
+			from, to = to, from
+		}
+		verb := "called %s on %s"
+		switch call.Means {
+		case dist.BySpawn.String():
+			verb = "spawned %s on %s"
+		case dist.ByRequest.String():
+			verb = "asked for %s on %s"
+		}
+		parts = append(parts, from+" "+fmt.Sprintf(verb, call.Function, to)+" "+often(call.Count))
+	}
+	text := strings.Join(parts, ", ") + " " + how
+	if more := len(calls) - len(parts); more > 0 {
+		text += fmt.Sprintf(", and %s more", count(more, "function", "functions"))
+	}
+	return text
+}
+
+func often(n uint64) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// listNames lists the names that were used most.
+func listNames(names map[string]uint64) string {
+	var list []string
+	for name := range names {
+		list = append(list, name)
+	}
+	slices.SortFunc(list, func(a, b string) int { return cmp.Or(cmp.Compare(names[b], names[a]), strings.Compare(a, b)) })
+	text := strings.Join(list[:min(len(list), maxAccount)], ", ")
+	if more := len(list) - maxAccount; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
