@@ -32,6 +32,10 @@ func (e escapingWriter) Write(p []byte) (int, error) {
 	var out bytes.Buffer
 	done := 0
 	for i := 0; i < len(p); {
+		if c := p[i]; c >= ' ' && c <= '~' && c != '#' {
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRune(p[i:])
 		// "##[" is a command to GitHub's runner wherever it stands in a log.
 		command := r == '#' && i+1 < len(p) && p[i+1] == '['

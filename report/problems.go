@@ -21,8 +21,9 @@ type problem struct {
 	edge string
 	// connections are those of the finding that are on the edge.
 	connections []*Connection
-	// shared says that the finding is about other edges, too.
-	shared bool
+	// sorted has the finding's evidence in the order of frames if the finding is
+	// about other edges, too; else it is empty.
+	sorted []Evidence
 	// fingerprint stays the same from run to run as long as the edge breaks
 	// the rule: frames, ports and times are not in it.
 	fingerprint string
@@ -104,8 +105,12 @@ func onEdges(f *Finding, byID map[string]*Connection) []problem {
 			out[i].connections = append(out[i].connections, c)
 		}
 	}
-	for i := range out {
-		out[i].shared = len(out) > 1
+	if len(out) > 1 {
+		sorted := slices.Clone(f.Evidence)
+		slices.SortStableFunc(sorted, byFrame)
+		for i := range out {
+			out[i].sorted = sorted
+		}
 	}
 	return out
 }
@@ -158,32 +163,51 @@ func (p *problem) details(doc *Document) []string {
 	if more := len(p.connections) - maxDetails; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %s on this edge", count(more, "more connection", "more connections")))
 	}
-	evidence := p.ownEvidence()
-	if len(evidence) > 0 && p.shared {
+	evidence, more := p.ownEvidence()
+	if len(evidence) > 0 && len(p.sorted) > 0 {
 		lines = append(lines, "seen on this edge, or another with the same finding:")
 	}
-	for _, e := range evidence[:min(len(evidence), maxDetails)] {
+	for _, e := range evidence {
 		lines = append(lines, frameName(doc, e)+escape(e.Text))
 	}
-	if more := len(evidence) - maxDetails; more > 0 {
+	if more > 0 {
 		lines = append(lines, fmt.Sprintf("and %s", count(more, "more frame", "more frames")))
 	}
 	return lines
 }
 
-// ownEvidence is the finding's evidence without that from before the edge was
-// first seen. A finding does not say which frame is about which connection.
-func (p *problem) ownEvidence() []Evidence {
-	if !p.shared || len(p.connections) == 0 {
-		return p.Evidence
+// ownEvidence is the first of the finding's evidence, and how much more there
+// is. A finding does not say which frame is about which of its edges; what was
+// seen before the edge was is about another.
+func (p *problem) ownEvidence() (first []Evidence, more int) {
+	if len(p.sorted) == 0 {
+		n := min(len(p.Evidence), maxDetails)
+		return p.Evidence[:n], len(p.Evidence) - n
 	}
-	var out []Evidence
-	for _, e := range p.Evidence {
-		if slices.ContainsFunc(p.connections, func(c *Connection) bool { return c.Input != e.Input || c.FirstFrame <= e.Frame }) {
-			out = append(out, e)
+	begin := map[int]uint32{} // by input
+	var inputs []int
+	for _, c := range p.connections {
+		at, known := begin[c.Input]
+		if !known {
+			inputs = append(inputs, c.Input)
+		}
+		if !known || c.FirstFrame < at {
+			begin[c.Input] = c.FirstFrame
 		}
 	}
-	return out
+	slices.Sort(inputs)
+	for _, input := range inputs {
+		from, _ := slices.BinarySearchFunc(p.sorted, Evidence{Frame: begin[input], Input: input}, byFrame)
+		to, _ := slices.BinarySearchFunc(p.sorted, Evidence{Input: input + 1}, byFrame)
+		take := min(to-from, maxDetails-len(first))
+		first = append(first, p.sorted[from:from+take]...)
+		more += to - from - take
+	}
+	return first, more
+}
+
+func byFrame(a, b Evidence) int {
+	return cmp.Or(cmp.Compare(a.Input, b.Input), cmp.Compare(a.Frame, b.Frame))
 }
 
 // maxDetails is how many connections and how many frames of a problem the
