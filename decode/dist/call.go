@@ -79,8 +79,7 @@ func (d *decoder) payload(b []byte, m *message) {
 	if c.Peek() == term.Version {
 		c.Byte()
 		if c.Peek() == term.Compressed {
-			c.Byte()
-			d.more, _ = c.Inflate(d.more[:0], maxInflated)
+			d.more, _ = d.expand(&c, d.more[:0])
 			c = term.NewCursor(d.more, d.refs)
 		}
 	}

@@ -71,8 +71,10 @@ type decoder struct {
 	message message
 	// show asks for the text of payloads.
 	show bool
-	// inflated and more are room for compressed terms.
+	// inflated and more are room for compressed terms, of which so many were
+	// expanded.
 	inflated, more []byte
+	expanded       int
 }
 
 // decode reads the head of a message. It returns false if something in it is
@@ -138,8 +140,26 @@ func (m *message) readFragment(c *term.Cursor) bool {
 	return c.OK() && m.fragment >= 1 && m.fragment <= maxFragments
 }
 
-// maxInflated bounds what is expanded of a compressed term.
-const maxInflated = maxHead
+// No node of OTP compresses messages, so that little is enough.
+const (
+	// maxInflated bounds what is expanded of a compressed term.
+	maxInflated = maxHead
+	// maxExpanded bounds the terms that are expanded in one direction: a term of
+	// some bytes may cost the time of thousands.
+	maxExpanded = 1024
+)
+
+// expand appends the beginning of a compressed term to dst. whole says that it
+// is all.
+func (d *decoder) expand(c *term.Cursor, dst []byte) (out []byte, whole bool) {
+	c.Byte()
+	if d.expanded == maxExpanded {
+		c.Fail()
+		return dst, false
+	}
+	d.expanded++
+	return c.Inflate(dst, maxInflated)
+}
 
 // terms reads the control tuple and what is wanted of the payload.
 func (d *decoder) terms(c *term.Cursor, m *message, size int) bool {
@@ -159,9 +179,8 @@ func (d *decoder) terms(c *term.Cursor, m *message, size int) bool {
 // compressed reads a control tuple that is compressed. The payload follows in
 // the compressed data if all of the message is, and behind it otherwise.
 func (d *decoder) compressed(c *term.Cursor, m *message, size int) {
-	c.Byte()
 	var whole bool
-	d.inflated, whole = c.Inflate(d.inflated[:0], maxInflated)
+	d.inflated, whole = d.expand(c, d.inflated[:0])
 	x := term.NewCursor(d.inflated, nil)
 	if m.kind == kindCompressed {
 		d.refs = d.refs[:0]

@@ -203,6 +203,21 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
+// TestExpandedTermsAreBounded sends more compressed terms than are expanded.
+func TestExpandedTermsAreBounded(t *testing.T) {
+	send := tuple(op(6), literalPid, none, atom("rex"))
+	f := newFeeder(AtHandshake, whole)
+	f.data(cat(sendName6, reply))
+	packed := frame(112, 131, 80, deflate(send), 131, atom("x"))
+	for range maxExpanded + 10 {
+		f.data(packed)
+	}
+	f.data(linkMsg)
+	if got := f.end(); got.Messages["REG_SEND"] != maxExpanded || got.Messages[Unknown] != 10 || got.Messages["LINK"] != 1 || got.MessageBytes[Unknown] != 10*uint64(len(packed)) {
+		t.Errorf("got %v, %v", got.Messages, got.MessageBytes)
+	}
+}
+
 // regSendTo is a message to a registered process.
 func regSendTo(name string, payload []byte) []byte {
 	return frame(131, 68, 0, tuple(op(6), literalPid, none, atom(name)), payload)
