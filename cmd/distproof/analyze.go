@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
-	"errors"
-	"io"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -28,8 +26,6 @@ type analyzeOptions struct {
 	// Keys has the key logs given; nil if there are none. Those found in the
 	// captures are added.
 	Keys *keyring
-	// Secrets stands for Keys where the log is there already.
-	Secrets *secrets.Log
 }
 
 // An analysis is a document and what it was made of.
@@ -54,8 +50,8 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	keys := o.keyring(src)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, Secrets: keys.current})
-	if err := capture.Guard(func() error { return follow(src, links, decoder, keys) }); err != nil {
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, Workers: o.Workers, Secrets: keys.current})
+	if err := capture.Guard(func() error { return follow(src, links, decoder, keys, o.workers()) }); err != nil {
 		return nil, err
 	}
 	if err := keys.finish(); err != nil {
@@ -81,34 +77,9 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 
 // keyring returns the key logs of the run, to which those in src are added.
 func (o analyzeOptions) keyring(src capture.Source) *keyring {
-	k := o.Keys
-	if k == nil {
-		k = &keyring{log: cmp.Or(o.Secrets, new(secrets.Log)), given: o.Secrets != nil}
-	}
+	k := cmp.Or(o.Keys, &keyring{log: new(secrets.Log)})
 	k.src = src
 	return k
-}
-
-// follow brings every packet's segment to the decoder.
-func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, keys *keyring) error {
-	var packet capture.Packet
-	var segment link.Segment
-	for n := 1; ; n++ {
-		if n%rereadPackets == 0 {
-			keys.current()
-		}
-		err := src.Next(&packet)
-		if errors.Is(err, io.EOF) {
-			links.Finish()
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if links.Decode(&packet, &segment) {
-			decoder.Segment(&segment)
-		}
-	}
 }
 
 // coverage says what the inputs left out.

@@ -30,10 +30,11 @@ func judgedBy(t *testing.T, data []byte, cas *x509.CertPool, keyLog string) *rep
 			t.Fatal(err)
 		}
 		defer file.Close()
-		o.Secrets = new(secrets.Log)
-		if _, err := o.Secrets.Read(file, secrets.Options{}); err != nil {
+		log := new(secrets.Log)
+		if _, err := log.Read(file, secrets.Options{}); err != nil {
 			t.Fatal(err)
 		}
+		o.Keys = keyringOf(log)
 	}
 	doc, err := analyze(src, o)
 	if err != nil {

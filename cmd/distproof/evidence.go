@@ -156,9 +156,9 @@ func (a *app) prove(p *prover, x *analysis, o analyzeOptions, quiet bool) error 
 
 // examineBundle analyses a bundle as the capture was.
 func examineBundle(src capture.Source, o analyzeOptions, log *secrets.Log, withKeyLog bool) (*report.Document, error) {
-	o.Judge, o.CAs, o.Keys, o.Secrets = false, nil, nil, nil
+	o.Judge, o.CAs, o.Keys = false, nil, nil
 	if withKeyLog {
-		o.Secrets = log
+		o.Keys = keyringOf(log)
 	}
 	return analyze(src, o)
 }

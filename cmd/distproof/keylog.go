@@ -60,6 +60,15 @@ func newKeyring(paths []string, o secrets.Options, live bool) (*keyring, error) 
 	return k, nil
 }
 
+// keyringOf returns a keyring of a log that was read before; nil if there is
+// none.
+func keyringOf(log *secrets.Log) *keyring {
+	if log == nil {
+		return nil
+	}
+	return &keyring{log: log, given: true}
+}
+
 func (f *keyLogFile) empty() bool {
 	s := f.stats
 	return s.Secrets+s.Duplicates+s.Withheld+s.Ignored == 0

@@ -72,7 +72,7 @@ func documentWith(t *testing.T, path string, log *secrets.Log) *report.Document 
 		t.Fatal(err)
 	}
 	defer src.Close()
-	doc, err := analyze(src, analyzeOptions{Judge: true, Secrets: log})
+	doc, err := analyze(src, analyzeOptions{Judge: true, Keys: keyringOf(log)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestKeyLogsOfRealNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer src.Close()
-			doc, err := analyze(src, analyzeOptions{Judge: true, Secrets: log})
+			doc, err := analyze(src, analyzeOptions{Judge: true, Keys: keyringOf(log)})
 			if err != nil {
 				t.Fatal(err)
 			}
