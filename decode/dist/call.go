@@ -202,18 +202,16 @@ func (m *message) request(c *term.Cursor) {
 	if !sup && !isServer(name) {
 		return
 	}
-	x := *c
-	if openRequest(&x) {
-		*c = x
-		if isTuple(c.Peek()) {
-			c.Tuple()
+	bare := *c
+	if !openRequest(c) {
+		// init takes {stop, Reason} and the like without a sender.
+		if string(name) != "init" || c.State() == term.Short {
+			return
 		}
-	} else if string(name) == "init" && x.State() != term.Short {
-		// {stop, Reason} and the like come without a sender.
+		*c = bare
+	}
+	if isTuple(c.Peek()) {
 		c.Tuple()
-	} else {
-		*c = x
-		return
 	}
 	if !isAtom(c.Peek()) {
 		return

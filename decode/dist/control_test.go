@@ -274,6 +274,8 @@ func TestCalls(t *testing.T) {
 		{"an application's server", regSendTo("app", genCall(tuple(atom("call"), atom("os"), atom("cmd"), 106, literalPid))), 0, ""},
 		{"something to rex", regSendTo("rex", atom("x")), 0, ""},
 		{"a binary to rex", regSendTo("rex", cat(109, u32(3), "abc")), 0, ""},
+		{"a tuple of atoms to code_server", regSendTo("code_server", tuple(atom("load_binary"), atom("x"))), 0, ""},
+		{"a reply to code_server", regSendTo("code_server", tuple(atom("code_server"), atom("a"), atom("b"))), 0, ""},
 		{"something to code_server", regSendTo("code_server", tuple(op(1), op(2), op(3))), 0, ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
