@@ -52,6 +52,9 @@ func newDecrypted(c *decode.Connection) *Decrypted {
 	for side := range c.Decrypted {
 		countMessages(out.Messages, out.RegisteredNames, &c.Decrypted[side])
 	}
+	if c.IsDecrypted {
+		out.Account = account(c, &c.Decrypted, "inside TLS")
+	}
 	return out
 }
 
@@ -153,7 +156,7 @@ func callAccount(calls []Call, names [2]string, how string) string {
 	}
 	text := strings.Join(parts, ", ") + " " + how
 	if more := len(calls) - len(parts); more > 0 {
-		text += fmt.Sprintf(", and %s more", count(more, "function", "functions"))
+		text += ", and " + count(more, "more function", "more functions")
 	}
 	return text
 }

@@ -6,26 +6,46 @@ import (
 	"strings"
 )
 
-// crossed tells of every connection in the clear what was sent over it.
+// crossed tells of every connection in the clear what was sent over it, and of
+// those that were decrypted.
 func (p *page) crossed() {
-	var clear []*Connection
+	var clear, opened []*Connection
 	for i := range p.doc.Connections {
-		if c := &p.doc.Connections[i]; c.Cleartext != nil && c.Cleartext.Account != "" {
+		c := &p.doc.Connections[i]
+		if c.Cleartext != nil && c.Cleartext.Account != "" {
 			clear = append(clear, c)
 		}
-	}
-	if len(clear) == 0 {
-		return
+		if c.Decrypted != nil && c.Decrypted.Account != "" {
+			opened = append(opened, c)
+		}
 	}
 	// What made another node run something comes first.
 	slices.SortStableFunc(clear, func(a, b *Connection) int { return len(b.Cleartext.Calls) - len(a.Cleartext.Calls) })
-	p.heading("WHAT CROSSED IN THE CLEAR")
-	shown := p.capped(p.limits.crossed, len(clear))
-	for _, c := range clear[:shown] {
+	p.accounts("WHAT CROSSED IN THE CLEAR", clear, func(c *Connection) {
 		p.item(2, "- "+escape(c.Cleartext.Account)+" "+p.extent(c))
 		p.payloads(c.Cleartext.Payloads)
+	})
+	p.accounts("READ INSIDE TLS WITH THE KEY LOG", opened, func(c *Connection) {
+		x := c.Decrypted
+		text := fmt.Sprintf("- %s (cookie %s)", escape(x.Account), x.Cookie)
+		if x.Incomplete != "" {
+			text += "; not everything: " + escape(x.Incomplete)
+		}
+		p.item(2, text)
+	})
+}
+
+// accounts writes a section with an item for each connection.
+func (p *page) accounts(title string, of []*Connection, item func(*Connection)) {
+	if len(of) == 0 {
+		return
 	}
-	if rest := len(clear) - shown; rest > 0 {
+	p.heading(title)
+	shown := p.capped(p.limits.crossed, len(of))
+	for _, c := range of[:shown] {
+		item(c)
+	}
+	if rest := len(of) - shown; rest > 0 {
 		p.text(2, fmt.Sprintf("… and %s: -o wide and -o json have all.", count(rest, "more connection", "more connections")))
 	}
 }

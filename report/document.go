@@ -327,6 +327,8 @@ type Decrypted struct {
 	RegisteredNames map[string]uint64 `json:"registered_names"`
 	// Calls are what the nodes told each other to run.
 	Calls []Call `json:"calls"`
+	// Account says in a sentence what crossed; absent if it was no distribution.
+	Account string `json:"account,omitempty"`
 }
 
 // Gaps counts bytes that are missing from the capture, for each side, and
