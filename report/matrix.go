@@ -106,18 +106,19 @@ func (p *page) matrixCell(verdict string, self, short bool) (text, colored strin
 	return text, strings.Replace(p.verdict(escape(verdict)), escape(verdict), text, 1)
 }
 
-// notSeen lists the pairs of a full mesh between the nodes with names. An edge
-// whose end has no name may be any node's at that host or address: a pair that
-// it might be is not listed as missing.
+// notSeen lists the pairs of a full mesh between the nodes with names; hidden
+// nodes are not part of one. An edge whose end has no name may be any node's at
+// that host or address: a pair that it might be is not listed as missing.
 func (p *page) notSeen(doc *Document, g graph, partly bool) {
-	named := slices.DeleteFunc(slices.Clone(g.nodes), func(n string) bool { return !isNode(doc, n) })
+	dir := newDirectory(doc)
+	named := slices.DeleteFunc(slices.Clone(g.nodes), func(n string) bool { return !dir.isNode(n) || dir.isHidden(n) })
 	if len(named) < 2 {
 		return
 	}
-	missing, perhaps := missingPairs(doc, named)
+	missing, perhaps := missingPairs(doc, dir, named)
 	of := "a full mesh of the nodes above"
 	if len(named) < len(g.nodes) || partly {
-		of = fmt.Sprintf("a full mesh of the %d nodes above whose names are known", len(named))
+		of = fmt.Sprintf("a full mesh of the %d nodes above that are not hidden and whose names are known", len(named))
 	}
 	p.line("")
 	if len(missing)+len(perhaps) == 0 {
@@ -147,11 +148,11 @@ func (p *page) pairList(title string, pairs [][2]string) {
 
 // missingPairs finds the pairs without an edge in either direction, and those
 // of them that an edge with an unknown end may stand for.
-func missingPairs(doc *Document, named []string) (missing, perhaps [][2]string) {
+func missingPairs(doc *Document, dir directory, named []string) (missing, perhaps [][2]string) {
 	seen, unknown := map[[2]string]bool{}, []Edge{}
 	for _, e := range doc.Edges {
 		seen[[2]string{e.From, e.To}] = true
-		if !isNode(doc, e.From) || !isNode(doc, e.To) {
+		if !dir.isNode(e.From) || !dir.isNode(e.To) {
 			unknown = append(unknown, e)
 		}
 	}
@@ -201,10 +202,25 @@ func candidates(doc *Document, named []string) func(label, node string) bool {
 	}
 }
 
-// isNode reports whether a label is a node's name and not what stands for one.
-func isNode(doc *Document, label string) bool {
-	if slices.ContainsFunc(doc.Nodes, func(n Node) bool { return n.Name == label }) {
-		return true
+// A directory has the document's nodes by name.
+type directory map[string]*Node
+
+func newDirectory(doc *Document) directory {
+	d := make(directory, len(doc.Nodes))
+	for i := range doc.Nodes {
+		d[doc.Nodes[i].Name] = &doc.Nodes[i]
 	}
-	return strings.Contains(label, "@") && !unnamed(label)
+	return d
+}
+
+// isNode reports whether a label is a node's name and not what stands for one.
+func (d directory) isNode(label string) bool {
+	return d[label] != nil || strings.Contains(label, "@") && !unnamed(label)
+}
+
+// isHidden reports whether a node is known to keep out of the mesh, as remote
+// shells and tools do.
+func (d directory) isHidden(name string) bool {
+	n := d[name]
+	return n != nil && n.Hidden != nil && *n.Hidden
 }

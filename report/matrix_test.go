@@ -31,20 +31,31 @@ func TestMatrixMesh(t *testing.T) {
 		want, none string
 	}{
 		{"whole mesh", []string{"a1@h1>b2@h2", "c3@h3>a1@h1", "b2@h2>c3@h3"}, "All pairs of a full mesh of the nodes above were seen", "not seen:"},
-		{"one pair missing", []string{"a1@h1>b2@h2", "a1@h1>c3@h3"}, "were not seen:\n  b2@h2 – c3@h3", "may be"},
-		{"both directions are one pair", []string{"a1@h1>b2@h2", "b2@h2>a1@h1", "a1@h1>c3@h3"}, "were not seen:\n  b2@h2 – c3@h3", "may be"},
-		{"host of a node", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "?@h2>c3@h3"}, "may be among the edges with an unknown\nend:\n  b2@h2 – c3@h3", "were not seen:"},
-		{"host of another", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "?@h1>c3@h3"}, "were not\nseen:\n  b2@h2 – c3@h3", "may be"},
-		{"address of a node", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.0.0.3>b2@h2"}, "may be among the edges with an unknown\nend:\n  b2@h2 – c3@h3", "were not seen:"},
-		{"address of another", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.0.0.1>b2@h2"}, "were not\nseen:\n  b2@h2 – c3@h3", "may be"},
-		{"address of nobody", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.9.9.9>b2@h2"}, "may be among the edges with an unknown\nend:\n  b2@h2 – c3@h3", "were not seen:"},
+		{"one pair missing", []string{"a1@h1>b2@h2", "a1@h1>c3@h3"}, "that were not seen: b2@h2 – c3@h3", "may be"},
+		{"both directions are one pair", []string{"a1@h1>b2@h2", "b2@h2>a1@h1", "a1@h1>c3@h3"}, "that were not seen: b2@h2 – c3@h3", "may be"},
+		{"host of a node", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "?@h2>c3@h3"}, "may be among the edges with an unknown end: b2@h2 – c3@h3", "that were not seen:"},
+		{"host of another", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "?@h1>c3@h3"}, "that were not seen: b2@h2 – c3@h3", "may be"},
+		{"address of a node", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.0.0.3>b2@h2"}, "may be among the edges with an unknown end: b2@h2 – c3@h3", "that were not seen:"},
+		{"address of another", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.0.0.1>b2@h2"}, "that were not seen: b2@h2 – c3@h3", "may be"},
+		{"address of nobody", []string{"a1@h1>b2@h2", "a1@h1>c3@h3", "10.9.9.9>b2@h2"}, "may be among the edges with an unknown end: b2@h2 – c3@h3", "that were not seen:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := string(render(t, edges(nodes, tt.pairs...), "matrix", report.Options{}))
+			out := strings.Join(strings.Fields(string(render(t, edges(nodes, tt.pairs...), "matrix", report.Options{}))), " ")
 			if !strings.Contains(out, tt.want) || strings.Contains(out, tt.none) {
 				t.Errorf("want %q and not %q in\n%s", tt.want, tt.none, out)
 			}
 		})
+	}
+}
+
+// A hidden node is not part of the mesh, and nothing is missing if it is not
+// connected to all.
+func TestMatrixMeshWithoutHiddenNodes(t *testing.T) {
+	d := edges([]string{"a1@h1", "b2@h2", "c3@h3"}, "a1@h1>b2@h2", "c3@h3>a1@h1")
+	hidden := true
+	d.Nodes[2].Hidden = &hidden
+	if out := string(render(t, d, "matrix", report.Options{})); !strings.Contains(out, "All pairs of a full mesh of the 2 nodes") {
+		t.Error(out)
 	}
 }
 
