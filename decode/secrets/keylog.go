@@ -138,6 +138,10 @@ func (l *Log) Lookup(random [32]byte) *Secrets { return l.byRandom[random] }
 // than a handshake.
 func (l *Log) HandshakeOnly() bool { return l.withheld }
 
+// Secrets returns the number of secrets in l: if it is the same as before,
+// nothing has been added.
+func (l *Log) Secrets() int { return l.kept }
+
 // Len returns the number of handshakes of which l has secrets.
 func (l *Log) Len() int { return len(l.byRandom) }
 

@@ -186,7 +186,7 @@ type Ending struct {
 // it is not TLS.
 func Combine(client, server *Stream, end Ending) *Facts {
 	if client != nil && server != nil {
-		Unlock(client, server) // the key log may have grown
+		unlockLast(client, server) // the key log may have grown
 	}
 	c := combiner{c: orEmpty(client), s: orEmpty(server), end: end, f: new(Facts)}
 	c.hellos()

@@ -61,7 +61,7 @@ func (t *tap) Write(b []byte) (int, error) {
 }
 
 // certificateFor makes a certificate that signs itself.
-func certificateFor(t *testing.T, name string) (gotls.Certificate, *x509.CertPool) {
+func certificateFor(t testing.TB, name string) (gotls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

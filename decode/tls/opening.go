@@ -73,7 +73,7 @@ type answer struct {
 // [Unlock] with what log holds. sink takes the application data, at positions
 // that count its bytes. Retain is called before any data.
 func (s *Stream) Retain(log *secrets.Log, sink func(tcp.Position, []byte)) {
-	s.secrets, s.sink = log, sink
+	s.secrets, s.sink, s.asked = log, sink, -1
 }
 
 // mayBeSealed reports whether the record that is being read may be encrypted.
@@ -91,9 +91,13 @@ func (s *Stream) mayBeSealed() bool {
 
 // hold keeps a part of the body of an encrypted record.
 func (s *Stream) hold(b []byte) {
-	if s.secrets != nil && s.unheld == "" && s.mayBeSealed() {
-		s.holding = append(s.holding, b...)
+	if s.secrets == nil || s.unheld != "" || !s.mayBeSealed() {
+		return
 	}
+	if s.holding == nil {
+		s.holding = make([]byte, 0, s.record.Length)
+	}
+	s.holding = append(s.holding, b...)
 }
 
 // holdRecord opens the record that was kept, or files it until it can be.
@@ -111,11 +115,17 @@ func (s *Stream) holdRecord() {
 	case s.heldBytes+len(s.holding) > maxHeld:
 		s.holdNoMore(fmt.Sprintf("more than %d KiB came before there were secrets", maxHeld>>10))
 	default:
-		s.heldBytes += len(s.holding)
-		s.held = append(s.held, held{s.record, s.headerVersion(), s.holding})
-		s.holding = nil
+		s.file()
 	}
 	s.holding = s.holding[:0]
+}
+
+// file puts the record that was kept with those that wait.
+func (s *Stream) file() {
+	n := len(s.holding)
+	s.held = append(s.held, held{s.record, s.headerVersion(), s.holding})
+	s.holding = nil
+	s.queue.add(s, n)
 }
 
 func (s *Stream) headerVersion() uint16 { return uint16(s.header[1])<<8 | uint16(s.header[2]) }
@@ -131,8 +141,10 @@ func (s *Stream) holdNoMore(why string) {
 	}
 }
 
-// Unlock opens the records of a connection's directions if the key log has their
-// secrets by now. It reports whether it need not be tried again.
+// Unlock opens the records of a connection's directions if the key log has
+// their secrets by now, all of them: lines of a key log that grows come one by
+// one. [Combine] makes do with what there is. It reports whether it need not be
+// tried again.
 func Unlock(a, b *Stream) bool {
 	client, server := a, b
 	if a.role == RoleServer {
@@ -143,14 +155,43 @@ func Unlock(a, b *Stream) bool {
 		return true
 	case client.hello == nil || server.server == nil || server.server.Retry:
 		return false
-	}
-	keys := client.secrets.Lookup(client.hello.Random)
-	if keys == nil {
+	case client.asked == client.secrets.Secrets():
 		return client.unheld != "" && server.unheld != ""
 	}
+	client.asked = client.secrets.Secrets()
+	keys := client.secrets.Lookup(client.hello.Random)
+	if keys == nil || !enough(keys, server.server.Version) {
+		return false
+	}
+	for _, s := range [2]*Stream{client, server} {
+		s.queue.done(s)
+	}
+	unlock(client, server, keys)
+	return true
+}
+
+// enough reports whether no more secrets are to come for a connection.
+func enough(k *secrets.Secrets, v Version) bool {
+	if !v.Is13() {
+		return k.Master != nil
+	}
+	return k.ClientHandshake != nil && k.ServerHandshake != nil && k.ClientTraffic != nil && k.ServerTraffic != nil
+}
+
+// unlockLast opens with the secrets that there are. It may run for several
+// connections at once.
+func unlockLast(client, server *Stream) {
+	if client.secrets == nil || client.opening != nil || client.hello == nil || server.server == nil || server.server.Retry {
+		return
+	}
+	if keys := client.secrets.Lookup(client.hello.Random); keys != nil {
+		unlock(client, server, keys)
+	}
+}
+
+func unlock(client, server *Stream, keys *secrets.Secrets) {
 	client.unlock(keys, client.hello, server.server, true)
 	server.unlock(keys, client.hello, server.server, false)
-	return true
 }
 
 func (s *Stream) unlock(keys *secrets.Secrets, c *ClientHello, h *ServerHello, client bool) {

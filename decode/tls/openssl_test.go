@@ -243,7 +243,7 @@ func (r *conversation) opened(t *testing.T, text string, o order) (*Facts, [2]st
 	return r.withLog(t, logOf(t, text, secrets.Options{}), o)
 }
 
-func logOf(t *testing.T, text string, o secrets.Options) *secrets.Log {
+func logOf(t testing.TB, text string, o secrets.Options) *secrets.Log {
 	t.Helper()
 	if text == "" {
 		return nil

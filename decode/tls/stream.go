@@ -163,6 +163,11 @@ type Stream struct {
 	holding   []byte
 	unheld    string
 	opening   *opening
+	queue     *Queue // nil if there is no bound for all together
+	queued    bool
+	// asked is how many secrets the key log had when it was last asked; -1 if
+	// it was not.
+	asked int
 
 	chain       [][]byte
 	certificate bool // Certificate message seen

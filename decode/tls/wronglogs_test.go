@@ -297,6 +297,71 @@ func TestNoSecretsHoldNothing(t *testing.T) {
 	}
 }
 
+// TestQueue: of many streams that wait for secrets, those that began first are
+// given up, and say so; those behind them are opened.
+func TestQueue(t *testing.T) {
+	chain, _ := certificateFor(t, "queue")
+	g := newForger(t, chain, helloServer)
+	g.flight(server, asking...)
+	g.flight(client, answering...)
+	held := 0
+	for _, c := range g.r.chunks[2:] {
+		held += len(c.data)
+	}
+	log, queue := new(secrets.Log), NewQueue(3*held) // headers count for nothing
+	var all [][2]*Stream
+	for range 5 {
+		streams := [2]*Stream{NewStream(AtStart), NewStream(AtStart)}
+		for _, s := range streams {
+			s.Retain(log, nil)
+			s.Bound(queue)
+		}
+		for _, c := range g.r.chunks {
+			streams[c.side].Data(c.at, c.data)
+			Unlock(streams[client], streams[server])
+		}
+		all = append(all, streams)
+		if queue.bytes > queue.limit || len(queue.waiting) > 8 {
+			t.Errorf("%d bytes of %d streams wait", queue.bytes, len(queue.waiting))
+		}
+	}
+	g.r.add(t, log, forgedLog())
+	Unlock(all[3][client], all[3][server])
+	for i, want := range []string{
+		"server's handshake: too many connections wait for secrets", "server's handshake: too many connections wait for secrets",
+		opened, opened, opened,
+	} {
+		if f := Combine(all[i][client], all[i][server], Ending{}); f.KeyLog != want {
+			t.Errorf("stream %d: %s, want %s", i, f.KeyLog, want)
+		}
+	}
+	if queue.bytes < 0 || queue.bytes >= 2*held {
+		t.Errorf("%d bytes still wait", queue.bytes)
+	}
+}
+
+// TestGrowingKeyLogs: lines come one by one, and nothing is opened by half
+// because some are still to come.
+func TestGrowingKeyLogs(t *testing.T) {
+	recordings(t, func(t *testing.T, r *conversation) {
+		lines := r.own()
+		want, said := r.opened(t, strings.Join(lines, ""), inOrder)
+		for first := range len(r.chunks) {
+			log, fed, line := new(secrets.Log), 0, 0
+			f, got := r.withLog(t, log, func(next [2]int) int {
+				for ; fed >= first && line < len(lines) && line <= fed-first; line++ {
+					r.add(t, log, lines[line])
+				}
+				fed++
+				return inOrder(next)
+			})
+			if line == len(lines) && (!reflect.DeepEqual(f, want) || got != said) {
+				t.Errorf("from chunk %d on: %s %+v %q", first, f.KeyLog, f.Opened, got)
+			}
+		}
+	})
+}
+
 // TestFlippedBits flips bits anywhere in a conversation: the facts are the right
 // ones, or those without a key log. What a Finished covers is never taken for
 // verified if it is not what was sent.
