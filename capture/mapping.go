@@ -55,6 +55,15 @@ func (m *mapping) advance(at int) {
 	}
 }
 
+// retire gives back what lies behind: the file was read to its end.
+func (m *mapping) retire() {
+	const page = 64 << 10
+	if at := len(m.data) / page * page; at > m.released {
+		release(m.data[m.released:at])
+		m.released = at
+	}
+}
+
 func (m *mapping) close() error {
 	data := m.data
 	m.data = nil

@@ -181,6 +181,7 @@ func (r *Reader) Close() error {
 func (r *Reader) count(p *Packet) {
 	r.nextFrame()
 	p.Frame = Frame{Input: r.index, Number: r.frame}
+	p.Stays = r.buf.mapped != nil
 	in := &r.in
 	in.Packets++
 	in.Bytes += uint64(len(p.Data))

@@ -19,7 +19,9 @@ type Files struct {
 	waiting []*track
 	// delivered is the track whose packet the caller has, or nil. It moves on
 	// at the next call: until then the packet's bytes must stay.
-	delivered  *track
+	delivered *track
+	// retired are the mapped files that were read to their end.
+	retired    []*mapping
 	alone      bool // one input
 	few        bool // at most keptOpen inputs
 	bufferSize int
@@ -58,12 +60,23 @@ type track struct {
 func (t *track) advance() {
 	if err := t.reader.Next(&t.head); err != nil {
 		t.ended = true
+		t.retire()
 		t.closeFile()
 		t.consumed.Store(t.size)
 		return
 	}
 	if t.head.Time != 0 {
 		t.place = t.head.Time
+	}
+}
+
+// retire keeps the memory of a mapped file, of which packets may still be looked
+// at, until everything is closed.
+func (t *track) retire() {
+	if t.mapped != nil {
+		t.mapped.retire()
+		t.files.retired = append(t.files.retired, t.mapped)
+		t.mapped = nil
 	}
 }
 
@@ -187,7 +200,12 @@ func (f *Files) Close() error {
 			first = err
 		}
 	}
-	f.waiting, f.delivered = nil, nil
+	for _, m := range f.retired {
+		if err := m.close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	f.waiting, f.delivered, f.retired = nil, nil, nil
 	return first
 }
 

@@ -9,9 +9,11 @@
 package decode
 
 import (
+	"cmp"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -31,6 +33,9 @@ type Options struct {
 	EPMDPorts []uint16
 	// Payload keeps the first terms that cross in the clear, as text.
 	Payload bool
+	// Workers is the number of goroutines that state the facts; 0 is one for
+	// each processor.
+	Workers int
 	// Secrets returns the key log with which TLS is to be opened; nil if there
 	// is none so far. It is asked for every connection, and may be filled until
 	// [Decoder.Finish]: what a connection carries before its secrets are there is
@@ -40,19 +45,19 @@ type Options struct {
 
 // A Decoder takes the segments of a capture. It is not safe for concurrent use.
 type Decoder struct {
-	options Options
-	budget  *tcp.Budget
-	open    map[flow]*conn
-	all     []*conn
-	silent  bool
+	shards [shards]shard
+	// segments counts those that were taken.
+	segments uint64
+	options  Options
 }
-
-// A flow is a pair of endpoints, the lesser one first.
-type flow struct{ a, b link.Endpoint }
 
 // NewDecoder returns a Decoder that has seen nothing.
 func NewDecoder(o Options) *Decoder {
-	return &Decoder{options: o, budget: tcp.NewBudget(0), open: make(map[flow]*conn)}
+	d := &Decoder{options: o}
+	for i := range d.shards {
+		d.shards[i] = newShard(&d.options)
+	}
+	return d
 }
 
 // A conn is a connection while its segments come in.
@@ -73,6 +78,8 @@ type conn struct {
 	// there was none.
 	before   *conn
 	disputed bool
+	// order is the number of the connection's first segment in the capture.
+	order uint64
 	// index is the place in Capture.Connections. A silent connection is only
 	// followed, see Follower.
 	index  int
@@ -92,52 +99,9 @@ func (d *Decoder) Segment(s *link.Segment) { d.segment(s) }
 
 // segment returns the connection to which s belongs.
 func (d *Decoder) segment(s *link.Segment) *conn {
-	key := flow{s.Src, s.Dst}
-	if compare(s.Src, s.Dst) > 0 {
-		key = flow{s.Dst, s.Src}
-	}
-	c := d.open[key]
-	var before *conn
-	if c != nil && c.tcp.Reuses(c.dir(s), s) {
-		c.tcp.Flush(c)
-		before, c = c, nil
-	}
-	if c == nil {
-		c = d.newConn(s)
-		c.before, c.index = before, len(d.all)
-		d.open[key] = c
-		d.all = append(d.all, c)
-	}
-	dir := c.dir(s)
-	c.note(dir, s)
-	c.tcp.Segment(dir, s, c)
-	c.forget(dir, s)
+	c := d.shards[shardOf(s)].segment(s, d.segments)
+	d.segments++
 	return c
-}
-
-func compare(a, b link.Endpoint) int {
-	if c := slices.Compare(a.Addr[:], b.Addr[:]); c != 0 {
-		return c
-	}
-	return int(a.Port) - int(b.Port)
-}
-
-func (d *Decoder) newConn(s *link.Segment) *conn {
-	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
-	c.silent = d.silent
-	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
-	for side := range c.streams {
-		c.streams[side].options.Payload = d.options.Payload
-	}
-	if d.options.Secrets != nil {
-		log := d.options.Secrets()
-		c.streams[0].secrets, c.streams[1].secrets = log, log
-	}
-	return c
-}
-
-func (d *Decoder) isEPMD(port uint16) bool {
-	return port == EPMDPort || slices.Contains(d.options.EPMDPorts, port)
 }
 
 // dir returns the direction in which s was sent.
@@ -212,42 +176,46 @@ func (c *conn) Gap(d tcp.Dir, at tcp.Position, n int64) {
 // [link.Decoder.Encapsulation]. The Decoder takes no more segments.
 func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	out := &Capture{}
-	for _, c := range d.all {
-		if d.open[key(c)] == c {
-			c.tcp.Flush(c)
-		}
-		for i := range c.streams {
-			c.streams[i].end(c.epmdPort)
-		}
-	}
-	d.dispute()
-	out.Connections = d.facts(encapsulation)
-	out.join(d.options, func(i int) *Connection { return d.all[i].swapped(encapsulation) })
+	d.inParallel(len(d.shards), func(i int) { d.shards[i].end() })
+	all := d.connections()
+	dispute(all)
+	out.Connections = make([]*Connection, len(all))
+	// Checking signatures takes most of the time.
+	d.inParallel(len(all), func(i int) { out.Connections[i] = all[i].facts(encapsulation) })
+	out.join(d.options, func(i int) *Connection { return all[i].swapped(encapsulation) })
 	return out
 }
 
-// facts states the facts of every connection by itself. Checking signatures
-// takes most of the time, so all processors share the work.
-func (d *Decoder) facts(encapsulation func(uint16) []string) []*Connection {
-	out := make([]*Connection, len(d.all))
-	workers := runtime.GOMAXPROCS(0)
+// connections returns all connections, in the order of their first segments.
+func (d *Decoder) connections() []*conn {
+	var all []*conn
+	for i := range d.shards {
+		all = append(all, d.shards[i].all...)
+		d.shards[i] = shard{}
+	}
+	slices.SortFunc(all, func(a, b *conn) int { return cmp.Compare(a.order, b.order) })
+	return all
+}
+
+// inParallel calls f with 0 to n-1, on several processors.
+func (d *Decoder) inParallel(n int, f func(int)) {
+	var next atomic.Int64
 	var wait sync.WaitGroup
-	for w := range workers {
+	for range min(cmp.Or(d.options.Workers, runtime.GOMAXPROCS(0)), n) {
 		wait.Go(func() {
-			for i := w; i < len(d.all); i += workers {
-				out[i] = d.all[i].facts(encapsulation)
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				f(int(i))
 			}
 		})
 	}
 	wait.Wait()
-	return out
 }
 
 // dispute finds the connections of which it is uncertain what belongs to them:
 // those with data that has no place in them, and those before them, whose end a
 // forged SYN may have been.
-func (d *Decoder) dispute() {
-	for _, c := range slices.Backward(d.all) {
+func dispute(all []*conn) {
+	for _, c := range slices.Backward(all) {
 		a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
 		own := a.StrayData+b.StrayData > 0
 		c.disputed = c.disputed || own
@@ -255,11 +223,4 @@ func (d *Decoder) dispute() {
 			c.before.disputed = true
 		}
 	}
-}
-
-func key(c *conn) flow {
-	if compare(c.ends[0], c.ends[1]) > 0 {
-		return flow{c.ends[1], c.ends[0]}
-	}
-	return flow{c.ends[0], c.ends[1]}
 }

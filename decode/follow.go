@@ -5,13 +5,18 @@ import "distproof/capture/link"
 // A Follower tells to which connection the segments of a capture belong, when
 // they are read once more: it takes the same segments as the [Decoder] before it,
 // in the same order, and decodes nothing.
-type Follower struct{ d *Decoder }
+type Follower struct {
+	d   *Decoder
+	all []*conn
+}
 
 // NewFollower returns a Follower that has seen nothing.
 func NewFollower() *Follower {
 	d := NewDecoder(Options{})
-	d.silent = true
-	return &Follower{d}
+	for i := range d.shards {
+		d.shards[i].silent = true
+	}
+	return &Follower{d: d}
 }
 
 // A Place is where a segment belongs.
@@ -26,7 +31,12 @@ type Place struct {
 
 // Segment takes the next segment.
 func (f *Follower) Segment(s *link.Segment) Place {
+	number := f.d.segments
 	c := f.d.segment(s)
+	if c.order == number {
+		c.index = len(f.all)
+		f.all = append(f.all, c)
+	}
 	seq := s.Seq
 	if s.Flags.Has(link.SYN) {
 		seq++ // the SYN takes a number, but no offset
@@ -41,6 +51,6 @@ func (f *Follower) Acked(p Place, s *link.Segment) (int64, bool) {
 	if !s.Flags.Has(link.ACK) {
 		return 0, false
 	}
-	c := f.d.all[p.Connection]
+	c := f.all[p.Connection]
 	return c.tcp.Offset(c.dir(s).Other(), s.Ack)
 }

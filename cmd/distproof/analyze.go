@@ -19,6 +19,8 @@ type analyzeOptions struct {
 	Ports, EPMDPorts, VXLANPorts []uint16
 	// Payload keeps the first terms that cross in the clear.
 	Payload bool
+	// Workers is how many goroutines share the work; 0 is one a processor.
+	Workers int
 	// Expect has what the user says of the cluster, and the cookies to try.
 	Expect verify.Options
 	// CAs is nil if certificates are not to be checked.

@@ -26,6 +26,7 @@ type settings struct {
 	handshakeOnly, showPayload   bool
 	exitZero, allowInconclusive  bool
 	evidence                     string
+	workers                      uint16
 	evidenceSecrets              bool
 }
 
@@ -85,6 +86,7 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
+	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one a processor; the report is the same")
 	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without what looks secret")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
 	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
@@ -168,7 +170,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	}
 	clear := a.showProgress(src, s.quiet)
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
-	o.Payload = s.showPayload
+	o.Payload, o.Workers = s.showPayload, int(s.workers)
 	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {

@@ -1,0 +1,138 @@
+package decode
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"distproof/capture/link"
+	"distproof/decode/tcp"
+)
+
+// shards is the number of parts into which connections are divided, by their
+// addresses and ports. It does not depend on who works on them, as each part
+// has bounds of its own: what a connection is found to be must not either.
+const shards = 16
+
+// shardBudget is what the connections of a shard may hold together, for
+// reassembly.
+const shardBudget = 256 << 20 / shards
+
+// A shard is a part of the connections. Shards know nothing of one another.
+type shard struct {
+	options *Options
+	budget  *tcp.Budget
+	open    map[flow]*conn
+	all     []*conn
+	silent  bool
+	// withoutSecrets says that the key log must not be asked for.
+	withoutSecrets bool
+	// last is the connection of the segment before.
+	last *conn
+}
+
+// A flow is a pair of endpoints, the lesser one first.
+type flow struct{ a, b link.Endpoint }
+
+func newShard(o *Options) shard {
+	return shard{options: o, budget: tcp.NewBudget(shardBudget), open: make(map[flow]*conn)}
+}
+
+// shardOf returns the shard of a segment, the same for both directions.
+func shardOf(s *link.Segment) int {
+	h := fingerprint(&s.Src) + fingerprint(&s.Dst)
+	h *= 0x9e3779b97f4a7c15
+	return int(h >> 32 % shards)
+}
+
+func fingerprint(e *link.Endpoint) uint64 {
+	high, low := words(e)
+	hi, lo := bits.Mul64(low^0xe7037ed1a0b428db, uint64(e.Port)<<32^high^0x9e3779b97f4a7c15)
+	return hi ^ lo
+}
+
+func words(e *link.Endpoint) (high, low uint64) {
+	return binary.BigEndian.Uint64(e.Addr[:8]), binary.BigEndian.Uint64(e.Addr[8:])
+}
+
+func compare(a, b link.Endpoint) int {
+	aHigh, aLow := words(&a)
+	bHigh, bLow := words(&b)
+	switch {
+	case aHigh != bHigh:
+		return cmp.Compare(aHigh, bHigh)
+	case aLow != bLow:
+		return cmp.Compare(aLow, bLow)
+	}
+	return int(a.Port) - int(b.Port)
+}
+
+// segment takes the segment of the given number in the capture, and returns the
+// connection to which it belongs.
+func (d *shard) segment(s *link.Segment, number uint64) *conn {
+	c := d.last
+	if c == nil || !c.joins(s) {
+		c = d.open[flowOf(s.Src, s.Dst)]
+	}
+	var before *conn
+	if c != nil && c.tcp.Reuses(c.dir(s), s) {
+		c.tcp.Flush(c)
+		before, c = c, nil
+	}
+	if c == nil {
+		c = d.newConn(s)
+		c.before, c.order = before, number
+		d.open[flowOf(s.Src, s.Dst)] = c
+		d.all = append(d.all, c)
+	}
+	d.last = c
+	dir := c.dir(s)
+	c.note(dir, s)
+	c.tcp.Segment(dir, s, c)
+	c.forget(dir, s)
+	return c
+}
+
+func flowOf(a, b link.Endpoint) flow {
+	if compare(a, b) > 0 {
+		return flow{b, a}
+	}
+	return flow{a, b}
+}
+
+// joins reports whether s is between the ends of c.
+func (c *conn) joins(s *link.Segment) bool {
+	return s.Src == c.ends[0] && s.Dst == c.ends[1] || s.Src == c.ends[1] && s.Dst == c.ends[0]
+}
+
+func (d *shard) newConn(s *link.Segment) *conn {
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
+	c.silent = d.silent
+	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
+	for side := range c.streams {
+		c.streams[side].options.Payload = d.options.Payload
+	}
+	if d.options.Secrets != nil && !d.withoutSecrets {
+		log := d.options.Secrets()
+		c.streams[0].secrets, c.streams[1].secrets = log, log
+	}
+	return c
+}
+
+func (d *shard) isEPMD(port uint16) bool {
+	return port == EPMDPort || slices.Contains(d.options.EPMDPorts, port)
+}
+
+// end says that no more segments will come.
+func (d *shard) end() {
+	for _, c := range d.all {
+		if d.open[flowOf(c.ends[0], c.ends[1])] == c {
+			c.tcp.Flush(c)
+		}
+		for i := range c.streams {
+			c.streams[i].end(c.epmdPort)
+		}
+	}
+	d.open, d.last = nil, nil
+}
