@@ -35,6 +35,7 @@ type (
 	sarifRule struct {
 		ID               string         `json:"id"`
 		ShortDescription sarifText      `json:"shortDescription"`
+		FullDescription  sarifText      `json:"fullDescription"`
 		Help             sarifText      `json:"help"`
 		Properties       map[string]any `json:"properties"`
 	}
@@ -70,7 +71,10 @@ type (
 			URI string `json:"uri"`
 		} `json:"artifactLocation"`
 		Region struct {
-			StartLine int `json:"startLine"`
+			StartLine   int `json:"startLine"`
+			StartColumn int `json:"startColumn"`
+			EndLine     int `json:"endLine"`
+			EndColumn   int `json:"endColumn"`
 		} `json:"region"`
 	}
 	sarifLogical struct {
@@ -146,6 +150,7 @@ func (f *Finding) sarifRule() sarifRule {
 	return sarifRule{
 		ID:               rule,
 		ShortDescription: sarifText{Text: title},
+		FullDescription:  sarifText{Text: title + ". What it means: " + more},
 		Help: sarifText{
 			Text:     title + "\n\nFix:\n" + fix + "\n\nMore: " + more,
 			Markdown: "**" + markdownText(f.Title) + "**\n\n" + fenced(fix) + "\nMore: `" + more + "`",
@@ -201,7 +206,9 @@ func (p *problem) sarif(doc *Document, ruleIndex int) sarifResult {
 	at := p.place(doc)
 	var loc sarifLocation
 	loc.PhysicalLocation.ArtifactLocation.URI = at.uri()
-	loc.PhysicalLocation.Region.StartLine = at.line
+	region := &loc.PhysicalLocation.Region
+	region.StartLine, region.EndLine = at.line, at.line
+	region.StartColumn, region.EndColumn = 1, 2
 	if p.edge != "" {
 		loc.LogicalLocations = []sarifLogical{{Name: p.edge, FullyQualifiedName: p.edge, Kind: "resource"}}
 	}
@@ -209,7 +216,9 @@ func (p *problem) sarif(doc *Document, ruleIndex int) sarifResult {
 		RuleID: escape(p.Rule), RuleIndex: ruleIndex, Level: p.sarifLevel(),
 		Message:             sarifText{Text: unlinked(p.sarifMessage(doc))},
 		Locations:           []sarifLocation{loc},
-		PartialFingerprints: map[string]string{"distproofEdge/v1": p.fingerprint},
+		// GitHub looks at primaryLocationLineHash alone, and would make one alert
+		// of all results at a place.
+		PartialFingerprints: map[string]string{"distproofEdge/v1": p.fingerprint, "primaryLocationLineHash": p.fingerprint},
 	}
 	if p.effect == waived {
 		out.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: "waived by the policy"}}

@@ -92,11 +92,11 @@ func SARIF(data []byte) error {
 		seen := map[string]bool{}
 		for _, r := range run.Results {
 			problems = append(problems, checkResult(run, r))
-			for _, fingerprint := range r.PartialFingerprints {
-				if seen[fingerprint] {
-					problems = append(problems, fmt.Errorf("two results with the fingerprint %s", fingerprint))
+			for name, value := range r.PartialFingerprints {
+				if seen[name+value] {
+					problems = append(problems, fmt.Errorf("two results with the %s %s", name, value))
 				}
-				seen[fingerprint] = true
+				seen[name+value] = true
 			}
 		}
 	}
@@ -110,8 +110,11 @@ func checkResult(run *sarif.Run, r *sarif.Result) error {
 	if strings.Contains(*r.Message.Text, "](") {
 		return fmt.Errorf("message with a link: %s", *r.Message.Text)
 	}
-	if len(r.PartialFingerprints) == 0 || len(r.Locations) == 0 {
-		return errors.New("result without fingerprint or location")
+	if r.PartialFingerprints["primaryLocationLineHash"] == "" || len(r.Locations) == 0 {
+		return errors.New("result without the fingerprint that GitHub uses, or location")
+	}
+	if rule := run.Tool.Driver.Rules[r.RuleIndex]; rule.ShortDescription == nil || rule.FullDescription == nil || rule.Help == nil {
+		return fmt.Errorf("rule %s without descriptions or help", *r.RuleID)
 	}
 	at := r.Locations[0].PhysicalLocation
 	u, err := url.Parse(*at.ArtifactLocation.URI)

@@ -9,10 +9,10 @@ import (
 
 // The checks can fail.
 func TestSARIFRefuses(t *testing.T) {
-	const result = `{"ruleId":"R","ruleIndex":0,"message":{"text":"m"},"partialFingerprints":{"f":"1"},
+	const result = `{"ruleId":"R","ruleIndex":0,"message":{"text":"m"},"partialFingerprints":{"primaryLocationLineHash":"1"},
 		"locations":[{"physicalLocation":{"artifactLocation":{"uri":"a.pcap"},"region":{"startLine":1}}}]}`
 	log := func(results string) string {
-		return `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"d","rules":[{"id":"R"}]}},"results":[` + results + `]}]}`
+		return `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"d","rules":[{"id":"R","shortDescription":{"text":"s"},"fullDescription":{"text":"f"},"help":{"text":"h"}}]}},"results":[` + results + `]}]}`
 	}
 	if err := formatcheck.SARIF([]byte(log(result))); err != nil {
 		t.Fatalf("refused: %v", err)
@@ -27,7 +27,8 @@ func TestSARIFRefuses(t *testing.T) {
 		"not a URI":          log(strings.Replace(result, "a.pcap", "a b%", 1)),
 		"line 0":             log(strings.Replace(result, `"startLine":1`, `"startLine":0`, 1)),
 		"link":               log(strings.Replace(result, `"m"`, `"[a](b)"`, 1)),
-		"no fingerprint":     log(strings.Replace(result, `{"f":"1"}`, `{}`, 1)),
+		"no fingerprint":     log(strings.Replace(result, `{"primaryLocationLineHash":"1"}`, `{"other":"1"}`, 1)),
+		"no help":            strings.Replace(log(result), `,"help":{"text":"h"}`, "", 1),
 		"the same twice":     log(result + "," + result),
 		"something else":     `[]`,
 		"two values":         log(result) + "{}",
