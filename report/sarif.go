@@ -214,8 +214,8 @@ func (p *problem) sarif(doc *Document, ruleIndex int) sarifResult {
 	}
 	out := sarifResult{
 		RuleID: escape(p.Rule), RuleIndex: ruleIndex, Level: p.sarifLevel(),
-		Message:             sarifText{Text: unlinked(p.sarifMessage(doc))},
-		Locations:           []sarifLocation{loc},
+		Message:   sarifText{Text: unlinked(p.sarifMessage(doc))},
+		Locations: []sarifLocation{loc},
 		// GitHub looks at primaryLocationLineHash alone, and would make one alert
 		// of all results at a place.
 		PartialFingerprints: map[string]string{"distproofEdge/v1": p.fingerprint, "primaryLocationLineHash": p.fingerprint},
