@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,19 +69,23 @@ type sighting struct {
 	// handshake is what the node said of itself, known by flags; nil if it did not.
 	handshake *dist.Handshake
 	flags     fact.Basis
-	clear     bool // distribution in the clear; otherwise TLS
-	came      bool // the session was established, or so it seems
+	creation  uint32 // 0 if it was not told
+	clear     bool   // distribution in the clear; otherwise TLS
+	came      bool   // the session was established, or so it seems
 }
 
 // naming gathers what names nodes.
 type naming struct {
 	sightings []sighting
 	hosts     map[netip.Addr]string // "" if an address has several
+	// loopbacks says that several inputs have connections over loopback: its
+	// addresses may be those of several machines.
+	loopbacks bool
 }
 
 // nameNodes gives names to the ends of connections and lists the nodes.
 func (c *Capture) nameNodes() {
-	n := naming{hosts: make(map[netip.Addr]string)}
+	n := naming{hosts: make(map[netip.Addr]string), loopbacks: c.severalLoopbacks()}
 	for _, x := range c.Connections {
 		if x.InClear {
 			n.fromHandshake(x, &x.Dist, FromHandshake, fact.Observed)
@@ -94,34 +99,51 @@ func (c *Capture) nameNodes() {
 			c.nameServer(x, &n)
 		}
 	}
-	certificates := c.soleHosts()
+	c.hostsFromCertificates(&n)
 	for _, x := range c.Connections {
 		if x.Protocol == DistTLS || x.Protocol == Dist || x.Announced() {
+			c.correctName(x, &n)
 			for side := range x.Ends {
 				n.host(&x.Ends[side])
 			}
 			c.nameByRegistry(x, &n)
-			certificates.host(x)
 		}
 	}
 	c.nameRegistered(&n)
 	c.Nodes = n.nodes()
 }
 
+// severalLoopbacks reports whether more than one input has connections over
+// loopback.
+func (c *Capture) severalLoopbacks() bool {
+	first := int64(-1)
+	for _, x := range c.Connections {
+		if !x.Ends[Server].Address.Addr().IsLoopback() {
+			continue
+		}
+		input := int64(x.FirstFrame.Input)
+		if first >= 0 && input != first {
+			return true
+		}
+		first = input
+	}
+	return false
+}
+
 // fromHandshake takes the names that two nodes told each other.
 func (n *naming) fromHandshake(x *Connection, sides *[2]dist.Facts, basis string, flags fact.Basis) {
 	for side := range sides {
 		h := &sides[side].Handshake
-		name := h.Name
+		name, creation := h.Name, h.Creation
 		if side == Client && h.NameIsHost {
-			name = sides[Server].Handshake.GivenName
+			name, creation = sides[Server].Handshake.GivenName, sides[Server].Handshake.GivenCreation
 		}
 		if name == "" || !utf8.ValidString(name) || !strings.Contains(name, "@") {
 			continue
 		}
 		x.Ends[side].Node, x.Ends[side].NodeBasis = name, basis
 		s := x.sighting(name, basis, side)
-		s.handshake, s.flags = h, flags
+		s.handshake, s.flags, s.creation = h, flags, creation
 		s.clear, s.came = flags == fact.Observed, sides[Server].Handshake.Version != 0
 		n.add(s)
 	}
@@ -129,10 +151,14 @@ func (n *naming) fromHandshake(x *Connection, sides *[2]dist.Facts, basis string
 
 // sighting returns that of a node at a side of x.
 func (c *Connection) sighting(name, basis string, side int) sighting {
-	return sighting{
+	s := sighting{
 		name: name, basis: basis, at: c.Ends[side].Address, listens: side == Server,
 		first: c.First, last: c.Last, came: c.TLS != nil && c.TLS.Established.Is(),
 	}
+	if c.InClear {
+		s.clear, s.came = true, c.Dist[Server].Handshake.Version != 0 || c.Dist[Server].Connected
+	}
+	return s
 }
 
 // nameServer names the server of a TLS connection: EPMD knows the name of its
@@ -158,6 +184,25 @@ func (c *Capture) nameServer(x *Connection, n *naming) {
 	n.seeHost(end.Address.Addr(), host)
 	if end.Node != "" {
 		n.add(x.sighting(end.Node, end.NodeBasis, Server))
+	}
+}
+
+// correctName takes the name away from a server whose client asked for a host
+// that is not the one known of the address, and was refused, or refused itself:
+// most likely it had been sent to the wrong place.
+func (c *Capture) correctName(x *Connection, n *naming) {
+	end := &x.Ends[Server]
+	asked := end.Host
+	switch {
+	case x.TLS == nil || x.TLS.Established.Is():
+		return
+	case end.NodeBasis == FromSNI:
+		_, asked, _ = strings.Cut(end.Node, "@")
+	case end.HostBasis != HostFromSNI:
+		return
+	}
+	if known := n.hosts[end.Address.Addr()]; known != "" && known != asked {
+		end.Node, end.NodeBasis, end.Host, end.HostBasis = "", "", "", ""
 	}
 }
 
@@ -196,6 +241,9 @@ func (n *naming) add(s sighting) {
 }
 
 func (n *naming) seeHost(a netip.Addr, host string) {
+	if a.IsLoopback() && n.loopbacks {
+		return
+	}
 	if known, ok := n.hosts[a]; ok && known != host {
 		host = ""
 	}
@@ -257,11 +305,33 @@ func soleName(der []byte) string {
 	return cert.DNSNames[0]
 }
 
-// host names the client's host by its certificate, if nothing else does.
-func (h soleHosts) host(x *Connection) {
-	end := &x.Ends[Client]
-	if key, ok := x.provedCertificate(); ok && end.Node == "" && end.Host == "" && h[key].name != "" {
-		end.Host, end.HostBasis = h[key].name, HostFromCertificate
+// hostsFromCertificates names the hosts of clients by their certificates, if
+// nothing else does. Where other connections tell another host of the address,
+// it has several, or the certificate is not for a host: nothing is claimed then.
+func (c *Capture) hostsFromCertificates(n *naming) {
+	certificates := c.soleHosts()
+	told := make(map[*Connection]string)
+	disputed := make(map[netip.Addr]bool)
+	for _, x := range c.Connections {
+		key, ok := x.provedCertificate()
+		host := certificates[key].name
+		if !ok || host == "" {
+			continue
+		}
+		told[x] = host
+		from := x.Ends[Client].Address.Addr()
+		if known := n.hosts[from]; known != "" && known != host {
+			disputed[from] = true
+		}
+	}
+	for a := range disputed {
+		n.hosts[a] = ""
+	}
+	for x, host := range told {
+		end := &x.Ends[Client]
+		if end.Node == "" && end.Host == "" && !disputed[end.Address.Addr()] {
+			end.Host, end.HostBasis = host, HostFromCertificate
+		}
 	}
 }
 
@@ -285,134 +355,176 @@ func (n *naming) nodes() []*Node {
 	return out
 }
 
-// An incarnation is a node between two starts.
+// An incarnation is a node between two starts, as far as sightings tell: those
+// with the same creation or, if none was told, at the same address and port.
 type incarnation struct {
-	creation    uint32
 	first, last int64
+	addresses   map[netip.Addr]bool
+	ports       map[uint16]bool // on which it listens
+	told        bool            // its creation was
 	sightings   []sighting
 }
 
-func (i *incarnation) has(a netip.Addr) bool {
-	return slices.ContainsFunc(i.sightings, func(s sighting) bool { return s.at.Addr() == a })
+// shares reports whether i and j have an address in common.
+func (i *incarnation) shares(j *incarnation) bool { return common(i.addresses, j.addresses) }
+
+func common[T comparable](a, b map[T]bool) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	for x := range a {
+		if b[x] {
+			return true
+		}
+	}
+	return false
 }
 
 // excludes reports whether i and j cannot be the same node: both were there at
-// the same time, with no address in common. Without the latter, the one may be
-// the other's successor, whose peers have not noticed yet.
+// the same time, with no address in common, and told different creations or
+// listen on different ports. With a common address, the one may be the other's
+// successor, whose peers have not noticed yet.
 func (i *incarnation) excludes(j *incarnation) bool {
-	shared := slices.ContainsFunc(i.sightings, func(s sighting) bool { return j.has(s.at.Addr()) })
-	return !shared && i.first <= j.last && j.first <= i.last
+	if i.shares(j) || i.first > j.last || j.first > i.last {
+		return false
+	}
+	if i.told && j.told {
+		return true
+	}
+	return len(i.ports) > 0 && len(j.ports) > 0 && !common(i.ports, j.ports)
+}
+
+// An identity is what sightings of an incarnation have in common.
+type identity struct {
+	creation uint32
+	at       netip.AddrPort // valid if there is no creation
 }
 
 // apart tells the nodes of one name apart by their incarnations.
 func apart(all []sighting) [][]sighting {
-	var known []*incarnation
-	var others []sighting
+	index := make(map[identity]*incarnation)
+	var order []*incarnation
 	for _, s := range all {
-		creation := s.creation()
-		if creation == 0 {
-			others = append(others, s)
-			continue
+		id := identity{creation: s.creation}
+		switch {
+		case s.creation != 0:
+		case s.listens:
+			id.at = s.at
+		default:
+			id.at = netip.AddrPortFrom(s.at.Addr(), 0)
 		}
-		i := slices.IndexFunc(known, func(x *incarnation) bool { return x.creation == creation })
-		if i < 0 {
-			i = len(known)
-			known = append(known, &incarnation{creation: creation, first: s.first})
+		i := index[id]
+		if i == nil {
+			i = &incarnation{first: s.first, last: s.last, told: s.creation != 0, addresses: make(map[netip.Addr]bool), ports: make(map[uint16]bool)}
+			index[id] = i
+			order = append(order, i)
 		}
-		known[i].last = max(known[i].last, s.last)
-		known[i].sightings = append(known[i].sightings, s)
+		i.last = max(i.last, s.last)
+		i.addresses[s.at.Addr()] = true
+		if s.listens {
+			i.ports[s.at.Port()] = true
+		}
+		i.sightings = append(i.sightings, s)
 	}
-	groups := grouped(known)
-	if len(groups) == 0 {
-		return [][]sighting{others}
-	}
-	out := make([][]sighting, len(groups))
-	for i, g := range groups {
-		for _, x := range g {
-			out[i] = append(out[i], x.sightings...)
+	// What told its creation is surer.
+	known := make([]*incarnation, 0, len(order))
+	for _, told := range []bool{true, false} {
+		for _, i := range order {
+			if i.told == told {
+				known = append(known, i)
+			}
 		}
 	}
-	for _, s := range others {
-		i := slices.IndexFunc(groups, func(g []*incarnation) bool {
-			return slices.ContainsFunc(g, func(x *incarnation) bool { return x.has(s.at.Addr()) })
-		})
-		out[max(i, 0)] = append(out[max(i, 0)], s)
+	return grouped(known)
+}
+
+// maxCompared bounds the incarnations of one name that are told apart. What
+// has more starts than that is made up.
+const maxCompared = 1000
+
+// grouped puts the sightings of incarnations together that may be those of one
+// node: first of those with which they share an address.
+func grouped(all []*incarnation) [][]sighting {
+	var groups [][]*incarnation
+	var out [][]sighting
+	for n, x := range all {
+		at := -1
+		for i, g := range groups {
+			if n >= maxCompared {
+				at = 0
+				break
+			}
+			if slices.ContainsFunc(g, x.excludes) {
+				continue
+			}
+			if at < 0 {
+				at = i
+			}
+			if slices.ContainsFunc(g, x.shares) {
+				at = i
+				break
+			}
+		}
+		if at < 0 {
+			at = len(groups)
+			groups, out = append(groups, nil), append(out, nil)
+		}
+		if n < maxCompared {
+			groups[at] = append(groups[at], x)
+		}
+		out[at] = append(out[at], x.sightings...)
 	}
 	return out
-}
-
-// grouped puts incarnations together that may be those of one node.
-func grouped(all []*incarnation) [][]*incarnation {
-	var groups [][]*incarnation
-	for _, x := range all {
-		i := slices.IndexFunc(groups, func(g []*incarnation) bool {
-			return !slices.ContainsFunc(g, x.excludes)
-		})
-		if i < 0 {
-			groups = append(groups, nil)
-			i = len(groups) - 1
-		}
-		groups[i] = append(groups[i], x)
-	}
-	return groups
-}
-
-// creation returns the incarnation that the node told; 0 if it did not.
-func (s *sighting) creation() uint32 {
-	if s.handshake == nil {
-		return 0
-	}
-	return s.handshake.Creation
 }
 
 // sureness orders the ways in which a name is known.
 var sureness = []string{FromHandshake, FromInside, FromSNI, FromHost}
 
 func newNode(sightings []sighting) *Node {
+	slices.SortStableFunc(sightings, func(a, b sighting) int { return cmp.Compare(a.first, b.first) })
 	n := &Node{Name: sightings[0].name}
 	best := len(sureness)
+	addresses, ports, creations := make(map[netip.Addr]bool), make(map[uint16]bool), make(map[uint32]bool)
 	for _, s := range sightings {
 		if i := slices.Index(sureness, s.basis); i < best {
 			n.Basis, best = s.basis, i
 		}
-		n.Addresses = appendNew(n.Addresses, s.at.Addr())
+		addresses[s.at.Addr()] = true
 		if s.listens {
-			n.Ports = appendNew(n.Ports, s.at.Port())
+			ports[s.at.Port()] = true
 			n.Cleartext = n.Cleartext || s.came && s.clear
 			n.TLS = n.TLS || s.came && !s.clear
+		}
+		if s.creation != 0 && !creations[s.creation] {
+			creations[s.creation] = true
+			n.Creations = append(n.Creations, s.creation)
 		}
 		if s.handshake != nil {
 			n.describe(s.handshake, s.flags)
 		}
 	}
-	slices.SortFunc(n.Addresses, netip.Addr.Compare)
-	slices.Sort(n.Ports)
+	n.Addresses = slices.SortedFunc(maps.Keys(addresses), netip.Addr.Compare)
+	n.Ports = slices.Sorted(maps.Keys(ports))
 	return n
 }
 
-// describe takes what the node said of itself.
+// describe takes what the node said of itself. A node that publishes itself to
+// one peer is no hidden one: it may hide from others, if it is told to.
 func (n *Node) describe(h *dist.Handshake, basis fact.Basis) {
-	if h.Creation != 0 {
-		n.Creations = appendNew(n.Creations, h.Creation)
-	}
 	if h.Version == 0 {
 		return
 	}
 	if at := h.Flags.AtLeast(); at > n.AtLeast {
 		n.AtLeast, n.AtLeastBasis = at, basis
 	}
-	n.Hidden, n.ERTS = fact.YesBy(basis, "flag PUBLISHED is not set"), fact.YesBy(basis, "flag DIST_HDR_ATOM_CACHE is set")
-	if !h.Flags.Hidden() {
+	switch {
+	case !h.Flags.Hidden():
 		n.Hidden = fact.NoBy(basis, "flag PUBLISHED is set")
+	case n.Hidden.Value == fact.Unknown:
+		n.Hidden = fact.YesBy(basis, "flag PUBLISHED is not set")
 	}
+	n.ERTS = fact.YesBy(basis, "flag DIST_HDR_ATOM_CACHE is set")
 	if !h.Flags.Has(dist.FlagDistHdrAtomCache) {
 		n.ERTS = fact.NoBy(basis, "flag DIST_HDR_ATOM_CACHE is not set")
 	}
-}
-
-func appendNew[T comparable](list []T, v T) []T {
-	if slices.Contains(list, v) {
-		return list
-	}
-	return append(list, v)
 }

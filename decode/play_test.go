@@ -30,6 +30,7 @@ const (
 type talk struct {
 	segments []link.Segment
 	time     int64
+	input    uint32 // of the capture
 }
 
 // A dialog is one TCP connection of it.
@@ -77,7 +78,7 @@ func (d *dialog) segment(side int, f link.Flags, payload []byte) {
 	n := len(d.segments) + 1
 	s := link.Segment{
 		Src: d.ends[side], Dst: d.ends[1-side], Seq: d.next[side], Flags: f,
-		Payload: payload, Length: len(payload), Time: d.time, Frame: capture.Frame{Number: uint32(n)},
+		Payload: payload, Length: len(payload), Time: d.time, Frame: capture.Frame{Number: uint32(n), Input: d.input},
 		Identity: uint32(n), Encapsulation: d.encapsulation,
 	}
 	if f.Has(link.ACK) {
@@ -235,6 +236,7 @@ type session struct {
 	resumed bool
 	// The lengths of the nodes' names; 0 for no distribution.
 	names [2]int
+	as    *node // who the client is; nil for nodes[client]
 }
 
 // mutualSession is of nodes a@n1.lab and demo@n2.lab.
@@ -293,12 +295,13 @@ type node struct {
 // nodes are the client and the server.
 var nodes = [2]node{newNode("client"), newNode("server")}
 
-func newNode(name string) node {
+// newNode makes a node whose certificate is for the given hosts.
+func newNode(name string, hosts ...string) node {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: hosts}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		panic(err)
@@ -341,15 +344,19 @@ func (d *dialog) tls12(s session) *dialog {
 	said = append(said, helloDone)
 	d.sends(server, slices.Concat(said[1:]...))
 	var own, verify []byte
+	who := nodes[client]
+	if s.as != nil {
+		who = *s.as
+	}
 	switch {
 	case s.asked && s.shown:
-		own = certificateMessage(nodes[client].der)
+		own = certificateMessage(who.der)
 	case s.asked:
 		own = certificateMessage("")
 	}
 	exchange := handshake(16, "key")
 	if s.asked && s.shown {
-		verify = handshake(15, nodes[client].sign(messages(append(said, own, exchange)...)))
+		verify = handshake(15, who.sign(messages(append(said, own, exchange)...)))
 	}
 	d.sends(client, cat(own, exchange, verify, ccs, finished))
 	d.sends(server, cat(tickets, ccs, finished))
