@@ -49,7 +49,7 @@ func keyLogged(t *testing.T) []string {
 	return out
 }
 
-func readLog(t *testing.T, o secrets.Options, paths ...string) *secrets.Log {
+func readLog(t testing.TB, o secrets.Options, paths ...string) *secrets.Log {
 	t.Helper()
 	log := new(secrets.Log)
 	for _, path := range paths {
