@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"distproof/decode/dist/term"
@@ -19,32 +20,56 @@ const (
 // segment times 256 and the index in it. A slot that is empty is not known: its
 // entry was not captured, or there was no room.
 type atomCache struct {
-	// slots holds indices in texts, plus one.
-	slots *[cacheSize]uint16
-	// texts are nil where there was no room.
+	// keys are the slots that were used, texts what is in them: nil where there
+	// was no room.
+	keys  []uint16
 	texts [][]byte
+	// index finds keys when they are many: their place plus one, by slot.
+	index *[cacheSize]uint16
 	bytes int
 }
 
+// manyKeys is how many keys are searched one by one. Most sessions have fewer,
+// and a capture may have a million sessions.
+const manyKeys = 48
+
+// find returns the place of a slot, -1 if it was not used.
+func (c *atomCache) find(slot uint16) int {
+	if c.index != nil {
+		return int(c.index[slot]) - 1
+	}
+	return slices.Index(c.keys, slot)
+}
+
+// place returns the place of a slot, and makes one if it was not used.
+func (c *atomCache) place(slot uint16) int {
+	if i := c.find(slot); i >= 0 {
+		return i
+	}
+	c.keys, c.texts = append(c.keys, slot), append(c.texts, nil)
+	if c.index != nil {
+		c.index[slot] = uint16(len(c.keys))
+	} else if len(c.keys) > manyKeys {
+		c.index = new([cacheSize]uint16)
+		for i, k := range c.keys {
+			c.index[k] = uint16(i + 1)
+		}
+	}
+	return len(c.keys) - 1
+}
+
 func (c *atomCache) get(slot uint16) term.Atom {
-	if c.slots == nil || c.slots[slot] == 0 {
+	i := c.find(slot)
+	if i < 0 {
 		return term.Atom{}
 	}
-	text := c.texts[c.slots[slot]-1]
-	return term.Atom{Text: text, Known: text != nil}
+	return term.Atom{Text: c.texts[i], Known: c.texts[i] != nil}
 }
 
 // set replaces the atom of a slot. Texts are not changed after they were given
 // out.
 func (c *atomCache) set(slot uint16, name []byte) {
-	if c.slots == nil {
-		c.slots = new([cacheSize]uint16)
-	}
-	if c.slots[slot] == 0 {
-		c.texts = append(c.texts, nil)
-		c.slots[slot] = uint16(len(c.texts))
-	}
-	text := &c.texts[c.slots[slot]-1]
+	text := &c.texts[c.place(slot)]
 	if *text != nil && string(*text) == string(name) {
 		return
 	}

@@ -384,6 +384,28 @@ func TestCandidateAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestCacheSlots uses every slot, and asks for all at each size.
+func TestCacheSlots(t *testing.T) {
+	var c atomCache
+	name := func(slot int) string { return fmt.Sprint("a", slot) }
+	for n := range cacheSize {
+		slot := n * 37 % cacheSize
+		if a := c.get(uint16(slot)); a.Known {
+			t.Fatalf("slot %d is %s before it was set", slot, a.Text)
+		}
+		c.set(uint16(slot), []byte(name(slot)))
+		for k := 0; k <= n; k += 1 + n/30 {
+			if slot := k * 37 % cacheSize; !c.get(uint16(slot)).Is(name(slot)) {
+				t.Fatalf("slot %d of %d is %s", slot, n, c.get(uint16(slot)).Text)
+			}
+		}
+	}
+	c.forget()
+	if a := c.get(37); a.Known {
+		t.Errorf("%s is known after it was forgotten", a.Text)
+	}
+}
+
 // TestReplacedAtoms: an entry that is replaced gives its room back, and one
 // that cannot be an atom makes the cache unknown.
 func TestReplacedAtoms(t *testing.T) {
