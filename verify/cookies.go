@@ -173,28 +173,37 @@ func (k *CookieCheck) find(challenge uint32, digest [md5.Size]byte) *Cookie {
 	return nil
 }
 
-// cookie has the rule about known cookies.
-func (r *ruler) cookie(c *decode.Connection, sides [2]dist.Handshake) {
+// cookie has the rule about known cookies, for a handshake in the clear or,
+// inside, for one that was read inside TLS: there nobody else could read it, but
+// whoever knows the cookie and gets a session is let in all the same.
+func (r *ruler) cookie(c *decode.Connection, facts *[2]dist.Facts, inside bool) {
+	sides := [2]dist.Handshake{facts[decode.Client].Handshake, facts[decode.Server].Handshake}
 	byClient, byServer := r.cookies.Match(sides[decode.Client], sides[decode.Server])
 	for side, found := range [2]*Cookie{byClient, byServer} {
 		if found == nil {
 			continue
 		}
-		severity, message := Critical, "the cookie is known: "+found.Known()
-		if side == decode.Client && turnedAway(c, sides[decode.Server]) {
-			severity, message = High, "a client proved a known cookie and was turned away: "+found.Known()
+		turned := side == decode.Client && turnedAway(c, facts)
+		severity, message := Critical, "the cookie is known"
+		switch {
+		case inside && turned:
+			severity, message = Medium, "a client proved a known cookie inside TLS and was turned away"
+		case inside:
+			severity, message = Medium, "the cookie, proved inside TLS, is known"
+		case turned:
+			severity, message = High, "a client proved a known cookie and was turned away"
 		}
 		who := [2]string{"client", "server"}[side]
-		r.add(KnownCookie, severity, c, message,
+		r.add(KnownCookie, severity, c, message+": "+found.Known(),
 			Evidence{sides[side].DigestAt.Frame, fmt.Sprintf("the %s's digest is that of this cookie and the challenge", who)})
 	}
 }
 
 // turnedAway reports whether the server closed after the client's proof, without
 // one of its own: it has another cookie.
-func turnedAway(c *decode.Connection, server dist.Handshake) bool {
-	connected := c.Dist[decode.Client].Connected || c.Dist[decode.Server].Connected
-	return !server.Ack && !connected && c.Ending.Whole && c.Ending.ClosedBy == tls.RoleServer
+func turnedAway(c *decode.Connection, facts *[2]dist.Facts) bool {
+	connected := facts[decode.Client].Connected || facts[decode.Server].Connected
+	return !facts[decode.Server].Handshake.Ack && !connected && c.Ending.Whole && c.Ending.ClosedBy == tls.RoleServer
 }
 
 // uncheckedCookies says what the limit left out.

@@ -199,6 +199,16 @@ func proving(clientCookie, serverCookie string) change {
 	}
 }
 
+// insideTLS has a connection's handshake read inside TLS with a key log.
+func insideTLS(clientCookie, serverCookie string) change {
+	return func(c *decode.Connection) {
+		c.IsDecrypted = true
+		for side, h := range handshakes(clientCookie, serverCookie) {
+			c.Decrypted[side] = dist.Facts{Handshake: h, Connected: serverCookie != ""}
+		}
+	}
+}
+
 func TestKnownCookieFindings(t *testing.T) {
 	own := []Cookie{NewCookie("geheim", "line 1 of old")}
 	for _, row := range []struct {
@@ -210,6 +220,10 @@ func TestKnownCookieFindings(t *testing.T) {
 		{"known", with(clear(), proving("geheim", "geheim")), "DP206 critical ×1: the cookie is known: line 1 of old"},
 		{"turned away", with(clear(), proving("geheim", ""), closedBy(tls.RoleServer)), "DP206 high ×1: a client proved a known cookie and was turned away: line 1 of old"},
 		{"the client closed: the server may have accepted", with(clear(), proving("geheim", ""), closedBy(tls.RoleClient)), "DP206 critical ×1: the cookie is known: line 1 of old"},
+		{"inside TLS, unknown", with(mutual(), insideTLS("x", "x")), ""},
+		{"inside TLS, known", with(mutual(), insideTLS("geheim", "geheim")), "DP206 medium ×1: the cookie, proved inside TLS, is known: line 1 of old"},
+		{"inside TLS, turned away", with(mutual(), insideTLS("geheim", ""), closedBy(tls.RoleServer)), "DP206 medium ×1: a client proved a known cookie inside TLS and was turned away: line 1 of old"},
+		{"inside TLS, the client closed", with(mutual(), insideTLS("geheim", ""), closedBy(tls.RoleClient)), "DP206 medium ×1: the cookie, proved inside TLS, is known: line 1 of old"},
 		{"the end not captured", with(clear(), proving("geheim", "")), "DP206 critical ×1: the cookie is known: line 1 of old"},
 	} {
 		j := Judge(capture(row.c), Coverage{}, Options{Cookies: own})

@@ -185,12 +185,16 @@ func (r *ruler) oneWay(c *decode.Connection) {
 	r.add(NoClientCertificate, High, c, "the server does not ask for a client certificate: whoever reaches the port and knows the cookie gets in", e)
 }
 
-// exposure has the rules about what cleartext gave away.
+// exposure has the rules about what cleartext gave away, and about the cookie
+// wherever its proof was read.
 func (r *ruler) exposure(c *decode.Connection) {
+	if c.IsDecrypted {
+		r.cookie(c, &c.Decrypted, true)
+	}
 	if !c.InClear {
 		return
 	}
-	r.cookie(c, [2]dist.Handshake{c.Dist[0].Handshake, c.Dist[1].Handshake})
+	r.cookie(c, &c.Dist, false)
 	for side, who := range [2]string{"client", "server"} {
 		d := c.Dist[side]
 		if d.Handshake.Proved {
