@@ -24,6 +24,8 @@ type problem struct {
 	// sorted has the finding's evidence in the order of frames if the finding is
 	// about other edges, too; else it is empty.
 	sorted []Evidence
+	// nth counts the findings of one rule on one edge, from 1 on.
+	nth int
 	// fingerprint stays the same from run to run as long as the edge breaks
 	// the rule: frames, ports and times are not in it.
 	fingerprint string
@@ -58,7 +60,7 @@ func problems(doc *Document) []problem {
 			p.number, p.effect = i+1, effectOf(doc, f)
 			key := f.Rule + "\x00" + p.edge
 			seen[key]++
-			p.fingerprint = fingerprint(key, seen[key])
+			p.nth, p.fingerprint = seen[key], fingerprint(key, seen[key])
 			out = append(out, p)
 		}
 	}
@@ -145,11 +147,14 @@ func effectOf(doc *Document, f *Finding) effect {
 	}
 }
 
-// heading names a problem in a line: rule, title and edge.
+// heading names a problem in a line, and no other: rule, title and edge.
 func (p *problem) heading() string {
 	s := escape(p.Rule) + " " + escape(p.Title)
 	if p.edge != "" {
 		s += ": " + p.edge
+	}
+	if p.nth > 1 {
+		s += fmt.Sprintf(" (%d)", p.nth)
 	}
 	return s
 }

@@ -52,6 +52,28 @@ func TestEvidenceIsCapped(t *testing.T) {
 	}
 }
 
+// Several findings of a rule on one edge have names and fingerprints of their own.
+func TestProblemsAreToldApart(t *testing.T) {
+	doc := &Document{
+		Connections: []Connection{{ID: "c1", Client: Endpoint{Node: "a@h"}, Server: Endpoint{Node: "b@h"}}},
+		Findings: []Finding{
+			{Rule: "DP107", Title: "weak TLS", Severity: "low", Connections: []string{"c1"}},
+			{Rule: "DP107", Title: "weak TLS", Severity: "high", Connections: []string{"c1"}},
+			{Rule: "DP302", Title: "lossy"}, {Rule: "DP302", Title: "lossy"},
+		},
+	}
+	seen := map[string]bool{}
+	for _, p := range problems(doc) {
+		if seen[p.heading()] || seen[p.fingerprint] {
+			t.Errorf("%s is there twice", p.heading())
+		}
+		seen[p.heading()], seen[p.fingerprint] = true, true
+	}
+	if !seen["DP107 weak TLS: a@h → b@h (2)"] || !seen["DP302 lossy (2)"] {
+		t.Errorf("names %v", seen)
+	}
+}
+
 // What a finding does follows from the conclusion, which the policy drew: it
 // must not be redder or greener than the exit code.
 func TestEffect(t *testing.T) {
