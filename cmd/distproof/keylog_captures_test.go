@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/secrets"
+	"distproof/internal/mutate"
 	"distproof/report"
 )
 
@@ -264,4 +266,80 @@ func TestSecretsInCaptures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFlippedBitsWithKeyLogs flips bits anywhere in the packets of the bundled
+// captures: with the key log no verdict is better than without, unless it opened
+// the handshake, and then it is the right one.
+func TestFlippedBitsWithKeyLogs(t *testing.T) {
+	for _, version := range []string{"tls12", "tls13"} {
+		t.Run(version, func(t *testing.T) {
+			path := pcapsDir + "/mutual_keylog_" + version
+			log := readLog(t, secrets.Options{}, path+".keylog")
+			packets, err := mutate.ReadFile(path + ".pcap")
+			if err != nil {
+				t.Fatal(err)
+			}
+			right := byEndpoints(documentWith(t, path+".pcap", log))
+			random := rand.New(rand.NewPCG(3, 3))
+			opened, others := 0, 0
+			for range 400 {
+				changed := slices.Clone(packets)
+				p := &changed[random.IntN(len(changed))]
+				p.Data = bytes.Clone(p.Data)
+				at, bit := random.IntN(len(p.Data)), byte(1)<<random.IntN(8)
+				p.Data[at] ^= bit
+				without, with := documentOfPackets(t, changed, mutate.Format{}), documentOfPacketsWith(t, changed, log)
+				if len(with.Connections) != len(without.Connections) {
+					t.Fatalf("%d connections, without a key log %d", len(with.Connections), len(without.Connections))
+				}
+				for i, c := range with.Connections {
+					w := without.Connections[i]
+					switch {
+					case c.TLS == nil:
+					case c.TLS.KeyLog == "opened":
+						opened++
+						if o := first(right[endsOf(c)]); text(c.Verdict) == "mutual" && !weakerOrSame(c, o) {
+							t.Errorf("byte %d, bit %#x: %s of %s", at, bit, claims(c), claims(o))
+						}
+					case verdictOf(c) != verdictOf(w) && !strings.Contains(c.TLS.KeyLog, "wrong Finished"):
+						t.Errorf("byte %d, bit %#x: %s, without a key log %s (%s)", at, bit, claims(c), claims(w), c.TLS.KeyLog)
+					default:
+						others++
+						if c.ClientCertificate.Basis == "verified" || c.ClientCertificate.Basis == "decrypted" {
+							t.Errorf("byte %d, bit %#x: %s by %s", at, bit, claims(c), c.ClientCertificate.Basis)
+						}
+					}
+				}
+			}
+			if opened == 0 || others == 0 {
+				t.Errorf("%d opened, %d not", opened, others)
+			}
+		})
+	}
+}
+
+// endsOf is the key of a connection in byEndpoints.
+func endsOf(c report.Connection) string {
+	for key := range byEndpoints(&report.Document{Connections: []report.Connection{c}}) {
+		return key
+	}
+	return ""
+}
+
+func documentOfPacketsWith(t *testing.T, packets []mutate.Packet, log *secrets.Log) *report.Document {
+	t.Helper()
+	data, err := mutate.Bytes(packets, mutate.Format{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := capture.NewReader(bytes.NewReader(data), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := analyze(src, analyzeOptions{Judge: true, Keys: keyringOf(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
 }

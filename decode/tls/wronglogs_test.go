@@ -522,3 +522,25 @@ func FuzzOpening(f *testing.F) {
 		}
 	})
 }
+
+// TestLongKeyLogs: the lines that matter are found among many others.
+func TestLongKeyLogs(t *testing.T) {
+	r := readConversations(t, "tls13-key-updates")[0]
+	lines := r.own()
+	want, said := r.opened(t, strings.Join(lines, ""), inOrder)
+	var text strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&text, "CLIENT_HANDSHAKE_TRAFFIC_SECRET %064x %064x\n", i, i)
+		if i%4000 == 3999 && len(lines) > 0 {
+			text.WriteString(lines[0])
+			lines = lines[1:]
+		}
+	}
+	if len(lines) > 0 {
+		t.Fatalf("%d lines are not in it", len(lines))
+	}
+	f, got := r.opened(t, text.String(), inOrder)
+	if !reflect.DeepEqual(f, want) || got != said {
+		t.Errorf("%s: %q", f.KeyLog, got)
+	}
+}
