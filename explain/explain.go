@@ -78,6 +78,8 @@ func (t Text) Area() string {
 		return "Transport"
 	case strings.HasPrefix(t.Rule, "DP2"):
 		return "Exposure"
+	case strings.HasPrefix(t.Rule, "DP4"):
+		return "Policy"
 	}
 	return "Capture"
 }

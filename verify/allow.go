@@ -213,17 +213,18 @@ func (r *ruler) allowPorts(c *decode.Connection, k Conclusion) {
 	allowed, otherAllowed := inRanges(r.options.AllowPorts, port), inRanges(r.options.AllowPorts, other)
 	if c.RolesUnknown() && allowed != otherAllowed {
 		r.undecided(NotWhereAllowed, c, "who listens is not known: whether the port is an allowed one cannot be told",
-			Evidence{c.FirstFrame, fmt.Sprintf("ports %d and %d", other, port)})
+			Evidence{c.FirstFrame, fmt.Sprintf("ports %d and %d", other, port)}).by("distribution.ports")
 		return
 	}
 	if !allowed {
 		r.add(NotWhereAllowed, gravityOf(k), c, fmt.Sprintf("port %d is outside the allowed ports%s", port, attempt(k)),
-			Evidence{c.FirstFrame, fmt.Sprintf("a connection to %s begins here", c.Ends[decode.Server].Address)})
+			Evidence{c.FirstFrame, fmt.Sprintf("a connection to %s begins here", c.Ends[decode.Server].Address)}).by("distribution.ports")
 	}
 }
 
 // undecided files that a rule cannot be decided.
-func (r *ruler) undecided(rule Rule, c *decode.Connection, message string, e Evidence) {
-	r.add(rule, Medium, c, message, e)
-	r.findings[r.index[string(rule)+string(Medium)+message]].Unproven = true
+func (r *ruler) undecided(rule Rule, c *decode.Connection, message string, e Evidence) *Finding {
+	f := r.add(rule, Medium, c, message, e)
+	f.Unproven = true
+	return f
 }

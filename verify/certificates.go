@@ -61,6 +61,8 @@ type Certificates struct {
 type examiner struct {
 	store  certificateStore
 	chains chainChecker
+	// anyHost leaves names out.
+	anyHost bool
 }
 
 func newExaminer(cas *x509.CertPool) *examiner {
@@ -76,7 +78,9 @@ func (x *examiner) examine(c *decode.Connection) Certificates {
 	}
 	out := Certificates{ClientChain: x.store.chain(f.ClientCertificate.Chain), ServerChain: x.store.chain(f.ServerCertificate.Chain)}
 	at := timeOf(c)
-	out.Server = x.verify(out.ServerChain, at, x509.ExtKeyUsageServerAuth, dialledHost(c))
+	h := dialledHost(c)
+	h.any = x.anyHost
+	out.Server = x.verify(out.ServerChain, at, x509.ExtKeyUsageServerAuth, h)
 	out.Client = x.verify(out.ClientChain, at, x509.ExtKeyUsageClientAuth, host{})
 	if len(out.ServerChain) == 0 {
 		out.Server.Reason = notVisible(f)
@@ -171,6 +175,8 @@ func checked(h host, leaf *Certificate, usage x509.ExtKeyUsage, root string) str
 	switch {
 	case usage != x509.ExtKeyUsageServerAuth:
 		return text
+	case h.any:
+		return text + "; its names were not checked: the policy takes any (host_match)"
 	case leaf.matches(h) == matchYes:
 		return fmt.Sprintf("%s; for %s", text, h)
 	case h.name == "":

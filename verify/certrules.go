@@ -137,6 +137,7 @@ func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificat
 	if s, why := weakKey(cert.Key); why != "" {
 		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s has a weak key: %s", whose(side, cert, ca), why), newCertificateFix, evidence)
 	}
+	r.smallKey(c, cert, whose(side, cert, ca), evidence)
 	if hash := cert.obsoleteHash(); hash != "" && !cert.SelfSigned {
 		s := High
 		if hash == "SHA-1" {
@@ -151,6 +152,27 @@ const (
 	leastRSA   = 2048
 	leastCurve = 224
 )
+
+// smallKey finds a key that is not weak, and smaller than the policy takes.
+func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose string, e Evidence) {
+	p, k := &r.options.Policy.Certificates, cert.Key
+	if _, weak := weakKey(k); weak != "" || k.Bits == 0 {
+		return
+	}
+	for _, least := range []struct {
+		is      bool
+		bits    int
+		setting string
+	}{
+		{strings.HasPrefix(k.Name, "RSA"), p.MinRSA, "certificates.min_rsa_bits"},
+		{k.Name == "ECDSA", p.MinCurve, "certificates.min_ec_bits"},
+	} {
+		if least.is && k.Bits < least.bits {
+			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a key that is smaller than the policy takes: %s, under %d bits", whose, k, least.bits), e).by(least.setting)
+			f.Fix = newCertificateFix
+		}
+	}
+}
 
 // weakKey says what is weak about a key; "" if nothing is.
 func weakKey(k Key) (Severity, string) {
@@ -195,8 +217,7 @@ func (r *ruler) weakScheme(c *decode.Connection, scheme, who string, by ...int) 
 
 // addFix is add for a finding that is not mended as the rule says.
 func (r *ruler) addFix(rule Rule, s Severity, c *decode.Connection, message, fix string, evidence ...Evidence) {
-	r.add(rule, s, c, message, evidence...)
-	r.findings[r.index[string(rule)+string(s)+message]].Fix = fix
+	r.add(rule, s, c, message, evidence...).Fix = fix
 }
 
 // sharedKeys finds keys that several nodes have. That may be meant so.
@@ -224,10 +245,11 @@ func (r *ruler) sharedKeys() {
 	for _, u := range order {
 		if nodes := u.nodes(); len(nodes) > 1 {
 			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s, key %x…)", len(nodes), few(nodes), u.cert.name(), u.cert.KeyID[:4])
+			evidence := u.evidence
 			for _, c := range u.connections {
-				r.addFix(WeakTLS, Low, c, message, sharedKeyFix)
+				r.addFix(WeakTLS, Low, c, message, sharedKeyFix, evidence...)
+				evidence = nil
 			}
-			r.add(WeakTLS, Low, nil, message, u.evidence...)
 		}
 	}
 }

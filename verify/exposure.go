@@ -34,6 +34,9 @@ func (r *ruler) portMappers() {
 			if s, text := r.reached(c, e); text != "" {
 				said.add(EPMDReached, s, text, who, c, evidence)
 			}
+			if port := c.Ends[decode.Server].Address.Port(); c.Protocol == decode.EPMD && !r.options.Policy.listens(port) {
+				r.add(EPMDReached, High, c, fmt.Sprintf("EPMD answers on port %d, which is outside the allowed ports", port), evidence).by("epmd.ports")
+			}
 		}
 	}
 	said.file()

@@ -31,6 +31,10 @@ var fixes = map[Rule]string{
 	RemoteExecutionExposed:  "use TLS for distribution on both nodes; see DP101",
 	NothingToVerify:         "capture where the nodes' traffic passes, from before they connect; if distribution has a fixed port, name it with --port. Where connections were refused, their reasons say what to mend first",
 	LossyCapture:            "capture again, to the end, with a larger buffer (tcpdump -B 65536) and whole packets (-s 0)",
+	NotSeen:                 "capture where all nodes' traffic passes, from before they connect until they are connected. Nodes whose names TLS hides are expected by their addresses. What need not be there is taken out of expect in the policy",
+	ExceptionExpired:        "mend what the exception lets pass, and remove it from the policy; or, if its owner says so, set another day",
+	ExceptionIdle:           "remove the exception from the policy, or mend what keeps it from matching: names in TLS may be hidden, then addresses match",
+	RuleOff:                 "remove the rule from severities in the policy to see its findings again",
 }
 
 // What mends findings that are not mended as their rule says.

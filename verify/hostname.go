@@ -16,6 +16,8 @@ type host struct {
 	source string
 	// asked says that the client itself named it, in its hello.
 	asked bool
+	// any says that the certificate may be for another one.
+	any bool
 }
 
 // String names the host and says how it is known.
@@ -56,7 +58,7 @@ const (
 func (c *Certificate) matches(h host) match {
 	name := strings.TrimSuffix(h.name, ".")
 	switch {
-	case c.X509 == nil || name == "" || strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e }):
+	case c.X509 == nil || name == "" || h.any || strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e }):
 		return matchUnknown
 	case c.X509.VerifyHostname(name) == nil:
 		return matchYes

@@ -3,9 +3,7 @@ package verify
 import (
 	"cmp"
 	"crypto/x509"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"distproof/decode"
@@ -27,9 +25,6 @@ var severityRank = map[Severity]int{Critical: 4, High: 3, Medium: 2, Low: 1, Inf
 
 // Compare orders severities, the worst first.
 func (s Severity) Compare(t Severity) int { return cmp.Compare(severityRank[t], severityRank[s]) }
-
-// Fails reports whether a finding of this severity violates the policy.
-func (s Severity) Fails() bool { return severityRank[s] >= severityRank[High] }
 
 // Outcome is the answer to the question whether the policy holds. The words are
 // part of the report's format.
@@ -60,6 +55,8 @@ type Options struct {
 	// ExpiresWithin is how long before its end a certificate's validity is a
 	// finding; 0 for never.
 	ExpiresWithin time.Duration
+	// Policy is what the connections are held against.
+	Policy Policy
 }
 
 // Coverage says what the inputs left out.
@@ -86,6 +83,16 @@ type Finding struct {
 	Unproven bool
 	// Fix is what mends this, if it is not what mends all findings of the rule.
 	Fix string
+	// Effect is what the finding does to the outcome.
+	Effect Effect
+	// Waiver is the exception that lets the finding pass; nil if none does.
+	Waiver *Exception
+	// Place is the line of the policy that asks for what is not so; zero if
+	// there is none.
+	Place Place
+
+	// demand is the setting that asks for it.
+	demand string
 }
 
 // Evidence is a frame that shows something.
@@ -105,12 +112,15 @@ type Judgement struct {
 	Outcome  Outcome
 	// Reason says in a sentence why.
 	Reason string
+	// Policy is the name of the policy; "" if it is the default.
+	Policy string
 }
 
 // Observe draws the verdicts of a capture without judging them.
 func Observe(c *decode.Capture, o Options) *Judgement {
 	j := &Judgement{}
 	examiner := newExaminer(o.CAs)
+	examiner.anyHost = o.Policy.Certificates.AnyHost
 	for _, x := range c.Connections {
 		j.Conclusions = append(j.Conclusions, Conclude(x))
 		j.Certificates = append(j.Certificates, examiner.examine(x))
@@ -118,8 +128,8 @@ func Observe(c *decode.Capture, o Options) *Judgement {
 	return j
 }
 
-// Judge holds a capture against the policy "mutual": every connection of
-// distribution is mutual TLS, or came to nothing.
+// Judge holds a capture against a policy. By default that is "mutual": every
+// connection of distribution is mutual TLS, or came to nothing.
 func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
 	j := Observe(c, o)
 	r := ruler{capture: c, judgement: j, cover: cover, options: o, cookies: NewCookieCheck(o.Cookies)}
@@ -128,84 +138,7 @@ func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
 	slices.SortStableFunc(j.Findings, func(a, b Finding) int {
 		return cmp.Or(a.Severity.Compare(b.Severity), cmp.Compare(a.Rule, b.Rule))
 	})
-	j.Outcome, j.Reason = j.conclude()
+	j.Policy = o.Policy.Name
+	j.Outcome, j.Reason = j.conclude(c, o.Policy.Require)
 	return j
-}
-
-// conclude says whether the policy holds. A violation outweighs what could not
-// be shown, and that outweighs everything that is well.
-func (j *Judgement) conclude() (Outcome, string) {
-	count := make(map[Verdict]int)
-	for _, c := range j.Conclusions {
-		count[c.Verdict]++
-	}
-	total := len(j.Conclusions) - count[NoVerdict]
-	for _, f := range j.Findings {
-		if f.Severity.Fails() {
-			return Fail, violation(count, total, f)
-		}
-	}
-	for _, f := range j.Findings {
-		if f.undecides() {
-			return Undecided, undecided(count, total, f)
-		}
-	}
-	return Pass, wellDone(count)
-}
-
-func wellDone(count map[Verdict]int) string {
-	refused := ""
-	if count[Refused] > 0 {
-		refused = " that came up"
-	}
-	text := fmt.Sprintf("all %d distribution connections%s are mutual TLS", count[Mutual], refused)
-	if count[Mutual] == 1 {
-		text = fmt.Sprintf("the distribution connection%s is mutual TLS", refused)
-	}
-	if count[Refused] > 0 {
-		text += fmt.Sprintf("; %d more came to nothing", count[Refused])
-	}
-	return text
-}
-
-func violation(count map[Verdict]int, total int, first Finding) string {
-	clear, oneWay := count[Cleartext], count[OneWay]
-	switch {
-	case clear+oneWay == 0:
-		return first.Message
-	case total == 1 && clear == 1:
-		return "the distribution connection is in the clear"
-	case total == 1:
-		return "the distribution connection is one-way TLS"
-	}
-	verb := "are"
-	if clear+oneWay == 1 {
-		verb = "is"
-	}
-	var kinds []string
-	if clear > 0 {
-		kinds = append(kinds, fmt.Sprintf("%d in the clear", clear))
-	}
-	if oneWay > 0 {
-		kinds = append(kinds, fmt.Sprintf("%d one-way", oneWay))
-	}
-	return fmt.Sprintf("%d of %d distribution connections %s not mutual TLS: %s", clear+oneWay, total, verb, strings.Join(kinds, ", "))
-}
-
-func undecided(count map[Verdict]int, total int, first Finding) string {
-	switch n := count[Inconclusive]; {
-	case n == 0:
-		return first.Message
-	case total == 1:
-		return "the distribution connection could not be proven mutual TLS"
-	default:
-		return fmt.Sprintf("%d of %d distribution connections could not be proven mutual TLS", n, total)
-	}
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

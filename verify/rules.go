@@ -39,6 +39,10 @@ const (
 	RemoteExecutionExposed  Rule = "DP207"
 	NothingToVerify         Rule = "DP301"
 	LossyCapture            Rule = "DP302"
+	NotSeen                 Rule = "DP303"
+	ExceptionExpired        Rule = "DP401"
+	ExceptionIdle           Rule = "DP402"
+	RuleOff                 Rule = "DP403"
 )
 
 var titles = map[Rule]string{
@@ -63,6 +67,10 @@ var titles = map[Rule]string{
 	RemoteExecutionExposed:  "remote code execution surface used in the clear",
 	NothingToVerify:         "nothing to verify",
 	LossyCapture:            "capture lossy or cut",
+	NotSeen:                 "expected node or edge not seen",
+	ExceptionExpired:        "exception of the policy expired",
+	ExceptionIdle:           "exception of the policy without effect",
+	RuleOff:                 "rule switched off by the policy",
 }
 
 // Title returns the rule's name in words.
@@ -71,7 +79,7 @@ func (r Rule) Title() string { return titles[r] }
 // undecides reports whether the finding, while open, keeps the policy from being
 // shown to hold.
 func (f Finding) undecides() bool {
-	return f.Severity != Info && (f.Unproven || f.Rule == NotProven || f.Rule == NothingToVerify || f.Rule == LossyCapture)
+	return f.Severity != Info && (f.Unproven || f.Rule == NotProven || f.Rule == NothingToVerify || f.Rule == LossyCapture || f.Rule == NotSeen)
 }
 
 // A ruler applies the rules to a capture.
@@ -81,8 +89,22 @@ type ruler struct {
 	cover     Coverage
 	options   Options
 	findings  []Finding
-	index     map[string]int
+	index     map[findingKey]int
 	cookies   *CookieCheck
+	// uses has what came of the policy's exceptions, excused the connections of
+	// which one says that they need not meet the requirement.
+	uses    []exceptionUse
+	excused map[*decode.Connection]bool
+	// switchedOff counts what rules would have found that are off.
+	switchedOff map[Rule]int
+}
+
+// A findingKey tells findings apart.
+type findingKey struct {
+	rule     Rule
+	severity Severity
+	message  string
+	waiver   *Exception
 }
 
 func (r *ruler) run() {
@@ -97,6 +119,7 @@ func (r *ruler) run() {
 			r.weakness(c)
 			r.certificates(c, r.judgement.Certificates[i])
 		}
+		r.demands(c, k, r.judgement.Certificates[i])
 	}
 	r.sharedKeys()
 	r.listeners()
@@ -104,26 +127,39 @@ func (r *ruler) run() {
 	r.allowLists()
 	r.uncheckedCookies()
 	r.coverage()
+	r.expectations()
+	r.exceptions()
+	r.switchedOffRules()
+	r.settle()
 }
 
-// add files a finding about a connection. Those of one rule with the same
-// message are one finding.
-func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string, evidence ...Evidence) {
+// add files a finding about a connection, and returns it until the next is
+// added. Those of one rule with the same message are one finding, but what an
+// exception lets pass is one of its own.
+func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string, evidence ...Evidence) *Finding {
 	if r.index == nil {
-		r.index = make(map[string]int)
+		r.index, r.excused, r.switchedOff = make(map[findingKey]int), make(map[*decode.Connection]bool), make(map[Rule]int)
 	}
-	key := string(rule) + string(s) + message
+	if s = r.options.Policy.severityOf(rule, s); s == Off {
+		r.switchedOff[rule]++
+		return new(Finding)
+	}
+	key := findingKey{rule, s, message, r.waiver(rule, s, c)}
+	if key.waiver != nil && isTransport(rule) {
+		r.excused[c] = true
+	}
 	i, ok := r.index[key]
 	if !ok {
 		i = len(r.findings)
 		r.index[key] = i
-		r.findings = append(r.findings, Finding{Rule: rule, Severity: s, Message: message})
+		r.findings = append(r.findings, Finding{Rule: rule, Severity: s, Message: message, Waiver: key.waiver})
 	}
 	f := &r.findings[i]
 	if n := len(f.Connections); c != nil && (n == 0 || f.Connections[n-1] != c) {
 		f.Connections = append(f.Connections, c)
 	}
 	f.Evidence = append(f.Evidence, evidence...)
+	return f
 }
 
 // transport has the rules that follow from the verdict.
@@ -136,6 +172,9 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 	case Refused:
 		r.refused(c, k)
 	case Inconclusive:
+		if r.options.Policy.Require == RequireEncrypted && encrypted(c) {
+			return
+		}
 		r.add(NotProven, Medium, c, k.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	if c.TLS == nil || c.Protocol == decode.Dist {
@@ -342,11 +381,14 @@ func (r *ruler) coverage() {
 		}
 	}
 	distribution := len(r.capture.Connections) - count[NoVerdict]
+	delete(r.excused, nil) // findings that are about no connection
 	switch {
 	case distribution == 0:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes was recognised")
 	case distribution == count[Refused]:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
+	case distribution == count[Refused]+len(r.excused):
+		r.add(NothingToVerify, Medium, nil, "nothing to verify: exceptions let all connections between Erlang nodes pass")
 	}
 	for _, d := range r.cover.Damaged {
 		r.add(LossyCapture, Medium, nil, "a part of the capture is missing: "+d)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestEveryRuleHasTitleAndFix(t *testing.T) {
-	id := regexp.MustCompile(`^DP[123]\d\d$`)
+	id := regexp.MustCompile(`^DP[1234]\d\d$`)
 	for rule := range titles {
 		if !id.MatchString(string(rule)) || rule.Title() == "" || rule.Fix() == "" {
 			t.Errorf("%s: title %q, fix %q", rule, rule.Title(), rule.Fix())
