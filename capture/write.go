@@ -98,6 +98,19 @@ func (w *Writer) WritePacket(p *Packet, comments ...string) error {
 	return w.end()
 }
 
+// WriteStatistics says how many packets the capturing system lost at the
+// interface of p, which must have been described, and remarks on that, if any
+// (an Interface Statistics Block). It belongs at the end.
+func (w *Writer) WriteStatistics(p *Packet, dropped uint64, comment string) error {
+	w.begin(blockStatistics)
+	w.u32(uint32(w.interfaceOf(p)))
+	w.u32(uint32(uint64(p.Time) >> 32))
+	w.u32(uint32(uint64(p.Time)))
+	w.option(optComment, comment)
+	w.optionBytes(optStatisticsOSDrop, binary.LittleEndian.AppendUint64(nil, dropped))
+	return w.end()
+}
+
 // begin starts a block; its length is filled in by end.
 func (w *Writer) begin(kind uint32) {
 	w.block = w.block[:0]

@@ -33,6 +33,9 @@ func TestWriterRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := w.WriteStatistics(&packets[2], 7, "lost"); err != nil {
+		t.Fatal(err)
+	}
 	r, err := NewReader(&out, "written")
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func TestWriterRoundTrip(t *testing.T) {
 		t.Error("more packets than were written")
 	}
 	in := r.Inputs()[0]
-	if in.Damage != nil || in.Format != "pcapng" || len(in.Secrets) != 1 || string(in.Secrets[0]) != "secrets\n" {
+	if in.Damage != nil || in.Dropped != 7 || in.Format != "pcapng" || len(in.Secrets) != 1 || string(in.Secrets[0]) != "secrets\n" {
 		t.Errorf("%+v", in)
 	}
 }
@@ -62,6 +65,7 @@ func TestWriterBytes(t *testing.T) {
 	p := Packet{Data: []byte("packet"), Length: 9, Time: 0x0102030405060708, LinkType: 1}
 	w.WriteInterface(&p, "", 0x40000)
 	w.WritePacket(&p, "why")
+	w.WriteStatistics(&p, 0x0203, "")
 	end := uint32(0) // opt_endofopt
 	want := le.fields(
 		le.block(0x0a0d0d0a, uint32(0x1a2b3c4d), uint16(1), uint16(0), ^uint64(0), end),
@@ -69,6 +73,8 @@ func TestWriterBytes(t *testing.T) {
 			uint16(9), uint16(1), []byte{9, 0, 0, 0}, end), // if_tsresol: nanoseconds
 		le.block(6, uint32(0), uint32(0x01020304), uint32(0x05060708), uint32(6), uint32(9), // interface, time, captured, length
 			"packet\x00\x00", uint16(1), uint16(3), "why\x00", end), // comment
+		le.block(5, uint32(0), uint32(0x01020304), uint32(0x05060708), // interface, time
+			uint16(7), uint16(8), uint64(0x0203), end), // isb_osdrop
 	)
 	if !bytes.Equal(out.Bytes(), want) {
 		t.Errorf("wrote % x\n want % x", out.Bytes(), want)

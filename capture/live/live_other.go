@@ -1,0 +1,31 @@
+//go:build !linux
+
+package live
+
+import "distproof/capture"
+
+// A Source captures. There is none on this system.
+type Source struct{}
+
+// Open fails: this system has no AF_PACKET.
+func Open(o Options) (*Source, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return nil, errUnsupported
+}
+
+// Next implements [capture.Source].
+func (*Source) Next(*capture.Packet) error { return errUnsupported }
+
+// Inputs implements [capture.Source].
+func (*Source) Inputs() []capture.Input { return nil }
+
+// HasSecrets implements [capture.Source].
+func (*Source) HasSecrets() bool { return false }
+
+// Stop ends the capture.
+func (*Source) Stop() {}
+
+// Close implements [capture.Source].
+func (*Source) Close() error { return nil }
