@@ -50,14 +50,18 @@ Exit codes:
 		Args: atLeastOneInput,
 		RunE: func(_ *cobra.Command, args []string) error { return a.verify(args, &s) },
 	}
-	commonFlags(cmd.Flags(), &s)
-	f := cmd.Flags()
+	judgeFlags(cmd.Flags(), &s)
+	return cmd
+}
+
+// judgeFlags are those of the commands that judge.
+func judgeFlags(f *pflag.FlagSet, s *settings) {
+	commonFlags(f, s)
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
 	f.Var(&s.expiresWithin, "expires-within", "report certificates that expire within `DAYS` of the packet; 0: none")
-	s.lists.flags(cmd.Flags())
-	evidenceFlags(f, &s)
-	exitFlags(f, &s)
-	return cmd
+	s.lists.flags(f)
+	evidenceFlags(f, s)
+	exitFlags(f, s)
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -102,20 +106,35 @@ func atLeastOneInput(cmd *cobra.Command, args []string) error {
 
 // verify judges the inputs and maps the conclusion to the exit code.
 func (a *app) verify(args []string, s *settings) error {
-	cas, err := loadCAs(s.cas)
+	o, err := s.judging()
 	if err != nil {
 		return err
 	}
-	expect, err := s.lists.options()
-	if err != nil {
-		return err
-	}
-	expect.ExpiresWithin = s.expiresWithin.duration()
-	doc, err := a.report(args, s, analyzeOptions{Judge: true, Expect: expect, CAs: cas})
+	doc, err := a.report(args, s, o)
 	if err != nil {
 		return err
 	}
 	return a.conclude(doc, s)
+}
+
+// judging is what to judge by.
+func (s *settings) judging() (analyzeOptions, error) {
+	cas, err := loadCAs(s.cas)
+	if err != nil {
+		return analyzeOptions{}, err
+	}
+	expect, err := s.lists.options()
+	if err != nil {
+		return analyzeOptions{}, err
+	}
+	expect.ExpiresWithin = s.expiresWithin.duration()
+	return analyzeOptions{Judge: true, Expect: expect, CAs: cas}, nil
+}
+
+// recognise takes over what tells connections between nodes from others.
+func (o *analyzeOptions) recognise(s *settings) {
+	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
+	o.Payload, o.Workers = s.showPayload, int(s.workers)
 }
 
 // exitOf maps a conclusion to an exit code and its meaning.
@@ -169,8 +188,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	clear := a.showProgress(src, s.quiet)
-	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
-	o.Payload, o.Workers = s.showPayload, int(s.workers)
+	o.recognise(s)
 	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {
