@@ -1,6 +1,8 @@
 package tls
 
 import (
+	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -311,4 +313,158 @@ func TestStaticRSANeedsTheServersFinished(t *testing.T) {
 	if f.KeyLog != opened || f.ServerCertificate.Possession != fact.None || f.Established.Is() {
 		t.Errorf("%s: possession %s, established %+v", f.KeyLog, f.ServerCertificate.Possession, f.Established)
 	}
+}
+
+// fragments sends messages cut into records of n bytes of content.
+func (g *forger) fragments(side, n int, messages ...[]byte) {
+	var all, out []byte
+	for _, m := range messages {
+		g.transcript = append(g.transcript, m...)
+		all = append(all, m...)
+	}
+	for seq := uint64(0); len(all) > 0; seq++ {
+		m := min(n, len(all))
+		out = append(out, g.seal(forgedSecrets[side].handshake, seq, TypeHandshake, all[:m])...)
+		all = all[m:]
+	}
+	g.say(side, out)
+}
+
+// TestBoundsOfFlights: what is longer than any handshake is not opened.
+func TestBoundsOfFlights(t *testing.T) {
+	chain, _ := certificateFor(t, "long")
+	long := message(TypeCertificate, v8(), v24(v24(zeros(300<<10)), v16()))
+	for name, row := range map[string]struct {
+		size   int
+		second []byte
+		keyLog string
+	}{
+		"many records":    {3, nil, "more than 32 records of handshake"},
+		"a long message":  {16 << 10, long, "server's handshake: longer than the limit of 256 KiB"},
+		"not too many":    {70, nil, opened},
+		"a single record": {16 << 10, nil, opened},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newForger(t, chain, helloServer)
+			certificate := cmp.Or(string(row.second), string(g.message(server, certificate)))
+			// The signature and the Finished cover what is before them, so they
+			// are made once that is in the transcript.
+			before := len(g.transcript)
+			var messages [][]byte
+			for _, m := range []string{encryptedExtensions, "", certificateVerify, finished} {
+				raw := []byte(certificate)
+				if m != "" {
+					raw = g.message(server, m)
+				}
+				messages, g.transcript = append(messages, raw), append(g.transcript, raw...)
+			}
+			g.transcript = g.transcript[:before]
+			g.fragments(server, row.size, messages...)
+			g.flight(client, finished)
+			g.traffic(client, 0, TypeApplicationData, "ping")
+			g.traffic(server, 0, TypeApplicationData, "pong")
+			f, _ := g.r.opened(t, forgedLog(), inOrder)
+			if f.KeyLog != row.keyLog {
+				t.Errorf("key log %q", f.KeyLog)
+			}
+			if row.keyLog != opened {
+				g.r.unchanged(t, f)
+			}
+			// With the traffic secrets alone, the data is looked for behind what
+			// may be a handshake.
+			lines := strings.SplitAfter(forgedLog(), "\n")
+			_, said := g.r.opened(t, strings.Join(lines[2:], ""), inOrder)
+			if found := said[server] == "pong"; found == (name == "many records" || name == "a long message") || said[client] != "ping" {
+				t.Errorf("said %q", said)
+			}
+		})
+	}
+}
+
+// TestBoundsBehindTheHandshake: tickets are kept up to a bound, and key updates
+// that cannot be read end the reading.
+func TestBoundsBehindTheHandshake(t *testing.T) {
+	chain, _ := certificateFor(t, "tickets")
+	g := newForger(t, chain, helloServer)
+	g.flight(server, asking...)
+	g.flight(client, answering...)
+	for i := range 20 {
+		g.traffic(server, uint64(i), TypeHandshake, message(TypeNewSessionTicket, zeros(8), v8(0), v16("ticket", i), v16()))
+	}
+	g.traffic(server, 20, TypeHandshake, []byte{byte(TypeNewSessionTicket), 255, 255, 255})
+	f, _ := g.r.opened(t, forgedLog(), inOrder)
+	if len(f.Issued) != maxIssued || f.Opened[server].Stopped != "a handshake message longer than the limit of 256 KiB" {
+		t.Errorf("%d tickets, stopped by %q", len(f.Issued), f.Opened[server].Stopped)
+	}
+}
+
+// TestContradictoryHellos: another ServerHello later on is not what was opened.
+func TestContradictoryHellos(t *testing.T) {
+	chain, _ := certificateFor(t, "two")
+	g := newForger(t, chain, helloServer)
+	g.flight(server, asking...)
+	g.flight(client, answering...)
+	g.say(server, changeCipherSpec)
+	g.say(server, handshake(TypeServerHello, serverHello(0x1301, takes13, ext(extKeyShare, u16(29), v16(zeros(32))))))
+	f, _ := g.r.opened(t, forgedLog(), inOrder)
+	if f.KeyLog != "the hellos are contradictory" {
+		t.Errorf("key log %q", f.KeyLog)
+	}
+	g.r.unchanged(t, f)
+}
+
+// TestHandshakeSecretsHoldNothing: once it is clear that no more can be opened,
+// nothing is kept of what follows.
+func TestHandshakeSecretsHoldNothing(t *testing.T) {
+	chain, _ := certificateFor(t, "handshake")
+	g := newForger(t, chain, helloServer)
+	g.flight(server, asking...)
+	g.flight(client, answering...)
+	for i := range 3 {
+		g.traffic(server, uint64(i), TypeApplicationData, "not with this secret")
+	}
+	log := logOf(t, forgedLog()[:strings.LastIndex(forgedLog(), "SERVER")]+fmt.Sprintf("SERVER_TRAFFIC_SECRET_0 %x %x\n", random, forgedSecrets[client].handshake), secrets.Options{})
+	streams := [2]*Stream{NewStream(AtStart), NewStream(AtStart)}
+	for _, s := range streams {
+		s.Retain(log, nil)
+	}
+	for _, c := range g.r.chunks {
+		streams[c.side].Data(c.at, c.data)
+		Unlock(streams[client], streams[server])
+	}
+	if s := streams[server]; cap(s.holding) > 0 || s.held != nil || s.unheld == "" {
+		t.Errorf("holds %d bytes, %q", cap(s.holding), s.unheld)
+	}
+}
+
+// TestWrongCertificateInTheClear: a certificate before TLS 1.3 that is not the
+// one that was sent shows in the Finished, even where nothing is signed.
+func TestWrongCertificateInTheClear(t *testing.T) {
+	r := readConversations(t, "tls12-rsa-aes256-sha")[0]
+	der := r.certificate(t)
+	der[len(der)/2] ^= 1
+	f, _ := r.opened(t, r.log.String(), inOrder)
+	if f.KeyLog != "client's handshake: wrong Finished message" || f.Established.Value != fact.Unknown || f.ServerCertificate.Basis != fact.Observed {
+		t.Errorf("%s: established %+v, server certificate by %s", f.KeyLog, f.Established, f.ServerCertificate.Basis)
+	}
+	r = readConversations(t, "tls12-ecdhe-aes256-gcm")[0]
+	der = r.certificate(t)
+	der[len(der)-1] ^= 1
+	if f, _ = r.opened(t, r.log.String(), inOrder); f.KeyLog == opened || f.Established.Is() {
+		t.Errorf("%s: established %+v", f.KeyLog, f.Established)
+	}
+}
+
+// certificate returns the bytes of the server's certificate, in the clear.
+func (r *conversation) certificate(t *testing.T) []byte {
+	t.Helper()
+	f, _ := r.opened(t, "", inOrder)
+	der := f.ServerCertificate.Chain[0]
+	for _, c := range r.chunks {
+		if i := bytes.Index(c.data, der); i >= 0 && c.side == server {
+			return c.data[i : i+len(der)]
+		}
+	}
+	t.Fatal("no certificate")
+	return nil
 }

@@ -160,7 +160,11 @@ func Unlock(a, b *Stream) bool {
 	}
 	client.asked = client.secrets.Secrets()
 	keys := client.secrets.Lookup(client.hello.Random)
-	if keys == nil || !enough(keys, server.server.Version) {
+	if keys == nil {
+		return false
+	}
+	if full := max(client.heldBytes, server.heldBytes) > maxHeld/2; !full && !enough(keys, server.server.Version) {
+		client.asked = -1 // it is waited no longer than there is room
 		return false
 	}
 	for _, s := range [2]*Stream{client, server} {

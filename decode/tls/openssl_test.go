@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -492,4 +493,19 @@ func recordConnection(t *testing.T, dir string, c opensslCase, port, more string
 		t.Fatal(c.name, err, messages.String())
 	}
 	wait.Wait()
+}
+
+// TestResumedSessionsAreLinked: what the second connection came with is what the
+// first was given.
+func TestResumedSessionsAreLinked(t *testing.T) {
+	for _, name := range []string{"tls12-resumed-by-id", "tls12-resumed-by-ticket", "tls13-resumed"} {
+		var facts [2]*Facts
+		for i, r := range readConversations(t, name) {
+			facts[i], _ = r.opened(t, r.log.String(), inOrder)
+		}
+		issued, offered := facts[0].Issued, facts[1].Offered
+		if !slices.ContainsFunc(offered, func(o Ticket) bool { return slices.Contains(issued, o) }) || !facts[0].Continues(facts[1]) {
+			t.Errorf("%s: %x offered, %x issued", name, offered, issued)
+		}
+	}
 }

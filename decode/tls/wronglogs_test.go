@@ -261,6 +261,28 @@ func TestTooLateKeyLogs(t *testing.T) {
 	}
 }
 
+// TestHalfOfKeyLogsInBulk: what the lines that are there open is opened, although
+// the others never come.
+func TestHalfOfKeyLogsInBulk(t *testing.T) {
+	chain, _ := certificateFor(t, "half")
+	g := newForger(t, chain, helloServer)
+	g.flight(server, asking...)
+	g.flight(client, answering...)
+	const blocks, size = 20, 8 << 10
+	for i := range blocks {
+		g.traffic(server, uint64(i), TypeApplicationData, make([]byte, size))
+	}
+	lines := strings.SplitAfter(forgedLog(), "\n")
+	f, _ := g.r.opened(t, strings.Join(lines[2:], ""), inOrder)
+	if f.Opened[server] != (Opened{blocks * size, ""}) {
+		t.Errorf("traffic secrets: %+v", f.Opened[server])
+	}
+	f, _ = g.r.opened(t, strings.Join(lines[:2], ""), inOrder)
+	if f.KeyLog != opened || f.Opened[server].Stopped != "no traffic secret in the key log" {
+		t.Errorf("handshake secrets: %s, %+v", f.KeyLog, f.Opened[server])
+	}
+}
+
 // TestNoSecretsHoldNothing: what is kept without secrets is bounded, and given
 // up behind the bound.
 func TestNoSecretsHoldNothing(t *testing.T) {
@@ -447,6 +469,9 @@ func TestGapsInWhatIsSealed(t *testing.T) {
 				}
 				if s := r.chunks[i].side; got[s] != said[s] && f.Client != nil && f.Server != nil && f.Opened[s].Stopped == "" {
 					t.Errorf("%s: %q of %q, and nothing says so", name, got[s], said[s])
+				}
+				if f.Opened[client].Stopped == secrets.ErrTag.Error() || f.Opened[server].Stopped == secrets.ErrTag.Error() {
+					t.Errorf("%s: the secrets are blamed", name)
 				}
 			}
 		}
