@@ -59,15 +59,32 @@ type track struct {
 // advance reads the track's next packet.
 func (t *track) advance() {
 	if err := t.reader.Next(&t.head); err != nil {
-		t.ended = true
-		t.retire()
-		t.closeFile()
-		t.consumed.Store(t.size)
+		t.end()
 		return
 	}
 	if t.head.Time != 0 {
 		t.place = t.head.Time
 	}
+}
+
+// next reads the next packet of the only track.
+func (t *track) next(p *Packet) error {
+	if t.ended {
+		return io.EOF
+	}
+	if err := t.reader.Next(p); err != nil {
+		t.end()
+		return err
+	}
+	return nil
+}
+
+// end closes a track that was read to its end.
+func (t *track) end() {
+	t.ended = true
+	t.retire()
+	t.closeFile()
+	t.consumed.Store(t.size)
 }
 
 // retire keeps the memory of a mapped file, of which packets may still be looked
@@ -133,6 +150,9 @@ func (f *Files) sink(i int) {
 
 // Next reads the next packet into p; see [Source]. The only error is io.EOF.
 func (f *Files) Next(p *Packet) error {
+	if f.alone {
+		return f.tracks[0].next(p)
+	}
 	if f.delivered != nil {
 		f.delivered.advance()
 		f.settle()

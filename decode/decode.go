@@ -181,7 +181,12 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	dispute(all)
 	out.Connections = make([]*Connection, len(all))
 	// Checking signatures takes most of the time.
-	d.inParallel(len(all), func(i int) { out.Connections[i] = all[i].facts(encapsulation) })
+	d.inParallel(len(all), func(i int) {
+		out.Connections[i] = all[i].facts(encapsulation)
+		if !out.Connections[i].guessed() {
+			all[i] = nil // nobody asks for it the other way round
+		}
+	})
 	out.join(d.options, func(i int) *Connection { return all[i].swapped(encapsulation) })
 	return out
 }

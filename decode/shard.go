@@ -8,6 +8,7 @@ import (
 
 	"distproof/capture/link"
 	"distproof/decode/tcp"
+	"distproof/decode/tls"
 )
 
 // shards is the number of parts into which connections are divided, by their
@@ -89,6 +90,9 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 	d.last = c
 	dir := c.dir(s)
 	c.note(dir, s)
+	if c.tcp.Condense(s) {
+		tls.Condense(c.streams[0].tls, c.streams[1].tls)
+	}
 	c.tcp.Segment(dir, s, c)
 	c.forget(dir, s)
 	return c

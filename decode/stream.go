@@ -114,7 +114,7 @@ func (s *stream) sniff(epmdPort, last bool) {
 	default:
 		s.trial(epmdPort)
 	}
-	if s.tls != nil {
+	if s.tls != nil && s.secrets != nil {
 		s.tls.Retain(s.secrets, s.plain)
 	}
 	s.known = true

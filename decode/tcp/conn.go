@@ -246,6 +246,10 @@ func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
 	if h.state == stateGuess {
 		h.state = statePending
 	}
+	if off == h.next && h.plain() && off > 0 && len(s.Payload) >= s.Length {
+		c.deliver(h, originOf(s, off), s.Payload, d, sink)
+		return
+	}
 	p := piece{d: d, origin: originOf(s, off), b: s.Payload, wireEnd: off + wireLength(s)}
 	if h.keepAlive(off, wireLength(s)) {
 		return
@@ -263,6 +267,11 @@ func (c *Conn) data(d Dir, s *link.Segment, sink Sink) {
 	c.place(h, &p, sink)
 	c.giveUp(d, sink)
 }
+
+// plain reports whether the direction is as nearly all are nearly always: begun,
+// with nothing waiting and nothing unusual. What comes next is then delivered
+// without further ado.
+func (h *half) plain() bool { return h.state == stateFixed && h.held == nil && h.rare == nil }
 
 // keepAlive reports whether a segment of n bytes at off is a probe, whose
 // byte, if it has one, means nothing (RFC 9293, Section 3.8.4). A probe repeats

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -687,5 +688,49 @@ func BenchmarkInOrder(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		next()
+	}
+}
+
+// TestCondense: what comes again is compared with sums of the pieces. Of a part
+// of a piece it is not known whether it is the same.
+func TestCondense(t *testing.T) {
+	for _, r := range []struct {
+		name      string
+		off       int64
+		data      string
+		conflict  int64 // -1: none
+		unchecked uint64
+		from      int64
+	}{
+		{"a piece", 3, "defg", -1, 0, 0},
+		{"two pieces", 0, "abcdefg", -1, 0, 0},
+		{"another piece", 3, "dXfg", 3, 0, 0},
+		{"two pieces, the second another", 0, "abcdXfg", 3, 0, 0},
+		{"a part", 4, "ef", -1, 2, 4},
+		{"another part", 4, "XX", -1, 2, 4},
+		{"a piece and a part", 0, "abcde", -1, 2, 3},
+		{"a piece that came after", 7, "hij", -1, 0, 0},
+		{"another one", 7, "hiX", 7, 0, 0},
+	} {
+		c := tcp.New(tcp.Limits{}, tcp.NewBudget(1<<20))
+		l := run(c, syn, synAck, seg(0, 0, 0, "abc"), seg(0, 3, 0, "defg"), seg(1, 0, 7, "x"), seg(0, 7, 1, ""))
+		late := seg(0, 7, 1, "hij").segment(9)
+		if early := *late; c.Condense(&early) {
+			t.Fatal("condensed at once")
+		}
+		late.Time += int64(time.Second)
+		if !c.Condense(late) || c.Condense(late) {
+			t.Fatal("not condensed, or twice")
+		}
+		c.Segment(0, late, l)
+		again := seg(0, r.off, 1, r.data).segment(10)
+		c.Segment(0, again, l)
+		s := c.Stats(0)
+		if conflict := s.Conflicts > 0; conflict != (r.conflict >= 0) || conflict && s.ConflictOffset != r.conflict {
+			t.Errorf("%s: conflict at %d (%t)", r.name, s.ConflictOffset, conflict)
+		}
+		if s.Unchecked != r.unchecked || s.UncheckedOffset != r.from {
+			t.Errorf("%s: %d unchecked from %d", r.name, s.Unchecked, s.UncheckedOffset)
+		}
 	}
 }

@@ -30,6 +30,8 @@ const (
 	forgotten
 	// headLost: the budget did not allow to keep all of the head.
 	headLost
+	// condensed: of the head, only sums are kept.
+	condensed
 )
 
 // half is the state of one direction. It is kept small: a live capture has a

@@ -1,11 +1,110 @@
 package tcp
 
-import "math"
+import (
+	"hash/maphash"
+	"math"
+	"slices"
+	"time"
+
+	"distproof/capture/link"
+)
 
 // head is the beginning of a direction, kept to compare retransmissions with.
 type head struct {
 	b     []byte
 	holes [][2]int64 // gaps in b, as offsets [from, to), ascending
+	// spans are the pieces that were delivered, one behind the other. Once the
+	// head is condensed, b is gone, and spans has sums of the pieces.
+	spans []span
+}
+
+// A span is a piece of a head, from the end of the one before it.
+type span struct {
+	end uint32
+	sum [2]uint32 // valid iff the head is condensed
+}
+
+// maxSpans bounds the spans of a direction. Further pieces, of a head that is not
+// condensed, are taken for one.
+const maxSpans = 48
+
+// sums of bytes cannot be foreseen, and so not forged.
+var seed = maphash.MakeSeed()
+
+func spanOf(end int64, b []byte) span {
+	sum := maphash.Bytes(seed, b)
+	return span{uint32(end), [2]uint32{uint32(sum >> 32), uint32(sum)}}
+}
+
+// noted adds a piece, or has the last one go on to end.
+func (h *head) noted(end int64) {
+	if len(h.spans) == maxSpans {
+		h.spans[maxSpans-1].end = uint32(end)
+		return
+	}
+	h.spans = append(h.spans, span{end: uint32(end)})
+}
+
+// quiet is how long nothing must have come until heads are condensed: longer
+// than senders wait before they send something again, perhaps in other pieces.
+const quiet = int64(time.Second)
+
+// Condense replaces the retained beginnings by sums of their pieces, when s is
+// the first segment after a while: everything is acknowledged, and if something
+// comes again, then in the same pieces. It reports whether it did.
+func (c *Conn) Condense(s *link.Segment) bool {
+	a, b := &c.half[0], &c.half[1]
+	if (a.flags|b.flags)&condensed != 0 || s.Time-max(a.last, b.last) < quiet || !a.settled() || !b.settled() {
+		return false
+	}
+	c.condense(a)
+	c.condense(b)
+	return true
+}
+
+// settled reports whether everything that was sent is there and acknowledged.
+func (h *half) settled() bool {
+	return h.state == stateFixed && h.held == nil && h.next > 0 && h.gap == 0 && h.acked >= h.next
+}
+
+func (c *Conn) condense(h *half) {
+	h.flags |= condensed
+	if h.head == nil {
+		return
+	}
+	from := uint32(0)
+	for i, s := range h.head.spans {
+		h.head.spans[i] = spanOf(int64(s.end), h.head.b[from:s.end])
+		from = s.end
+	}
+	h.head.spans = slices.Clone(h.head.spans)
+	c.budget.give(cap(h.head.b))
+	h.head.b = nil
+}
+
+// clashSpans is clashHead for a condensed head. Of a piece that came again only
+// in part it is not known whether it is the same.
+func (h *half) clashSpans(off int64, b []byte) (at int64, unchecked int, from int64) {
+	at, from = -1, math.MaxInt64
+	end, begin := off+int64(len(b)), int64(0)
+	note := func(lo, hi int64) {
+		if n := min(hi, end) - max(lo, off); n > 0 {
+			unchecked += int(n)
+			from = min(from, max(lo, off))
+		}
+	}
+	for _, s := range h.head.spans {
+		to := int64(s.end)
+		switch {
+		case off > begin || end < to:
+			note(begin, to)
+		case at < 0 && spanOf(to, b[begin-off:to-off]) != s:
+			at = begin
+		}
+		begin = to
+	}
+	note(begin, math.MaxInt64)
+	return at, unchecked, from
 }
 
 // keepHead appends bytes that are being delivered at h.next.
@@ -16,14 +115,30 @@ func (c *Conn) keepHead(h *half, b []byte) {
 	if room := int64(c.limits.Head) - h.next; int64(len(b)) > room {
 		b = b[:room]
 	}
+	if h.flags&condensed != 0 {
+		// A gap would leave what is behind it at the wrong place.
+		if h.head != nil && len(h.head.spans) < maxSpans && h.gap == 0 && h.headEnd() == h.next {
+			h.head.spans = append(h.head.spans, spanOf(h.next+int64(len(b)), b))
+		}
+		return
+	}
 	if c.growHead(h, len(b)) {
 		h.head.b = append(h.head.b, b...)
+		h.head.noted(int64(len(h.head.b)))
 	}
+}
+
+// headEnd returns how much of the direction is in the head.
+func (h *half) headEnd() int64 {
+	if n := len(h.head.spans); n > 0 {
+		return int64(h.head.spans[n-1].end)
+	}
+	return 0
 }
 
 // skipHead notes n missing bytes at h.next.
 func (c *Conn) skipHead(h *half, n int64) {
-	if h.flags&(forgotten|headLost) != 0 || h.next >= int64(c.limits.Head) {
+	if h.flags&(forgotten|headLost|condensed) != 0 || h.next >= int64(c.limits.Head) {
 		return
 	}
 	n = min(n, int64(c.limits.Head)-h.next)
@@ -38,6 +153,7 @@ func (c *Conn) skipHead(h *half, n int64) {
 	h.head.b = h.head.b[:from+int(n)]
 	clear(h.head.b[from:])
 	h.head.holes = append(h.head.holes, [2]int64{h.next, h.next + n})
+	h.head.noted(int64(len(h.head.b)))
 }
 
 // growHead makes room for n more bytes of head.
@@ -64,8 +180,11 @@ func (c *Conn) growHead(h *half, n int) bool {
 // returns the lowest offset that differs, or -1, the number of bytes that had
 // nothing to be compared with, and the offset of the first of these.
 func (h *half) clashHead(off int64, b []byte) (at int64, unchecked int, from int64) {
-	if h.head == nil || off >= int64(len(h.head.b)) {
+	if h.head == nil || off >= h.headEnd() {
 		return -1, len(b), off
+	}
+	if h.flags&condensed != 0 {
+		return h.clashSpans(off, b)
 	}
 	first := int64(math.MaxInt64)
 	if over := off + int64(len(b)) - int64(len(h.head.b)); over > 0 {

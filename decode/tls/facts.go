@@ -189,6 +189,8 @@ func Combine(client, server *Stream, end Ending) *Facts {
 		unlockLast(client, server) // the key log may have grown
 	}
 	c := combiner{c: orEmpty(client), s: orEmpty(server), end: end, f: new(Facts)}
+	c.c.unpack()
+	c.s.unpack()
 	c.hellos()
 	c.alerts()
 	c.observations()

@@ -253,7 +253,7 @@ func readCertificate12(body []byte) ([][]byte, error) {
 		if len(der) == 0 {
 			list.Fail("ASN.1Cert", "empty certificate")
 		}
-		chain = append(chain, bytes.Clone(der))
+		chain = append(chain, certificates.intern(der))
 	}
 	c.End("Certificate")
 	return chain, c.Err()

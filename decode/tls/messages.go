@@ -1,6 +1,8 @@
 package tls
 
 import (
+	"slices"
+
 	"distproof/capture"
 )
 
@@ -49,13 +51,33 @@ func (s *Stream) completeMessage() {
 	s.message = s.message[:0]
 }
 
+// seen are the messages that crossed in the clear, each type once. There are a
+// handful, too few for a map in each of a million connections.
+type seen []sighting
+
+type sighting struct {
+	kind  HandshakeType
+	frame capture.Frame // of the first
+}
+
+func (m seen) has(kind HandshakeType) bool {
+	return slices.ContainsFunc(m, func(x sighting) bool { return x.kind == kind })
+}
+
+// frame returns where the first message of a type was; zero if there was none.
+func (m seen) frame(kind HandshakeType) capture.Frame {
+	for _, x := range m {
+		if x.kind == kind {
+			return x.frame
+		}
+	}
+	return capture.Frame{}
+}
+
 // note records that a message of the given type was seen.
 func (s *Stream) note(kind HandshakeType) {
-	if s.messages == nil {
-		s.messages = make(map[HandshakeType]capture.Frame)
-	}
-	if _, ok := s.messages[kind]; !ok {
-		s.messages[kind] = s.record.Frame
+	if !s.messages.has(kind) {
+		s.messages = append(s.messages, sighting{kind, s.record.Frame})
 	}
 }
 

@@ -394,7 +394,7 @@ func (x *combiner) upgrade12() {
 // certificate's key knows the master secret, and so could make the Finished.
 func (x *combiner) staticPossession() {
 	s := &x.f.ServerCertificate
-	if _, signed := x.s.messages[TypeServerKeyExchange]; !signed && len(s.Chain) > 0 {
+	if !x.s.messages.has(TypeServerKeyExchange) && len(s.Chain) > 0 {
 		s.Possession = fact.Verified
 	}
 }

@@ -24,6 +24,7 @@ func (s *Stream) lose() {
 
 // rollback forgets what was read since the stream became tentative.
 func (s *Stream) rollback() {
+	s.unpack()
 	if s.tentative && s.lostOnce {
 		s.log = s.log[:min(s.mark, len(s.log))]
 	}
@@ -87,6 +88,7 @@ func (s *Stream) plausibleStart() bool {
 }
 
 func (s *Stream) beginTentative(at tcp.Position) {
+	s.unpack()
 	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, len(s.log)
 	if s.start == Preamble {
 		s.preamble = at.Offset
@@ -156,6 +158,7 @@ func Raw(b []byte) (match, possible bool) {
 // Begin returns the offset of the first record that the stream is taken to be
 // TLS for; valid if it is [Synced].
 func (s *Stream) Begin() int64 {
+	s.unpack()
 	if s.mark < len(s.log) {
 		return s.log[s.mark].Offset
 	}

@@ -15,6 +15,10 @@ const maxClear = 64 << 10
 // HelloRequest is none of them (RFC 5246, Section 7.4.1.1).
 func (s *Stream) keep(kind HandshakeType, message []byte) {
 	switch {
+	case s.dropped:
+		if s.damage == "" {
+			s.damage = "a handshake message in the clear behind encrypted data"
+		}
 	case kind == TypeHelloRequest:
 	case len(s.clear)+len(message) > maxClear:
 		s.clear, s.unkept = nil, true

@@ -7,6 +7,8 @@
 package tls
 
 import (
+	"slices"
+
 	"distproof/capture"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
@@ -123,35 +125,41 @@ type Stream struct {
 	role   Role
 
 	// The record being read.
-	header   [headerLength]byte
-	have     int // bytes of header read
-	left     int // bytes of the body to come
-	record   Record
-	gapped   bool // a gap fell into the record being read
-	window   uint64
-	filled   int // bytes in window
-	searched int
+	header [headerLength]byte
+	gapped bool // a gap fell into it
 
 	// A tentative stream has found something like a record header in unknown
 	// bytes; it is believed when further headers follow.
 	tentative bool
-	verified  int
-	since     int // records read since the stream became tentative
-	mark      int // len(log) when it did
 	confirmed bool
+
+	lostOnce    bool
+	ccs         bool
+	retried     bool // HelloRetryRequest sent, or answered
+	unkept      bool // clear was too long to be kept
+	dropped     bool // clear is not needed any more: nothing may be added
+	certificate bool // Certificate message seen
+	group       uint16
+
+	have     int // bytes of header read
+	left     int // bytes of the body to come
+	record   Record
+	window   uint64
+	filled   int // bytes in window
+	searched int
+	verified int
+	since    int // records read since the stream became tentative
+	mark     int // len(log) when it did
 
 	message []byte // handshake message being assembled
 
 	log      []Record
-	reliable int // records of log that were followed from the start on, before any loss of framing
-	lostOnce bool
-	ccs      bool
+	packed   *packedLog // instead of log, once the stream is condensed
+	reliable int        // records of log that were followed from the start on, before any loss of framing
 
-	hello   *ClientHello
-	server  *ServerHello
-	retried bool   // HelloRetryRequest sent, or answered
-	clear   []byte // the messages that crossed in the clear, one after another
-	unkept  bool   // they were too long to be kept
+	hello  *ClientHello
+	server *ServerHello
+	clear  []byte // the messages that crossed in the clear, one after another
 
 	// For a key log: the records that wait for secrets and what they take, the
 	// one that is being read, and why no more are kept; "" if they are. sink
@@ -169,15 +177,13 @@ type Stream struct {
 	// it was not.
 	asked int
 
-	chain       [][]byte
-	certificate bool // Certificate message seen
-	damage      string
-	messages    map[HandshakeType]capture.Frame
-	group       uint16
-	tickets     []Ticket
-	alerts      []Alert
-	foreign     *Foreign
-	preamble    int64
+	chain    [][]byte
+	damage   string
+	messages seen
+	tickets  []Ticket
+	alerts   []Alert
+	foreign  *Foreign
+	preamble int64
 
 	sealed Sealed
 	ticks  [3]Ticks
@@ -341,12 +347,37 @@ func (s *Stream) finishRecord() {
 	if r.Sealed {
 		s.countSealed()
 	}
-	if len(s.log) < MaxRecords {
-		s.log = append(s.log, *r)
-		if s.start != Midstream {
-			s.reliable = len(s.log)
+	s.logRecord()
+}
+
+// Condense gives up room that was for the handshake of a connection, once that
+// seems to be over. Either stream may be nil.
+func Condense(a, b *Stream) {
+	for _, s := range []*Stream{a, b} {
+		if s != nil {
+			s.condense(!unsigned(a, b) && !unsigned(b, a))
 		}
 	}
+}
+
+// unsigned reports whether nothing that crossed in the clear is needed any more
+// to check a signature: the server chose TLS 1.3, both sides went on, and there
+// is no key log.
+func unsigned(server, client *Stream) bool {
+	return server != nil && client != nil && server.server != nil && server.server.Version.Is13() && !server.server.Retry &&
+		server.sealed.Application > 0 && client.sealed.Application > 0 && server.secrets == nil
+}
+
+func (s *Stream) condense(signed bool) {
+	// Between records, an encrypted message is over.
+	if len(s.message) == 0 || s.ccs && s.have == 0 && s.left == 0 {
+		s.message = nil
+	}
+	if !signed {
+		s.clear, s.dropped = nil, true
+	}
+	s.clear = slices.Clone(s.clear)
+	s.pack()
 }
 
 func (s *Stream) countSealed() {

@@ -1,6 +1,9 @@
 package tls
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // tickLengths are the record lengths of a distribution tick, four zero bytes
 // under encryption: TLS 1.3, TLS 1.2 with AES-GCM, TLS 1.2 with
@@ -17,24 +20,27 @@ const (
 // Ticks are records of a tick's length that came alone, and evenly.
 type Ticks struct {
 	// Count is the number of records of that length, whenever they came.
-	Count int
+	Count int32
 	// Spaced counts the intervals that were as long as those between ticks.
-	Spaced int
+	Spaced int32
 	// Even counts the intervals that were within an eighth of the one before.
-	Even int
+	Even int32
 	// Interval is the last interval between two of them.
 	Interval time.Duration
 	last     int64
 }
 
+// mostTicks is where counting ends.
+const mostTicks = math.MaxInt32 - 1
+
 func (t *Ticks) add(at int64) {
-	t.Count++
+	t.Count = min(t.Count+1, mostTicks)
 	if t.Count > 1 {
 		interval := time.Duration(at - t.last)
 		if interval >= minTickInterval && interval <= maxTickInterval {
-			t.Spaced++
+			t.Spaced = min(t.Spaced+1, mostTicks)
 			if near(interval, t.Interval) {
-				t.Even++
+				t.Even = min(t.Even+1, mostTicks)
 			}
 		}
 		t.Interval = interval

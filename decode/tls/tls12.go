@@ -13,13 +13,13 @@ func (x *combiner) tls12() {
 	}
 	f.Issued = nonzero(append([]Ticket{f.Server.SessionID}, s.tickets...)...)
 	clientFinished, serverFinished := finished12(c), finished12(s)
-	_, done := s.messages[TypeServerHelloDone]
+	done := s.messages.has(TypeServerHelloDone)
 	if !done && s.ccs && !s.certificate {
 		x.resumed12(clientFinished)
 		x.open12()
 		return
 	}
-	if _, keyed := s.messages[TypeServerKeyExchange]; keyed || done || s.certificate {
+	if s.messages.has(TypeServerKeyExchange) || done || s.certificate {
 		f.Resumed = fact.NoBy(fact.Observed, "full handshake")
 	} else {
 		f.Resumed = fact.UnknownBecause("the server's flight is not whole")
@@ -27,7 +27,7 @@ func (x *combiner) tls12() {
 	if s.certificate {
 		f.ServerCertificate = ServerCertificate{Basis: fact.Observed, Chain: s.chain}
 	}
-	if _, ok := s.messages[TypeServerKeyExchange]; ok && s.certificate {
+	if s.messages.has(TypeServerKeyExchange) && s.certificate {
 		f.ServerCertificate.Possession = fact.Observed
 	}
 	x.clientCertificate12(done)
@@ -60,7 +60,7 @@ func finished12(s *Stream) *Record {
 func (x *combiner) clientCertificate12(serverDone bool) {
 	f, c := x.f, x.c
 	cert := &f.ClientCertificate
-	_, requested := x.s.messages[TypeCertificateRequest]
+	requested := x.s.messages.has(TypeCertificateRequest)
 	switch {
 	case requested:
 		cert.Requested = fact.YesBy(fact.Observed, "the server sent a CertificateRequest")
@@ -69,21 +69,21 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 	default:
 		cert.Requested = fact.UnknownBecause("the server's flight is not whole")
 	}
-	_, exchanged := c.messages[TypeClientKeyExchange]
-	cert.Frame = c.messages[TypeClientKeyExchange]
+	exchanged := c.messages.has(TypeClientKeyExchange)
+	cert.Frame = c.messages.frame(TypeClientKeyExchange)
 	switch {
 	case c.hello == nil && (requested || !serverDone):
 		// What was not seen may have been sent before.
 		cert.Reason = "the client's flight is not in the capture from its beginning"
 	case c.certificate && len(c.chain) > 0:
 		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain
-		cert.Frame = c.messages[TypeCertificate]
+		cert.Frame = c.messages.frame(TypeCertificate)
 		cert.Reason = "the client sent a Certificate"
-		if _, ok := c.messages[TypeCertificateVerify]; ok {
+		if c.messages.has(TypeCertificateVerify) {
 			cert.Possession = fact.Observed
 		}
 	case c.certificate:
-		cert.Frame = c.messages[TypeCertificate]
+		cert.Frame = c.messages.frame(TypeCertificate)
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "the client sent an empty Certificate"
 	case exchanged && requested:
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "asked for a certificate, the client went on without"
