@@ -24,7 +24,7 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 	}
 	doc := &Document{
 		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: []Connection{}, Findings: []Finding{},
-		Conclusion: string(j.Outcome), Reason: j.Reason, EPMD: newEPMD(c.Registry),
+		Conclusion: string(j.Outcome), Reason: j.Reason, Policy: j.Policy, EPMD: newEPMD(c.Registry),
 	}
 	for i, in := range inputs {
 		doc.Inputs = append(doc.Inputs, newInput(in, undecoded[i]))
@@ -326,6 +326,7 @@ func (b *builder) finding(f verify.Finding) Finding {
 	for _, e := range f.Evidence {
 		out.Evidence = append(out.Evidence, Evidence{Frame: e.Frame.Number, Input: int(e.Frame.Input), Text: e.Text})
 	}
+	b.byPolicy(&out, f)
 	return out
 }
 

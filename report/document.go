@@ -395,6 +395,28 @@ type Finding struct {
 	Fix         string     `json:"fix"`
 	// Status is open or waived.
 	Status string `json:"status"`
+	// Effect is what the finding does to the conclusion: violates, undecided,
+	// waived or noted; absent if no policy was given, and it follows from the
+	// severity.
+	Effect string `json:"effect,omitempty"`
+	// Policy is the line of the policy that asks for what is not so.
+	Policy *PolicyLine `json:"policy,omitempty"`
+	// Waiver is the exception of the policy that lets the finding pass.
+	Waiver *Waiver `json:"waiver,omitempty"`
+}
+
+// PolicyLine is a line of a policy's file.
+type PolicyLine struct {
+	Path string `json:"path"`
+	Line int    `json:"line"`
+}
+
+// Waiver is an exception of the policy.
+type Waiver struct {
+	Reason string `json:"reason"`
+	Owner  string `json:"owner"`
+	// Expires is the last day on which the exception holds, in UTC.
+	Expires string `json:"expires"`
 }
 
 // Evidence is a frame that shows something.

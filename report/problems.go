@@ -133,6 +133,9 @@ func fingerprint(key string, n int) string {
 // effectOf says what f does to the conclusion. A document that passed has no
 // finding that violates, whatever its severity: the policy decided.
 func effectOf(doc *Document, f *Finding) effect {
+	if f.Effect != "" {
+		return effect(f.Effect)
+	}
 	undecided := slices.Contains([]string{"DP109", "DP301", "DP302", "DP303"}, f.Rule) && f.Severity != "info"
 	severe := !slices.Contains([]string{"medium", "low", "info"}, f.Severity)
 	switch {
@@ -245,9 +248,13 @@ type place struct {
 	line int
 }
 
-// place is the capture that the problem is in: services that show findings in
-// files want one of the repository, and a line.
+// place is the line of the policy that asks for what is not so, or the capture
+// that the problem is in: services that show findings in files want one of the
+// repository, and a line.
 func (p *problem) place(doc *Document) place {
+	if p.Policy != nil && p.Policy.Line > 0 {
+		return place{relative(p.Policy.Path), p.Policy.Line}
+	}
 	input := 0
 	switch {
 	case len(p.connections) > 0:

@@ -221,7 +221,7 @@ func (p *problem) sarif(doc *Document, ruleIndex int) sarifResult {
 		PartialFingerprints: map[string]string{"distproofEdge/v1": p.fingerprint, "primaryLocationLineHash": p.fingerprint},
 	}
 	if p.effect == waived {
-		out.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: "waived by the policy"}}
+		out.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: p.justification()}}
 	}
 	return out
 }

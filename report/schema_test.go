@@ -48,6 +48,7 @@ func values() map[string][]any {
 		"Payload.by":                   sides,
 		"Finding.severity":             {"critical", "high", "medium", "low", "info"},
 		"Finding.status":               {"open", "waived"},
+		"Finding.effect":               {"violates", "undecided", "waived", "noted"},
 	}
 }
 

@@ -114,11 +114,11 @@ func (p *page) findings() {
 // group sorts findings by severity, and gathers those with the same rule,
 // status and fix; else they keep the document's order.
 func group(findings []Finding) [][]Finding {
-	type key struct{ severity, rule, title, status, fix string }
+	type key struct{ severity, rule, title, status, fix, waiver string }
 	var groups [][]Finding
 	at := map[key]int{}
 	for _, f := range findings {
-		k := key{f.Severity, f.Rule, f.Title, f.Status, f.Fix}
+		k := key{f.Severity, f.Rule, f.Title, f.Status, f.Fix, f.Waiver.text()}
 		i, seen := at[k]
 		if !seen {
 			i = len(groups)
@@ -159,6 +159,9 @@ func (p *page) findingGroup(g []Finding) {
 	}
 	if rest := len(g) - shown; rest > 0 {
 		p.linef("  … and %d more like these", rest)
+	}
+	if f.Waiver != nil {
+		p.text(2, f.Waiver.text())
 	}
 	p.fix(f.Fix)
 }
