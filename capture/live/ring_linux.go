@@ -152,10 +152,12 @@ func (r *ring) next(p *capture.Packet) {
 		copy(h[at:], h[start:start+addresses])
 		copy(h[at+addresses:], tag[:])
 	}
-	p.Data = h[at:end:end]
-	p.Length = max(int(u32(packetLength))+start-at, len(p.Data))
-	p.Time = int64(u32(packetSeconds))*1e9 + int64(u32(packetNanos))
-	p.LinkType, p.FCSLength = linkEthernet, 0
+	*p = capture.Packet{
+		Data:     h[at:end:end],
+		Length:   max(int(u32(packetLength))+start-at, end-at),
+		Time:     int64(u32(packetSeconds))*1e9 + int64(u32(packetNanos)),
+		LinkType: linkEthernet,
+	}
 	if r.cooked {
 		p.LinkType = linkCooked
 	}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"distproof/capture"
+	"distproof/capture/live"
+	"distproof/decode/secrets"
+	"distproof/internal/child"
+	"distproof/report"
+)
+
+// recordSettings are the flags of record beside those of verify.
+type recordSettings struct {
+	settings
+	interfaces  []string
+	namespace   string
+	promiscuous bool
+	buffer      megabytes
+	settle      time.Duration
+	save        string
+}
+
+func (a *app) recordCommand() *cobra.Command {
+	s := recordSettings{settings: settings{expiresWithin: 30}, buffer: live.DefaultBuffer >> 20, settle: 2 * time.Second}
+	cmd := &cobra.Command{
+		Use:   "record -i INTERFACE [flags] -- COMMAND [ARG...]",
+		Short: "Capture while a command runs, then judge",
+		Long: `record captures on network interfaces of Linux while COMMAND runs, waits until no
+more packets come, and judges what was captured as verify does. The report comes
+after the command's own output.
+
+Capturing needs the capability CAP_NET_RAW (and CAP_SYS_ADMIN to enter another
+network namespace); the command is run without it:
+  sudo setcap cap_net_raw+ep "$(command -v distproof)"
+
+Exit codes:
+  0  the command succeeded, and every connection between nodes that came up is
+     mutual TLS
+  1  the command succeeded; at least one connection is not, or another rule is
+     violated
+  2  the command failed, or record could not run; the report, if there is one,
+     and the last line on stderr still say what was captured
+  3  the command succeeded; nothing is violated, but not everything is proven;
+     also if there is no connection between nodes at all, or packets were lost
+
+Interrupts and other signals that ask to end go to the command, and the report
+comes all the same; a second one kills it (a third one, if typed at a terminal).`,
+		Example: `  distproof record -i lo -- mix test
+  distproof record -i any -- docker compose up --abort-on-container-exit
+  distproof record -i any --netns lab -o table -o json=report.json --save cluster.pcapng -- ./cluster-test`,
+		Args: needsCommand,
+		RunE: func(_ *cobra.Command, args []string) error { return a.record(args, &s) },
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows the command is its own
+	s.captureFlags(f)
+	judgeFlags(f, &s.settings)
+	// Landlock would keep it from sending signals to the command, which is not in
+	// the same domain.
+	_ = f.MarkHidden("sandbox")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if flag := f.Lookup("sandbox"); flag != nil && flag.Value.String() == "required" {
+			return usagef("record --save FILE --exit-zero, and distproof verify --sandbox required FILE", "record cannot lock itself down: it has a command to send signals to")
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (s *recordSettings) captureFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringSliceVarP(&s.interfaces, "interface", "i", nil, "capture on `NAME`, or any for all (repeatable)")
+	f.StringVar(&s.namespace, "netns", "", "capture in another network namespace, of `NAME|PID`; the command is not run there")
+	f.BoolVar(&s.promiscuous, "promiscuous", false, "take packets to other hosts, too")
+	f.Var(&s.buffer, "buffer", "keep up to `MIB` of packets that are not read yet")
+	f.DurationVar(&s.settle, "settle", s.settle, "end when the command has ended and no packet came for `TIME`, or after five times that")
+	f.StringVar(&s.save, "save", "", "write the packets to `FILE` (pcapng)")
+}
+
+func needsCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("distproof record -i lo -- mix test\nsee "+cmd.CommandPath()+" --help", "name a command to run while packets are captured")
+	}
+	return nil
+}
+
+// record captures while a command runs, and judges.
+func (a *app) record(argv []string, s *recordSettings) error {
+	outs, color, o, err := a.prepareRecord(argv, s)
+	if err != nil {
+		return err
+	}
+	var inputs []string
+	if s.save != "" {
+		inputs = []string{s.save}
+	}
+	prover, err := a.newProver(inputs, &s.settings)
+	if err != nil {
+		return err
+	}
+	defer prover.close()
+	source, err := live.Open(live.Options{
+		Interfaces: s.interfaces, Namespace: s.namespace, Promiscuous: s.promiscuous,
+		Buffer: s.buffer.bytes(), VXLANPorts: s.vxlanPorts,
+	})
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	saved, err := newSaver(source, s.save)
+	if err != nil {
+		return err
+	}
+	defer saved.cleanup()
+	watched := &pulse{Source: prover.watch(saved)}
+	watched.beat()
+
+	command, err := child.Start(argv, child.Streams{In: a.stdin, Out: a.stdout, Err: a.stderr})
+	if err != nil {
+		return notRun(argv[0], err)
+	}
+	defer command.Stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- command.Wait()
+		if !watched.settle(s.settle, command.Signals()) && !s.quiet {
+			fmt.Fprintln(a.stderr, "record: packets still came when the capture was ended")
+		}
+		source.Stop()
+	}()
+	x, err := examine(watched, o)
+	failure := <-ended // also if the capture failed: the command is not left alone
+	command.Stop()
+	if err != nil {
+		return err
+	}
+	unsaved := saved.finish()
+	o.Keys.tell(a.stderr)
+	s.tolerate(x.document)
+	if unsaved == nil {
+		unsaved = a.prove(prover, x, o, s.quiet)
+	}
+	if err := cmp.Or(outs.write(x.document, a.stdout, color, a.width()), unsaved); err != nil {
+		return err
+	}
+	return a.concludeRecord(x.document, &s.settings, failure)
+}
+
+// prepareRecord finds what is wrong before the command runs.
+func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, color colorMode, o analyzeOptions, err error) {
+	fail := func(err error) (outputs, colorMode, analyzeOptions, error) { return nil, color, o, err }
+	if len(s.interfaces) == 0 {
+		return fail(usagef("-i lo for nodes of this host, -i any for all interfaces", "name an interface to capture on: -i NAME"))
+	}
+	if s.settle < 0 {
+		return fail(usagef("--settle 2s", "--settle %v is in the past", s.settle))
+	}
+	if s.evidence != "" && s.save == "" {
+		return fail(usagef("--save FILE keeps it", "--evidence reads the capture twice, and it is not kept"))
+	}
+	if _, err := exec.LookPath(argv[0]); err != nil {
+		return fail(notRun(argv[0], err))
+	}
+	if outs, err = parseOutputs(s.outputs); err != nil {
+		return fail(err)
+	}
+	if err := outs.refuse(nil, ""); err != nil {
+		return fail(err)
+	}
+	if err := outs.refuseSave(s.save); err != nil {
+		return fail(err)
+	}
+	if color, err = a.useColor(s.color); err != nil {
+		return fail(err)
+	}
+	if o, err = s.judging(); err != nil {
+		return fail(err)
+	}
+	o.recognise(&s.settings)
+	o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, true)
+	return outs, color, o, err
+}
+
+// refuseSave fails if the packets would go where a report goes.
+func (outs outputs) refuseSave(path string) error {
+	if path == "" {
+		return nil
+	}
+	for _, out := range outs {
+		if out.path != "" && (out.path == path || sameFile(out.path, path)) {
+			return usagef("choose another name for the packets", "-o %s=%s and --save %s go to the same file", out.format, out.path, path)
+		}
+	}
+	return nil
+}
+
+// notRun is the error of a command that does not start.
+func notRun(name string, err error) error {
+	why := cause(err)
+	if e, ok := errors.AsType[*exec.Error](err); ok {
+		why = e.Err
+	}
+	return usagef("distproof record [flags] -- COMMAND [ARG...]", "cannot run %q: %v", name, why)
+}
+
+// concludeRecord maps the document's conclusion and the command's end to the exit
+// code. A command that failed may not have started the nodes that it was to
+// start: what holds of the others is no proof. Nor is its failure a violation.
+func (a *app) concludeRecord(doc *report.Document, s *settings, failure error) error {
+	if failure == nil {
+		return a.conclude(doc, s)
+	}
+	_, words, err := exitOf(doc.Conclusion)
+	if err != nil {
+		return err
+	}
+	if s.quiet {
+		return fmt.Errorf("the command failed: %w", failure)
+	}
+	a.code = exitCouldNotRun
+	a.reason = oneLine(fmt.Sprintf("exit code %d: the command failed: %v; while it ran: %s: %s", a.code, failure, words, cmp.Or(doc.Reason, doc.Conclusion)))
+	return nil
+}
+
+// A pulse notes when packets come.
+type pulse struct {
+	capture.Source
+	last atomic.Pointer[time.Time]
+}
+
+// Next implements [capture.Source].
+func (p *pulse) Next(packet *capture.Packet) error {
+	err := p.Source.Next(packet)
+	p.beat()
+	return err
+}
+
+func (p *pulse) beat() {
+	now := time.Now()
+	p.last.Store(&now)
+}
+
+// settle waits until no packet came for some time, a signal comes, or five times
+// that time is over, and then says false.
+func (p *pulse) settle(quiet time.Duration, signals <-chan os.Signal) bool {
+	began := time.Now()
+	for {
+		silent := time.Since(latest(began, *p.last.Load()))
+		left := 5*quiet - time.Since(began)
+		switch {
+		case silent >= quiet:
+			return true
+		case left <= 0:
+			return false
+		}
+		select {
+		case <-signals:
+			return true
+		case <-time.After(min(quiet-silent, left)):
+		}
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// megabytes is a flag for the size of a ring.
+type megabytes int
+
+func (m *megabytes) bytes() int { return int(*m) << 20 }
+
+func (m *megabytes) String() string { return fmt.Sprint(int(*m)) }
+
+func (m *megabytes) Set(text string) error {
+	const least, most = live.MinBuffer >> 20, live.MaxBuffer >> 20
+	var n int
+	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || fmt.Sprint(n) != text || n < least || n > most {
+		return usagef("", "%q is no number from %d to %d", text, least, most)
+	}
+	*m = megabytes(n)
+	return nil
+}
+
+// Type is the name of the value in help texts.
+func (m *megabytes) Type() string { return "MIB" }
