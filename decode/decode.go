@@ -157,7 +157,7 @@ func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
 func (c *conn) unlock() {
 	a, b := c.streams[0].tls, c.streams[1].tls
 	switch {
-	case c.streams[0].secrets == nil:
+	case c.streams[0].keys == nil:
 		c.unlocked = true
 	case a != nil && b != nil:
 		c.unlocked = tls.Unlock(a, b)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"distproof/capture/link"
+	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
@@ -20,6 +21,17 @@ const shards = 16
 // reassembly.
 const shardBudget = 256 << 20 / shards
 
+// shardWaiting is what the connections of a shard may hold together until the
+// key log has their secrets: all of what many keep in the second or two before
+// a key log that grows is read again, and of some that wait in vain.
+const shardWaiting = 128 << 20 / shards
+
+// keys are a key log, and what waits for secrets from it.
+type keys struct {
+	log   *secrets.Log
+	queue *tls.Queue
+}
+
 // A shard is a part of the connections. Shards know nothing of one another.
 type shard struct {
 	options *Options
@@ -29,6 +41,7 @@ type shard struct {
 	silent  bool
 	// withoutSecrets says that the key log must not be asked for.
 	withoutSecrets bool
+	keys           *keys // nil if there are none
 	// last is the connection of the segment before.
 	last *conn
 }
@@ -117,11 +130,19 @@ func (d *shard) newConn(s *link.Segment) *conn {
 	for side := range c.streams {
 		c.streams[side].options.Payload = d.options.Payload
 	}
-	if d.options.Secrets != nil && !d.withoutSecrets {
-		log := d.options.Secrets()
-		c.streams[0].secrets, c.streams[1].secrets = log, log
-	}
+	d.askForKeys()
+	c.streams[0].keys, c.streams[1].keys = d.keys, d.keys
 	return c
+}
+
+// askForKeys finds out whether there is a key log by now.
+func (d *shard) askForKeys() {
+	if d.options.Secrets == nil || d.withoutSecrets {
+		return
+	}
+	if log := d.options.Secrets(); log != nil && d.keys == nil {
+		d.keys = &keys{log, tls.NewQueue(shardWaiting)}
+	}
 }
 
 func (d *shard) isEPMD(port uint16) bool {

@@ -3,7 +3,6 @@ package decode
 import (
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
-	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
@@ -20,8 +19,8 @@ type stream struct {
 	fromStart, preamble bool
 	// options are those for distribution.
 	options dist.Options
-	// secrets is the key log for TLS; nil if there is none.
-	secrets *secrets.Log
+	// keys are those for TLS; nil if there are none.
+	keys *keys
 
 	// Several decoders may try at once; settle keeps those that were right.
 	tls  *tls.Stream
@@ -114,8 +113,9 @@ func (s *stream) sniff(epmdPort, last bool) {
 	default:
 		s.trial(epmdPort)
 	}
-	if s.tls != nil && s.secrets != nil {
-		s.tls.Retain(s.secrets, s.plain)
+	if s.tls != nil && s.keys != nil {
+		s.tls.Retain(s.keys.log, s.plain)
+		s.tls.Bound(s.keys.queue)
 	}
 	s.known = true
 	head, pieces := s.head, s.pieces
