@@ -53,7 +53,7 @@ func (a *app) explain(args []string, finding, format string, s *settings) error 
 	case finding != "" && (len(args) > 0 || format != "text"):
 		return usagef("distproof explain --finding FILE#N", "--finding takes neither a rule nor a format")
 	case finding != "":
-		write, err = a.findingWriter(finding, s.quiet, opt)
+		write, err = a.findingWriter(finding, s, opt)
 	case len(args) == 0:
 		write = func(w io.Writer) error { return listRules(w, format) }
 	default:
@@ -70,7 +70,7 @@ func (a *app) explain(args []string, finding, format string, s *settings) error 
 }
 
 // findingWriter explains FILE#N.
-func (a *app) findingWriter(arg string, quiet bool, opt report.Options) (func(io.Writer) error, error) {
+func (a *app) findingWriter(arg string, s *settings, opt report.Options) (func(io.Writer) error, error) {
 	i := strings.LastIndexByte(arg, '#')
 	n, err := 0, error(nil)
 	if i >= 0 {
@@ -79,7 +79,12 @@ func (a *app) findingWriter(arg string, quiet bool, opt report.Options) (func(io
 	if i <= 0 || err != nil {
 		return nil, usagef("--finding report.json#3 is the third finding of report.json; in a shell that takes # for a comment put it into quotes", "--finding %s: no number of a finding", arg)
 	}
-	doc, err := a.readReport(arg[:i], quiet)
+	var box sandbox
+	box.inputs([]string{arg[:i]})
+	if err := a.lockDown(s.sandbox, &box); err != nil {
+		return nil, err
+	}
+	doc, err := a.readReport(arg[:i], s.quiet)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ type settings struct {
 	evidence                     string
 	workers                      uint16
 	evidenceSecrets              bool
+	sandbox                      string
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -167,6 +168,14 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	if err := a.refuseTerminal(args); err != nil {
+		return nil, err
+	}
+	var box sandbox
+	box.inputs(args)
+	box.inputs(s.keyLogs)
+	box.outputs(outs)
+	box.folder(s.evidence)
+	if err := a.lockDown(s.sandbox, &box); err != nil {
 		return nil, err
 	}
 	if o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, slices.Contains(args, "-")); err != nil {

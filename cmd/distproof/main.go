@@ -20,7 +20,8 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, restrict: restrict}
+	os.Exit(a.run(os.Args[1:]))
 }
 
 // An app is what a command may touch, and how its run ended.
@@ -31,19 +32,25 @@ type app struct {
 	// the last line on stderr, which says why; empty for none.
 	code   int
 	reason string
+	// restrict locks the process down, for good; nil in tests, which share one.
+	restrict func(b *sandbox, required bool) error
 }
 
 // run executes the command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	return a.run(args)
+}
+
+func (a *app) run(args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
 	if err := root.Execute(); err != nil {
-		printError(stderr, err)
+		printError(a.stderr, err)
 		return exitCouldNotRun
 	}
 	if a.reason != "" {
-		fmt.Fprintln(stderr, a.reason)
+		fmt.Fprintln(a.stderr, a.reason)
 	}
 	return a.code
 }

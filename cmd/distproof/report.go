@@ -58,6 +58,7 @@ func outputFlags(f *pflag.FlagSet, s *settings) {
 func printFlags(f *pflag.FlagSet, s *settings) {
 	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
+	sandboxFlag(f, s)
 }
 
 // exitFlags say what exit code a conclusion has.
@@ -74,6 +75,12 @@ func (a *app) showReport(path string, s *settings) error {
 	}
 	color, err := a.useColor(s.color)
 	if err != nil {
+		return err
+	}
+	var box sandbox
+	box.inputs([]string{path})
+	box.outputs(outs)
+	if err := a.lockDown(s.sandbox, &box); err != nil {
 		return err
 	}
 	doc, err := a.readReport(path, s.quiet)

@@ -34,7 +34,7 @@ func (a *app) versionCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "distproof %s (%s, %s/%s)\n", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.stdout, "distproof %s (%s, %s/%s)\nsandbox: %s\n", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, sandboxed())
 			return err
 		},
 	}
