@@ -23,7 +23,7 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 		b.ids[x] = "c" + strconv.Itoa(i+1)
 	}
 	doc := &Document{
-		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: []Connection{}, Findings: []Finding{},
+		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: make([]Connection, 0, len(c.Connections)), Findings: []Finding{},
 		Conclusion: string(j.Outcome), Reason: j.Reason, Policy: j.Policy, EPMD: newEPMD(c.Registry),
 	}
 	for i, in := range inputs {
@@ -39,7 +39,9 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 	for _, f := range j.Findings {
 		doc.Findings = append(doc.Findings, b.finding(f))
 	}
+	nameLikely(doc)
 	doc.Edges = newEdges(doc.Connections)
+	doc.Mesh = newMesh(doc)
 	return doc
 }
 
@@ -339,29 +341,4 @@ func (e Endpoint) Label() string {
 		return "?@" + e.Host
 	}
 	return e.Address
-}
-
-// newEdges puts the distribution connections of a pair of nodes together.
-func newEdges(connections []Connection) []Edge {
-	type pair struct{ from, to string }
-	index := make(map[pair]int)
-	edges := []Edge{}
-	for _, c := range connections {
-		if c.Verdict == nil {
-			continue
-		}
-		p := pair{c.Client.Label(), c.Server.Label()}
-		i, ok := index[p]
-		if !ok {
-			i = len(edges)
-			index[p] = i
-			edges = append(edges, Edge{From: p.from, To: p.to, Verdict: *c.Verdict})
-		}
-		e := &edges[i]
-		e.Connections++
-		if verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
-			e.Verdict = *c.Verdict
-		}
-	}
-	return edges
 }

@@ -24,8 +24,10 @@ type Document struct {
 	Nodes       []Node       `json:"nodes"`
 	Connections []Connection `json:"connections"`
 	Edges       []Edge       `json:"edges"`
-	EPMD        EPMD         `json:"epmd"`
-	Findings    []Finding    `json:"findings"`
+	// Mesh is absent if fewer than two nodes are known by their names.
+	Mesh     *Mesh     `json:"mesh,omitempty"`
+	EPMD     EPMD      `json:"epmd"`
+	Findings []Finding `json:"findings"`
 }
 
 // Tool is the program that made the document.
@@ -155,6 +157,9 @@ type Endpoint struct {
 	// NodeLength is the length of the node's name in bytes where the sizes of
 	// the distribution handshake tell it; 0 otherwise.
 	NodeLength int `json:"node_length,omitempty"`
+	// LikelyNode is the only node that is known of the host and whose name has
+	// this length. Another one may have the same.
+	LikelyNode string `json:"likely_node,omitempty"`
 }
 
 // Counts has a number for each side.
@@ -339,12 +344,35 @@ type Gaps struct {
 	Conflicts uint64 `json:"conflicts"`
 }
 
-// Edge is a pair of nodes with the worst verdict of their connections.
+// Edge has the connections that one node opened to another, with the worst of
+// their verdicts. An end that has no name is written ?@ and its host, or as its
+// address.
 type Edge struct {
+	// From dialled To.
 	From        string `json:"from"`
 	To          string `json:"to"`
 	Verdict     string `json:"verdict"`
 	Connections int    `json:"connections"`
+	// Likely counts those of the connections of which an end is named by its
+	// likely_node.
+	Likely int `json:"likely,omitempty"`
+}
+
+// Mesh says how much of a full mesh was seen: of connections between all nodes
+// that are known by their names and not hidden, whoever dialled, and whatever
+// the verdict. Pairs is the sum of Seen, Uncertain and MissingCount.
+type Mesh struct {
+	Nodes int `json:"nodes"`
+	Pairs int `json:"pairs"`
+	Seen  int `json:"seen"`
+	// Uncertain counts pairs that were not seen by their names, but that an edge
+	// with an unnamed end may be. With more than 3,000 nodes it counts all pairs
+	// that were not seen.
+	Uncertain int `json:"uncertain"`
+	// MissingCount counts the pairs that were not seen; Missing lists up to 1,000
+	// of them.
+	MissingCount int        `json:"missing_count"`
+	Missing      [][]string `json:"missing"`
 }
 
 // EPMD is what the Erlang port mapper daemons were asked and answered.

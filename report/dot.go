@@ -7,16 +7,25 @@ import (
 	"github.com/emicklei/dot"
 )
 
-// renderDOT writes the graph for Graphviz.
+// maxDOTEdges is how many edges are drawn: with more, Graphviz takes hours, and
+// nobody sees anything.
+const maxDOTEdges = 2000
+
+// renderDOT writes the graph for Graphviz, the worst edges if there are too many.
 func renderDOT(w io.Writer, doc *Document, _ Options) error {
 	g := newGraph(doc)
+	drawn := g.edges[:min(len(g.edges), maxDOTEdges)]
 	out := dot.NewGraph(dot.Directed)
 	out.Attr("rankdir", "LR")
 	out.Attr("label", conclusionTitle(doc))
+	if rest := g.edges[len(drawn):]; len(rest) > 0 {
+		g.nodes = endsOf(drawn)
+		out.Node("more").Attr("shape", "note").Attr("label", notDrawn(rest))
+	}
 	for _, name := range g.nodes {
 		out.Node(escape(name)).Attr("shape", "box")
 	}
-	for _, e := range g.edges {
+	for _, e := range drawn {
 		edge := out.Edge(out.Node(escape(e.From)), out.Node(escape(e.To)), edgeLabel(e))
 		edge.Attr("color", edgeColor(e.Verdict))
 		if e.Verdict != "mutual" {

@@ -2,7 +2,10 @@ package report
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // A graph is who talked to whom, for the formats that draw it. Names are as
@@ -61,6 +64,31 @@ func (g graph) only(n int) (kept graph, nodes, edges int) {
 		}
 	}
 	return kept, len(g.nodes) - len(kept.nodes), len(g.edges) - len(kept.edges)
+}
+
+// endsOf lists the nodes at the ends of edges.
+func endsOf(edges []Edge) []string {
+	var names []string
+	for _, e := range edges {
+		names = append(names, e.From, e.To)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// notDrawn stands for edges that a drawing has no room for.
+func notDrawn(rest []Edge) string {
+	n := map[string]int{}
+	for _, e := range rest {
+		n[e.Verdict]++
+	}
+	words := []string{}
+	for _, v := range slices.SortedFunc(maps.Keys(n), func(a, b string) int {
+		return cmp.Or(rank(verdicts(), a)-rank(verdicts(), b), strings.Compare(a, b))
+	}) {
+		words = append(words, fmt.Sprintf("%d %s", n[v], escape(v)))
+	}
+	return fmt.Sprintf("and %s, not drawn: %s", count(len(rest), "more edge", "more edges"), join(words))
 }
 
 // edgeColor is the colour of a verdict in drawings.

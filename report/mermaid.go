@@ -30,7 +30,7 @@ func renderMermaid(w io.Writer, doc *Document, _ Options) error {
 	alone := g.nodes
 	if edges < len(g.edges) {
 		alone = nil
-		fmt.Fprintf(m, "  more[\"and %s\"]\n", count(len(g.edges)-edges, "more edge, not drawn", "more edges, not drawn"))
+		fmt.Fprintf(m, "  more[\"%s\"]\n", mermaidText(notDrawn(g.edges[edges:])))
 	}
 	for i, name := range alone {
 		if !m.node(name) {

@@ -95,7 +95,7 @@ func onEdges(f *Finding, byID map[string]*Connection) []problem {
 		edge := escape(id) // of a document that does not have the connection
 		c := byID[id]
 		if c != nil {
-			edge = edgeName(c.Client.Label(), c.Server.Label())
+			edge = edgeName(c.Client.EdgeLabel(), c.Server.EdgeLabel())
 		}
 		i, known := at[edge]
 		if !known {
