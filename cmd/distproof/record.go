@@ -35,9 +35,9 @@ func (a *app) recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record -i INTERFACE [flags] -- COMMAND [ARG...]",
 		Short: "Capture while a command runs, then judge",
-		Long: `record captures on network interfaces of Linux while COMMAND runs, waits until no
-more packets come, and judges what was captured as verify does. The report comes
-after the command's own output.
+		Long: `record captures on network interfaces (of Linux) while COMMAND runs, waits until
+no more packets come, and judges what was captured as verify does. The report
+comes after the command's own output.
 
 Capturing needs the capability CAP_NET_RAW (and CAP_SYS_ADMIN to enter another
 network namespace); the command is run without it:
@@ -57,7 +57,7 @@ Interrupts and other signals that ask to end go to the command, and the report
 comes all the same; a second one kills it (a third one, if typed at a terminal).`,
 		Example: `  distproof record -i lo -- mix test
   distproof record -i any -- docker compose up --abort-on-container-exit
-  distproof record -i any --netns lab -o table -o json=report.json --save cluster.pcapng -- ./cluster-test`,
+  distproof record -i any --netns lab --save cluster.pcapng -- ./cluster-test`,
 		Args: needsCommand,
 		RunE: func(_ *cobra.Command, args []string) error { return a.record(args, &s) },
 	}
