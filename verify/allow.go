@@ -20,6 +20,9 @@ type NodeGlob struct {
 	split      bool
 }
 
+// String returns the pattern as it was written.
+func (g NodeGlob) String() string { return strings.ReplaceAll(g.whole, "\x00", "/") }
+
 // noSlash hides slashes from [path.Match], to which they are special.
 var noSlash = strings.NewReplacer("/", "\x00")
 
@@ -64,6 +67,13 @@ func (g NodeGlob) allows(name, host string) (allowed, undecided bool) {
 
 // PortRange is a range of ports, both ends included.
 type PortRange struct{ From, To uint16 }
+
+func (r PortRange) String() string {
+	if r.From == r.To {
+		return strconv.Itoa(int(r.From))
+	}
+	return fmt.Sprintf("%d-%d", r.From, r.To)
+}
 
 // ParsePortRange reads a port, or two with a hyphen.
 func ParsePortRange(s string) (PortRange, error) {

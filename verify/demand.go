@@ -180,3 +180,30 @@ func encrypted(c *decode.Connection) bool {
 	}
 	return f.Established.Is() && f.Suite.Encrypts() && !f.Suite.IntegrityOnly() && !conflicting(c) && !repeatedLate(c)
 }
+
+// ProvenBy reports whether what shows that a connection is mutual TLS is as
+// strong as that.
+func ProvenBy(c *decode.Connection, least fact.Basis) bool {
+	weakest, _ := mutualBasis(c, least)
+	return weakest >= least
+}
+
+// CAOf returns the last certificate of a chain up to which each is signed by the
+// next; nil if that is the first one.
+func CAOf(chain []*Certificate) *Certificate {
+	if len(chain) == 0 || chain[0].X509 == nil {
+		return nil
+	}
+	cert := chain[0]
+	for range chain {
+		next, _ := signer(cert, chain)
+		if cert.SelfSigned || next == nil {
+			break
+		}
+		cert = next
+	}
+	if cert == chain[0] {
+		return nil
+	}
+	return cert
+}

@@ -114,6 +114,8 @@ type Judgement struct {
 	Reason string
 	// Policy is the name of the policy; "" if it is the default.
 	Policy string
+	// Coverage is what the judgement took for left out.
+	Coverage Coverage
 }
 
 // Observe draws the verdicts of a capture without judging them.
@@ -138,7 +140,7 @@ func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
 	slices.SortStableFunc(j.Findings, func(a, b Finding) int {
 		return cmp.Or(a.Severity.Compare(b.Severity), cmp.Compare(a.Rule, b.Rule))
 	})
-	j.Policy = o.Policy.Name
+	j.Policy, j.Coverage = o.Policy.Name, cover
 	j.Outcome, j.Reason = j.conclude(c, o.Policy.Require)
 	return j
 }

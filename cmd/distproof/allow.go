@@ -29,15 +29,6 @@ func (l *lists) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&l.cookies, "cookies", nil, "the cookies in `FILE`, one a line, are known too (repeatable)")
 }
 
-// options returns what the flags say, with the cookies read.
-func (l *lists) options() (verify.Options, error) {
-	cookies, err := readCookies(l.cookies)
-	return verify.Options{
-		EPMDNetworks: l.epmdNetworks, Cookies: cookies,
-		AllowNodes: l.nodes, AllowNetworks: l.networks, AllowPorts: l.ports,
-	}, err
-}
-
 // A listFlag is a flag that is given several times, perhaps with commas.
 type listFlag[T any] struct {
 	list   *[]T

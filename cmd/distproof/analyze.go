@@ -35,6 +35,8 @@ type analysis struct {
 	document *report.Document
 	facts    *decode.Capture
 	inputs   []capture.Input
+	// judgement is what the document says, and how it was come by.
+	judgement *verify.Judgement
 	// secrets is the key log, given or found; nil if there is none.
 	secrets *secrets.Log
 }
@@ -74,7 +76,7 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 		undecoded = append(undecoded, links.Undecoded(uint32(i)))
 	}
 	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement)
-	return &analysis{doc, facts, inputs, keys.current()}, nil
+	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
 }
 
 // keyring returns the key logs of the run, to which those in src are added.

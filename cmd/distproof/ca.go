@@ -9,28 +9,29 @@ import (
 )
 
 // addCAs adds the certificates of a file, or of the files in a folder. A path
-// without any is an error: nothing would verify, for a reason hard to see.
-func addCAs(pool *x509.CertPool, path string) error {
+// without any is an error: nothing would verify, for a reason hard to see. by is
+// the flag or the line that names the path.
+func addCAs(pool *x509.CertPool, by, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return caError(path, err)
+		return caError(by, path, err)
 	}
 	files := []string{path}
 	if info.IsDir() {
 		if files, err = regularFiles(path); err != nil {
-			return caError(path, err)
+			return caError(by, path, err)
 		}
 	}
 	any := false
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return caError(file, err)
+			return caError(by, file, err)
 		}
 		any = addCertificates(pool, data) || any
 	}
 	if !any {
-		return usagef("--ca takes PEM or DER certificates, or a folder with such files", "--ca %s: no certificate found", path)
+		return usagef("--ca takes PEM or DER certificates, or a folder with such files; so does cas in a policy", "%s %s: no certificate found", by, path)
 	}
 	return nil
 }
@@ -65,9 +66,9 @@ func regularFiles(dir string) ([]string, error) {
 	return files, nil
 }
 
-func caError(path string, err error) error {
+func caError(by, path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("", "--ca %s: no such file", path)
+		return usagef("", "%s %s: no such file", by, path)
 	}
-	return usagef("", "--ca: %v", err)
+	return usagef("", "%s: %v", by, err)
 }

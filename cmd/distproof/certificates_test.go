@@ -105,7 +105,7 @@ func TestCertificatesOfRealNodes(t *testing.T) {
 			if r.ca != "" {
 				paths = []string{filepath.Join(dir, r.ca)}
 			}
-			cas, err := loadCAs(paths)
+			cas, err := loadCAs(refs(paths...))
 			if err != nil {
 				t.Fatal(err)
 			}

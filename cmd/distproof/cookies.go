@@ -6,35 +6,38 @@ import (
 	"os"
 
 	"distproof/verify"
+	"distproof/verify/policy"
 )
 
-// readCookies reads the files of --cookies. No message has a part of one in it.
-func readCookies(paths []string) ([]verify.Cookie, error) {
+// readCookies reads the files of --cookies and of the policy. No message has a
+// part of one in it.
+func readCookies(files []policy.Ref) ([]verify.Cookie, error) {
 	var out []verify.Cookie
-	for _, path := range paths {
-		cookies, err := readCookieFile(path)
+	for _, f := range files {
+		cookies, err := readCookieFile(f.Place.String(), f.Path)
 		if err != nil {
 			return nil, err
 		}
 		if out = append(out, cookies...); len(out) > verify.MaxCookies {
-			return nil, usagef("", "--cookies %s: more than %d cookies", path, verify.MaxCookies)
+			return nil, usagef("", "%s %s: more than %d cookies", f.Place, f.Path, verify.MaxCookies)
 		}
 	}
 	return out, nil
 }
 
-func readCookieFile(path string) ([]verify.Cookie, error) {
+// readCookieFile reads one; by is the flag or the line that names it.
+func readCookieFile(by, path string) ([]verify.Cookie, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("", "--cookies %s: no such file", path)
+		return nil, usagef("", "%s %s: no such file", by, path)
 	}
 	if err != nil {
-		return nil, usagef("", "--cookies: %v", err)
+		return nil, usagef("", "%s: %v", by, err)
 	}
 	defer file.Close()
 	cookies, err := verify.ReadCookies(file, path)
 	if err != nil {
-		return nil, usagef("the file has one cookie a line; lines that begin with # are comments", "--cookies %s: %v", path, err)
+		return nil, usagef("the file has one cookie a line; lines that begin with # are comments", "%s %s: %v", by, path, err)
 	}
 	return cookies, nil
 }

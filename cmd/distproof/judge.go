@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
-	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -23,6 +23,7 @@ type settings struct {
 	cas, keyLogs                 []string
 	expiresWithin                days
 	lists                        lists
+	policy                       policySettings
 	handshakeOnly, showPayload   bool
 	exitZero, allowInconclusive  bool
 	evidence                     string
@@ -37,10 +38,13 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [flags] FILE|DIR|-...",
 		Short: "Judge the connections between nodes: are they mutual TLS?",
 		Long: `verify reads captures (pcap and pcapng, also gzip or zstd; folders; - for
-standard input) and judges every connection between Erlang nodes.
+standard input) and judges every connection between Erlang nodes: by the policy
+that --policy names, or distproof.yaml in the working directory, or the built-in
+one, mutual.
 
 Exit codes:
-  0  every connection between nodes that came up is mutual TLS
+  0  the policy holds: by default, every connection between nodes that came up
+     is mutual TLS
   1  at least one is not, or another rule is violated
   2  could not run: usage, unreadable input
   3  nothing is violated, but not everything is proven; also if there is no
@@ -58,9 +62,7 @@ Exit codes:
 // judgeFlags are those of the commands that judge.
 func judgeFlags(f *pflag.FlagSet, s *settings) {
 	commonFlags(f, s)
-	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
-	f.Var(&s.expiresWithin, "expires-within", "report certificates that expire within `DAYS` of the packet; 0: none")
-	s.lists.flags(f)
+	policyFlags(f, s)
 	evidenceFlags(f, s)
 	exitFlags(f, s)
 }
@@ -120,16 +122,11 @@ func (a *app) verify(args []string, s *settings) error {
 
 // judging is what to judge by.
 func (s *settings) judging() (analyzeOptions, error) {
-	cas, err := loadCAs(s.cas)
+	f, err := s.readPolicy(time.Now())
 	if err != nil {
 		return analyzeOptions{}, err
 	}
-	expect, err := s.lists.options()
-	if err != nil {
-		return analyzeOptions{}, err
-	}
-	expect.ExpiresWithin = s.expiresWithin.duration()
-	return analyzeOptions{Judge: true, Expect: expect, CAs: cas}, nil
+	return judgingBy(f)
 }
 
 // recognise takes over what tells connections between nodes from others.
@@ -209,18 +206,4 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	// The report is right, even if there is no evidence to hand out.
 	unproven := a.prove(prover, x, o, s.quiet)
 	return doc, cmp.Or(outs.write(doc, a.stdout, color, a.width()), unproven)
-}
-
-// loadCAs reads the CAs of --ca; nil if there are none.
-func loadCAs(paths []string) (*x509.CertPool, error) {
-	if len(paths) == 0 {
-		return nil, nil
-	}
-	pool := x509.NewCertPool()
-	for _, path := range paths {
-		if err := addCAs(pool, path); err != nil {
-			return nil, err
-		}
-	}
-	return pool, nil
 }
