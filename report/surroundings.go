@@ -12,10 +12,11 @@ const maxListed = 2
 // surroundings lists the nodes that were seen, and the connections that are
 // not between nodes: where to look if one that should be is missing.
 func (p *page) surroundings() error {
-	if err := p.section("NODES", []string{"NODE", "ADDRESSES", "PORTS", "KNOWN BY", "OTP"}, p.nodeRows()); err != nil {
+	header, rows := p.nodeTable()
+	if err := p.section("NODES", header, rows); err != nil {
 		return err
 	}
-	header := []string{"CLIENT", "SERVER", "PROTOCOL", "TLS", "CLIENT CERTIFICATE", "COUNT"}
+	header = []string{"CLIENT", "SERVER", "PROTOCOL", "TLS", "CLIENT CERTIFICATE", "COUNT"}
 	return p.section("OTHER CONNECTIONS", header, otherRows(p.doc))
 }
 
@@ -38,29 +39,54 @@ func (p *page) section(title string, header []string, rows [][]string) error {
 	return nil
 }
 
-// nodeRows has the nodes by their names, and those of which EPMD announced the
-// first part of the name alone.
-func (p *page) nodeRows() [][]string {
+// nodeTable has the nodes by their names, and those of which EPMD announced the
+// first part of the name alone. There are notes only if any node has some.
+func (p *page) nodeTable() (header []string, rows [][]string) {
+	header = []string{"NODE", "ADDRESSES", "PORTS", "SPEAKS", "KNOWN BY", "OTP", "NOTES"}
 	limit := 0
 	if p.limits.surroundings > 0 {
 		limit = maxListed
 	}
-	var rows [][]string
-	for _, n := range p.doc.Nodes {
+	noted := false
+	for i := range p.doc.Nodes {
+		n := &p.doc.Nodes[i]
 		release := "-"
 		if n.OTPRelease != nil {
-			release = fmt.Sprintf("%d or later", n.OTPRelease.AtLeast)
+			release = fmt.Sprintf("%d+", n.OTPRelease.AtLeast)
 		}
+		notes := nodeNotes(n)
+		noted = noted || notes != ""
 		rows = append(rows, []string{
-			escape(n.Name), listed(p, limit, n.Addresses), listed(p, limit, n.Ports), escape(n.Basis), release,
+			escape(n.Name), listed(p, limit, n.Addresses), listed(p, limit, n.Ports), dash(escape(n.Listener)), escape(n.Basis), release, notes,
 		})
 	}
 	for _, n := range p.doc.EPMD.Names {
 		if !slices.ContainsFunc(p.doc.Nodes, n.isOf) {
-			rows = append(rows, []string{escape(n.Node) + "@?", escape(n.Host), fmt.Sprint(n.Port), "epmd", "-"})
+			rows = append(rows, []string{escape(n.Node) + "@?", escape(n.Host), fmt.Sprint(n.Port), "-", "epmd", "-", ""})
 		}
 	}
-	return rows
+	if noted {
+		return header, rows
+	}
+	for i := range rows {
+		rows[i] = rows[i][:len(rows[i])-1]
+	}
+	return header[:len(header)-1], rows
+}
+
+// nodeNotes says what is unusual about a node.
+func nodeNotes(n *Node) string {
+	var notes []string
+	if n.Hidden != nil && *n.Hidden {
+		notes = append(notes, "hidden")
+	}
+	if n.Implementation == "other" {
+		notes = append(notes, "not ERTS")
+	}
+	if len(n.Creations) > 1 {
+		notes = append(notes, fmt.Sprintf("%d starts", len(n.Creations)))
+	}
+	return strings.Join(notes, ", ")
 }
 
 // listed writes the first of some things, and how many more there are.
