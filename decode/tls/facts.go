@@ -323,9 +323,19 @@ func (s *Stream) trusted() []Record { return s.log[:s.reliable] }
 
 // sealedOf returns the trusted encrypted records of the given type.
 func (s *Stream) sealedOf(t ContentType) []Record {
-	var out []Record
+	is := func(r Record) bool { return r.Type == t && r.Sealed }
+	n := 0
 	for _, r := range s.trusted() {
-		if r.Type == t && r.Sealed {
+		if is(r) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]Record, 0, n)
+	for _, r := range s.trusted() {
+		if is(r) {
 			out = append(out, r)
 		}
 	}

@@ -2,6 +2,7 @@ package tls
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -27,6 +28,33 @@ type held struct {
 	record  Record
 	version uint16
 	body    []byte
+}
+
+// A heldLog has records that wait. They take little more room than their bodies:
+// there may be some in each of a million connections.
+type heldLog struct {
+	records packedLog
+	last    Record
+	bodies  []byte // the version in the header and the body of each
+}
+
+func (l *heldLog) add(h held) {
+	l.records.add(l.last, h.record)
+	l.last = h.record
+	l.bodies = append(binary.BigEndian.AppendUint16(l.bodies, h.version), h.body...)
+}
+
+// each calls f with the records; l may be nil.
+func (l *heldLog) each(f func(held)) {
+	if l == nil {
+		return
+	}
+	rest := l.bodies
+	l.records.each(func(r Record) {
+		end := 2 + r.Length
+		f(held{r, binary.BigEndian.Uint16(rest), rest[2:end]})
+		rest = rest[end:]
+	})
 }
 
 // An opening opens the encrypted records of one direction, one after another,
@@ -122,10 +150,14 @@ func (s *Stream) holdRecord() {
 
 // file puts the record that was kept with those that wait.
 func (s *Stream) file() {
+	const header = 24 // what a record takes beside its body, at the most
 	n := len(s.holding)
-	s.held = append(s.held, held{s.record, s.headerVersion(), s.holding})
+	if s.held == nil {
+		s.held = new(heldLog)
+	}
+	s.held.add(held{s.record, s.headerVersion(), s.holding})
 	s.holding = nil
-	s.queue.add(s, n)
+	s.queue.add(s, n+header)
 }
 
 func (s *Stream) headerVersion() uint16 { return uint16(s.header[1])<<8 | uint16(s.header[2]) }
@@ -205,9 +237,7 @@ func (s *Stream) unlock(keys *secrets.Secrets, c *ClientHello, h *ServerHello, c
 	} else {
 		o.err = o.begin12(keys, c, h, client)
 	}
-	for _, r := range s.held {
-		o.record(r)
-	}
+	s.held.each(o.record)
 	o.stop(s.unheld)
 	s.opening, s.held = o, nil
 	s.holdNoMore(o.stopped)

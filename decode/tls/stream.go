@@ -166,7 +166,7 @@ type Stream struct {
 	// takes what is opened.
 	secrets   *secrets.Log
 	sink      func(tcp.Position, []byte)
-	held      []held
+	held      *heldLog
 	heldBytes int
 	holding   []byte
 	unheld    string
