@@ -81,7 +81,7 @@ func nodeNotes(n *Node) string {
 		notes = append(notes, "hidden")
 	}
 	if n.Implementation == "other" {
-		notes = append(notes, "not ERTS")
+		notes = append(notes, "no ERTS")
 	}
 	if len(n.Creations) > 1 {
 		notes = append(notes, fmt.Sprintf("%d starts", len(n.Creations)))

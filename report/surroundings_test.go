@@ -24,7 +24,7 @@ func TestNodesTable(t *testing.T) {
 				t.Errorf("%d columns at %d: %s", got, width, line)
 			}
 		}
-		for _, want := range []string{"SPEAKS", "NOTES", " both ", " 25+ ", " hidden, not ERTS\n", " hidden, 3 starts\n"} {
+		for _, want := range []string{"SPEAKS", "NOTES", " both ", " 25+", " hidden, no ERTS\n", " hidden, 3 starts\n"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("at %d: no %q in\n%s", width, want, out)
 			}
