@@ -47,7 +47,10 @@ func (p *page) nodeTable() (header []string, rows [][]string) {
 	if p.limits.surroundings > 0 {
 		limit = maxListed
 	}
-	noted := false
+	ports, noted := limit, false
+	if limit > 0 && p.width < reasonColumns {
+		ports = 1 // most nodes have one
+	}
 	for i := range p.doc.Nodes {
 		n := &p.doc.Nodes[i]
 		release := "-"
@@ -57,7 +60,7 @@ func (p *page) nodeTable() (header []string, rows [][]string) {
 		notes := nodeNotes(n)
 		noted = noted || notes != ""
 		rows = append(rows, []string{
-			escape(n.Name), listed(p, limit, n.Addresses), listed(p, limit, n.Ports), dash(escape(n.Listener)), escape(n.Basis), release, notes,
+			escape(n.Name), listed(p, limit, n.Addresses), listed(p, ports, n.Ports), dash(strings.Replace(escape(n.Listener), "cleartext", "clear", 1)), escape(n.Basis), release, notes,
 		})
 	}
 	for _, n := range p.doc.EPMD.Names {

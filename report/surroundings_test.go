@@ -13,7 +13,7 @@ import (
 func TestNodesTable(t *testing.T) {
 	d := document("x.pcap", 1)
 	d.Nodes = []report.Node{
-		{Name: "orders@warehouse-17.example.org", Basis: "handshake", Addresses: []string{"10.77.0.1", "10.77.0.2"}, Ports: []uint16{34513, 34514}, Creations: []uint32{5}, Hidden: ptr(false), Implementation: "erts", Listener: "both", OTPRelease: &report.OTPRelease{AtLeast: 25}},
+		{Name: "orders@warehouse-17.example.org", Basis: "handshake", Addresses: []string{"10.77.0.1", "10.77.0.2"}, Ports: []uint16{34513, 34514}, Creations: []uint32{5}, Hidden: ptr(false), Implementation: "erts", Listener: "cleartext", OTPRelease: &report.OTPRelease{AtLeast: 25}},
 		{Name: "c17@n2.lab", Basis: "decrypted", Addresses: []string{"10.77.0.2"}, Hidden: ptr(true), Implementation: "other"},
 		{Name: "audit@n3.lab", Basis: "handshake", Hidden: ptr(true), Implementation: "erts", Creations: []uint32{5, 6, 7}},
 	}
@@ -24,7 +24,7 @@ func TestNodesTable(t *testing.T) {
 				t.Errorf("%d columns at %d: %s", got, width, line)
 			}
 		}
-		for _, want := range []string{"SPEAKS", "NOTES", " both ", " 25+", " hidden, no ERTS\n", " hidden, 3 starts\n"} {
+		for _, want := range []string{"SPEAKS", "NOTES", " clear ", " 25+", " hidden, no ERTS\n", " hidden, 3 starts\n"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("at %d: no %q in\n%s", width, want, out)
 			}
