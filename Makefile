@@ -17,7 +17,7 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint tools fuzz lab labtest clean
+.PHONY: help build demo test race lint tools fuzz bench lab labtest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -62,6 +62,11 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x: executions)
 	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$pkg || exit 1; \
 	  done; \
 	done
+
+# A million connections (KINDS=many at SCALE=1) take more than 20 GB of memory.
+SCALE ?= 0.1
+bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyperfine)
+	$(GO) run ./pcaps/bench measure -scale $(SCALE) $(KINDS)
 
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab

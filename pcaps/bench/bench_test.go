@@ -125,3 +125,24 @@ func words(b []byte) uint64 {
 	}
 	return total
 }
+
+// BenchmarkMemory is what the machine's memory can do, as a measure for the
+// stages: reading it, and copying it.
+func BenchmarkMemory(b *testing.B) {
+	data, to := make([]byte, 256<<20), make([]byte, 256<<20)
+	for i := range data {
+		data[i], to[i] = byte(i), 1 // or no memory is behind it
+	}
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			sum(data)
+		}
+	})
+	b.Run("copy", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			copy(to, data)
+		}
+	})
+}
