@@ -18,8 +18,10 @@ type Document struct {
 	// judged (distproof inspect).
 	Conclusion string `json:"conclusion,omitempty"`
 	// Reason says in a sentence why the conclusion is what it is.
-	Reason      string       `json:"reason,omitempty"`
-	Policy      string       `json:"policy,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Policy string `json:"policy,omitempty"`
+	// Baseline is absent if the run was not compared with one.
+	Baseline    *Baseline    `json:"baseline,omitempty"`
 	Summary     Summary      `json:"summary"`
 	Nodes       []Node       `json:"nodes"`
 	Connections []Connection `json:"connections"`
@@ -28,6 +30,20 @@ type Document struct {
 	Mesh     *Mesh     `json:"mesh,omitempty"`
 	EPMD     EPMD      `json:"epmd"`
 	Findings []Finding `json:"findings"`
+}
+
+// Baseline is the saved report whose findings are let pass. Numbers are of rules
+// that an edge breaks.
+type Baseline struct {
+	Path string `json:"path"`
+	// Known counts those that it has, and New those that violate the policy and
+	// are new or worse.
+	Known int `json:"known"`
+	New   int `json:"new"`
+	// Protected counts those that it has, and that no baseline lets pass.
+	Protected int `json:"protected"`
+	// Gone counts those of the baseline that were not found.
+	Gone int `json:"gone"`
 }
 
 // Tool is the program that made the document.
@@ -423,6 +439,8 @@ type Finding struct {
 	Fix         string     `json:"fix"`
 	// Status is open or waived.
 	Status string `json:"status"`
+	// Known says that it is waived because the baseline has it.
+	Known bool `json:"known,omitempty"`
 	// Effect is what the finding does to the conclusion: violates, undecided,
 	// waived or noted; absent if no policy was given, and it follows from the
 	// severity.

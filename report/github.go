@@ -77,7 +77,7 @@ func (p *problem) annotation(doc *Document, edges []string) annotation {
 		title: escape(p.Rule) + " " + escape(p.Title), message: escape(p.Message),
 	}
 	if p.effect == waived {
-		a.title += " (waived)"
+		a.title += " (" + escape(p.waivedAs()) + ")"
 	}
 	if n := len(edges); n > 0 {
 		a.message += "\n" + strings.Join(edges[:min(n, maxEdges)], "\n")

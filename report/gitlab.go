@@ -46,7 +46,7 @@ func (p *problem) gitlab(doc *Document) gitlabIssue {
 		Severity:    gitlabSeverity(p.Severity),
 	}
 	if p.effect == waived {
-		out.Description, out.Severity = "waived: "+out.Description, "info"
+		out.Description, out.Severity = escape(p.waivedAs())+": "+out.Description, "info"
 	}
 	at := p.place(doc)
 	out.Location.Path = escape(at.path)

@@ -74,7 +74,7 @@ func (p *problem) testcase(doc *Document) junit.Testcase {
 	case doubts:
 		tc.Error = result
 	case waived:
-		tc.Skipped = &junit.Result{Message: escape(p.Status) + ": " + escape(p.Message), Data: p.Waiver.text()}
+		tc.Skipped = &junit.Result{Message: escape(p.waivedAs()) + ": " + escape(p.Message), Data: p.Waiver.text()}
 	default:
 		tc.SystemOut = &junit.Output{Data: text}
 	}

@@ -129,7 +129,7 @@ func ExplainFinding(w io.Writer, doc *Document, n int, opt Options) error {
 		p.line(lead + "  " + p.bold(l))
 	}
 	if f.Status != "" && f.Status != "open" {
-		p.line("(" + escape(f.Status) + ")")
+		p.line("(" + escape(f.waivedAs()) + ")")
 	}
 	p.line("")
 	p.text(0, escape(f.Message))

@@ -145,7 +145,7 @@ func (m *markdown) findingGroup(p *page, g []Finding) string {
 
 func statusOf(f Finding) string {
 	if f.Status != "" && f.Status != "open" {
-		return f.Severity + ", " + f.Status
+		return f.Severity + ", " + f.waivedAs()
 	}
 	return f.Severity
 }

@@ -12,7 +12,10 @@ func (w *Waiver) text() string {
 
 // justification says why a waived problem is let pass.
 func (p *problem) justification() string {
-	if p.Waiver == nil {
+	switch {
+	case p.Known:
+		return "known from the baseline"
+	case p.Waiver == nil:
 		return "waived by the policy"
 	}
 	return p.Waiver.text()

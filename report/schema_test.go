@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -86,6 +87,12 @@ func (s *schemaWriter) object(t reflect.Type) map[string]any {
 	required := []string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous {
+			inner := s.object(f.Type)
+			maps.Copy(properties, inner["properties"].(map[string]any))
+			required = append(required, inner["required"].([]string)...)
+			continue
+		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		p := s.of(f.Type)
 		if options != "omitempty" {
@@ -137,13 +144,24 @@ func (s *schemaWriter) of(t reflect.Type) map[string]any {
 	return map[string]any{"type": "integer"}
 }
 
-// comments are those of the types and fields of document.go.
-func comments(t *testing.T) map[string]string {
+// comments are those of the types and fields of document.go, or of other files.
+func comments(t *testing.T, files ...string) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "document.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	if len(files) == 0 {
+		files = []string{"document.go"}
 	}
+	out := map[string]string{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(out, commentsIn(file))
+	}
+	return out
+}
+
+func commentsIn(file *ast.File) map[string]string {
 	out := map[string]string{}
 	text := func(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
 	for _, d := range file.Decls {

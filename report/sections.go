@@ -118,7 +118,7 @@ func group(findings []Finding) [][]Finding {
 	var groups [][]Finding
 	at := map[key]int{}
 	for _, f := range findings {
-		k := key{f.Severity, f.Rule, f.Title, f.Status, f.Fix, f.Waiver.text()}
+		k := key{f.Severity, f.Rule, f.Title, f.waivedAs(), f.Fix, f.Waiver.text()}
 		i, seen := at[k]
 		if !seen {
 			i = len(groups)
@@ -138,7 +138,7 @@ func (p *page) findingGroup(g []Finding) {
 	f := g[0]
 	title := escape(f.Rule) + "  " + escape(f.Title)
 	if f.Status != "" && f.Status != "open" {
-		title += " (" + escape(f.Status) + ")"
+		title += " (" + escape(f.waivedAs()) + ")"
 	}
 	severity := escape(f.Severity)
 	for i, l := range wrap(title, p.width-width(severity)-2) {

@@ -30,6 +30,8 @@ type analyzeOptions struct {
 	Keys *keyring
 }
 
+	// Baseline has what is let pass; nil for none.
+	Baseline *baseline
 // An analysis is a document and what it was made of.
 type analysis struct {
 	document *report.Document

@@ -29,6 +29,7 @@ type settings struct {
 	evidence                     string
 	workers                      uint16
 	evidenceSecrets              bool
+	baseline                     string
 	sandbox                      string
 }
 
@@ -65,6 +66,7 @@ func judgeFlags(f *pflag.FlagSet, s *settings) {
 	policyFlags(f, s)
 	evidenceFlags(f, s)
 	exitFlags(f, s)
+	baselineFlag(f, s)
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -115,6 +117,9 @@ func (a *app) verify(args []string, s *settings) error {
 	}
 	doc, err := a.report(args, s, o)
 	if err != nil {
+	if o.Baseline, err = a.readBaseline(s); err != nil {
+		return err
+	}
 		return err
 	}
 	return a.conclude(doc, s)
@@ -203,6 +208,9 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	o.Keys.tell(a.stderr)
 	doc := x.document
 	s.tolerate(doc)
+	if err := o.Baseline.apply(x); err != nil {
+		return nil, err
+	}
 	// The report is right, even if there is no evidence to hand out.
 	unproven := a.prove(prover, x, o, s.quiet)
 	return doc, cmp.Or(outs.write(doc, a.stdout, color, a.width()), unproven)

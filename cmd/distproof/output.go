@@ -23,15 +23,18 @@ type output struct{ format, path string }
 type outputs []output
 
 // parseOutputs reads the values of -o. At most one may go to stdout.
-func parseOutputs(values []string) (outputs, error) {
+func parseOutputs(values []string) (outputs, error) { return parseOutputsIn(values, report.Formats()) }
+
+// parseOutputsIn is parseOutputs for what has other formats.
+func parseOutputsIn(values, formats []string) (outputs, error) {
 	if len(values) == 0 {
 		return outputs{{format: "table"}}, nil
 	}
 	var outs outputs
 	for _, v := range values {
 		format, path, toFile := strings.Cut(v, "=")
-		if !slices.Contains(report.Formats(), format) {
-			return nil, usagef("the formats are "+strings.Join(report.Formats(), ", "), "-o %s: unknown format %q", v, format)
+		if !slices.Contains(formats, format) {
+			return nil, usagef("the formats are "+strings.Join(formats, ", "), "-o %s: unknown format %q", v, format)
 		}
 		if toFile && path == "" {
 			return nil, usagef(fmt.Sprintf("-o %s=FILE, or -o %s for standard output", format, format), "-o %s: the file name is missing", v)
@@ -109,12 +112,20 @@ func (outs outputs) refuse(inputs []string, what string) error {
 // write renders doc to all outputs: files first, since a reader of stdout may
 // go away at any time.
 func (outs outputs) write(doc *report.Document, stdout io.Writer, color colorMode, width int) error {
+	render := func(w io.Writer, format string, opt report.Options) error {
+		return report.Render(w, doc, format, opt)
+	}
+	return outs.writeBy(render, stdout, color, width)
+}
+
+// writeBy is write for what has a renderer of its own.
+func (outs outputs) writeBy(render func(io.Writer, string, report.Options) error, stdout io.Writer, color colorMode, width int) error {
 	for _, out := range outs {
 		if out.path == "" {
 			continue
 		}
 		opt := report.Options{Color: color.files}
-		if err := writeFile(out.path, func(w io.Writer) error { return report.Render(w, doc, out.format, opt) }); err != nil {
+		if err := writeFile(out.path, func(w io.Writer) error { return render(w, out.format, opt) }); err != nil {
 			return fmt.Errorf("cannot write %s: %w", out.path, err)
 		}
 	}
@@ -123,7 +134,7 @@ func (outs outputs) write(doc *report.Document, stdout io.Writer, color colorMod
 			continue
 		}
 		w := bufio.NewWriter(stdout)
-		if err := report.Render(w, doc, out.format, report.Options{Width: width, Color: color.stdout}); err != nil {
+		if err := render(w, out.format, report.Options{Width: width, Color: color.stdout}); err != nil {
 			return fmt.Errorf("cannot write the report: %w", err)
 		}
 		if err := w.Flush(); err != nil {

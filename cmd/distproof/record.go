@@ -146,6 +146,9 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	}
 	unsaved := saved.finish()
 	o.Keys.tell(a.stderr)
+	if err := o.Baseline.apply(x); err != nil {
+		return err
+	}
 	s.tolerate(x.document)
 	if unsaved == nil {
 		unsaved = a.prove(prover, x, o, s.quiet)
@@ -184,6 +187,9 @@ func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, col
 		return fail(err)
 	}
 	if o, err = s.judging(); err != nil {
+		return fail(err)
+	}
+	if o.Baseline, err = a.readBaseline(&s.settings); err != nil {
 		return fail(err)
 	}
 	o.recognise(&s.settings)

@@ -166,6 +166,9 @@ func (a *app) conclude(doc *report.Document, s *settings) error {
 	if err != nil {
 		return err
 	}
+	if doc.Baseline != nil && doc.Baseline.Known > 0 && code == exitHolds {
+		words = "the policy holds but for what is known"
+	}
 	switch {
 	case s.exitZero && code != exitHolds:
 		a.code, words = exitHolds, fmt.Sprintf("%s; without --exit-zero the code is %d", words, code)

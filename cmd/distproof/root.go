@@ -35,7 +35,7 @@ cleartext, refused or not provable, and why.`,
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.reportCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
+	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.reportCommand(), a.diffCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
 	return root
 }
 
