@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"runtime"
 	"strings"
 )
 
@@ -61,9 +62,8 @@ func emptyValue(v reflect.Value) bool {
 }
 
 type streamer struct {
-	w      io.Writer
-	buffer bytes.Buffer
-	err    error
+	w   io.Writer
+	err error
 }
 
 func (s *streamer) text(t string) {
@@ -75,29 +75,69 @@ func (s *streamer) text(t string) {
 // field writes the value of a field of the document.
 func (s *streamer) field(v reflect.Value) {
 	if v.Kind() != reflect.Slice || v.Len() == 0 {
-		s.value(v, "  ")
+		s.write(encode(v, "  "))
 		return
 	}
 	s.text("[\n    ")
-	for i := range v.Len() {
-		if i > 0 {
-			s.text(",\n    ")
-		}
-		s.value(v.Index(i), "    ")
-	}
+	s.elements(v)
 	s.text("\n  ]")
 }
 
-// value writes a value behind indent.
-func (s *streamer) value(v reflect.Value, indent string) {
-	if s.err != nil {
-		return
+// chunk is how many elements are written at once.
+const chunk = 64
+
+// elements writes the elements of a list, which several goroutines encode.
+func (s *streamer) elements(v reflect.Value) {
+	chunks := make(chan chan encoded, runtime.GOMAXPROCS(0))
+	go func() {
+		defer close(chunks)
+		for from := 0; from < v.Len(); from += chunk {
+			one := make(chan encoded, 1)
+			chunks <- one
+			go func() { one <- encodeElements(v, from, min(from+chunk, v.Len())) }()
+		}
+	}()
+	for one := range chunks {
+		s.write(<-one)
 	}
-	s.buffer.Reset()
-	enc := json.NewEncoder(&s.buffer)
+}
+
+// An encoded is a piece of JSON, or why there is none.
+type encoded struct {
+	text []byte
+	err  error
+}
+
+func encodeElements(v reflect.Value, from, to int) encoded {
+	var out []byte
+	for i := from; i < to; i++ {
+		if i > 0 {
+			out = append(out, ",\n    "...)
+		}
+		e := encode(v.Index(i), "    ")
+		if e.err != nil {
+			return e
+		}
+		out = append(out, e.text...)
+	}
+	return encoded{text: out}
+}
+
+// encode encodes a value that is written behind indent.
+func encode(v reflect.Value, indent string) encoded {
+	var buffer bytes.Buffer
+	enc := json.NewEncoder(&buffer)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent(indent, "  ")
-	if s.err = enc.Encode(v.Interface()); s.err == nil {
-		_, s.err = s.w.Write(bytes.TrimSuffix(s.buffer.Bytes(), []byte("\n")))
+	err := enc.Encode(v.Interface())
+	return encoded{bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), err}
+}
+
+func (s *streamer) write(e encoded) {
+	if s.err == nil {
+		s.err = e.err
+	}
+	if s.err == nil {
+		_, s.err = s.w.Write(e.text)
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,6 +26,11 @@ func TestStream(t *testing.T) {
 		same(t, path, doc)
 	}
 	same(t, "empty", &Document{})
+	large := &Document{}
+	for i := range 3*chunk + 1 {
+		large.Connections = append(large.Connections, Connection{ID: fmt.Sprint("c", i)})
+	}
+	same(t, "large", large)
 }
 
 func same(t *testing.T, name string, doc *Document) {

@@ -34,13 +34,11 @@ type held struct {
 // there may be some in each of a million connections.
 type heldLog struct {
 	records packedLog
-	last    Record
 	bodies  []byte // the version in the header and the body of each
 }
 
 func (l *heldLog) add(h held) {
-	l.records.add(l.last, h.record)
-	l.last = h.record
+	l.records.add(h.record)
 	l.bodies = append(binary.BigEndian.AppendUint16(l.bodies, h.version), h.body...)
 }
 

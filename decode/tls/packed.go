@@ -8,11 +8,13 @@ import (
 // A packedLog has records in a quarter of the room, each by its distance from
 // the one before: a live capture has the first records of a million connections.
 type packedLog struct {
-	b []byte
-	n int // records
+	b    []byte
+	n    int // records
+	last Record
 }
 
-func (l *packedLog) add(before, r Record) {
+func (l *packedLog) add(r Record) {
+	before := l.last
 	const most = 24 // bytes; appending would double the room
 	l.b = slices.Grow(l.b, most)
 	sealed := byte(0)
@@ -31,10 +33,11 @@ func (l *packedLog) add(before, r Record) {
 		l.b = binary.AppendVarint(l.b, v)
 	}
 	l.n++
+	l.last = r
 }
 
-// each calls f with the records. It returns the last one.
-func (l *packedLog) each(f func(Record)) Record {
+// each calls f with the records.
+func (l *packedLog) each(f func(Record)) {
 	var r Record
 	b := l.b
 	next := func() int64 {
@@ -54,7 +57,6 @@ func (l *packedLog) each(f func(Record)) Record {
 		r.Frame.Number = uint32(int64(r.Frame.Number) + next())
 		f(r)
 	}
-	return r
 }
 
 // pack packs the log. Whoever looks at it unpacks it first.
@@ -63,10 +65,8 @@ func (s *Stream) pack() {
 		return
 	}
 	var l packedLog
-	var before Record
 	for _, r := range s.log {
-		l.add(before, r)
-		before = r
+		l.add(r)
 	}
 	l.b = append(make([]byte, 0, len(l.b)), l.b...)
 	s.log, s.packed = nil, &l
@@ -91,7 +91,7 @@ func (s *Stream) logRecord() {
 		return
 	}
 	if l := s.packed; l != nil {
-		l.add(l.each(func(Record) {}), s.record)
+		l.add(s.record)
 	} else {
 		s.log = append(s.log, s.record)
 	}
