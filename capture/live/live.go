@@ -7,7 +7,6 @@
 package live
 
 import (
-	"errors"
 	"net"
 	"strings"
 
@@ -67,11 +66,4 @@ func adviceInterfaces(all []net.Interface) string {
 		return "there is none"
 	}
 	return "the interfaces are " + strings.Join(names, ", ") + ", and any for all of them"
-}
-
-// errUnsupported is the error of systems without AF_PACKET.
-var errUnsupported error = &capture.Error{
-	Reason: "capturing on an interface works on Linux only",
-	Advice: "tcpdump -i any -U -w - | distproof verify -",
-	Err:    errors.ErrUnsupported,
 }

@@ -2,7 +2,18 @@
 
 package live
 
-import "distproof/capture"
+import (
+	"errors"
+
+	"distproof/capture"
+)
+
+// errUnsupported is the error of systems without AF_PACKET.
+var errUnsupported error = &capture.Error{
+	Reason: "capturing on an interface works on Linux only",
+	Advice: "tcpdump -i any -U -w - | distproof verify -",
+	Err:    errors.ErrUnsupported,
+}
 
 // A Source captures. There is none on this system.
 type Source struct{}
@@ -23,6 +34,9 @@ func (*Source) Inputs() []capture.Input { return nil }
 
 // HasSecrets implements [capture.Source].
 func (*Source) HasSecrets() bool { return false }
+
+// Notes are remarks for the user.
+func (*Source) Notes() []string { return nil }
 
 // Stop ends the capture.
 func (*Source) Stop() {}

@@ -65,8 +65,6 @@ const (
 	addressType     = packetAddress + 10 // to us, broadcast, …, sent by us
 	addressLength   = packetAddress + 11 //
 	addressBytes    = packetAddress + 12 // 8 bytes
-
-	packetHeaderEnd = packetAddress + unix.SizeofSockaddrLinklayer
 )
 
 // openRing gives a socket its ring, of about size bytes; less if the kernel has

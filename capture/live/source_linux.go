@@ -30,6 +30,7 @@ type Source struct {
 
 	ring  *ring
 	links *links // nil with Any
+	notes []string
 	frame uint32
 	// ended is set when nothing more will come.
 	ended bool
@@ -120,6 +121,7 @@ func (s *Source) bind(o Options, names map[int]string) error {
 		return systemError("bind", err)
 	}
 	if !o.Promiscuous {
+		s.warn(names)
 		return nil
 	}
 	for _, index := range indexes(names) {
@@ -130,6 +132,19 @@ func (s *Source) bind(o Options, names map[int]string) error {
 	}
 	return nil
 }
+
+// warn notes bridges: what they forward they do not see.
+func (s *Source) warn(names map[int]string) {
+	for _, index := range indexes(names) {
+		name := names[index]
+		if info, err := unix.IoctlGetEthtoolDrvinfo(s.fd, name); err == nil && unix.ByteSliceToString(info.Driver[:]) == "bridge" {
+			s.notes = append(s.notes, name+" is a bridge: what passes it from one port to another is seen in promiscuous mode only")
+		}
+	}
+}
+
+// Notes are remarks on what may not be captured, for the user.
+func (s *Source) Notes() []string { return s.notes }
 
 // resolve looks names up; there are none for [Any].
 func resolve(interfaces []string) (map[int]string, error) {

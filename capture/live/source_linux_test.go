@@ -358,6 +358,28 @@ func TestTUN(t *testing.T) {
 	}
 }
 
+// What a bridge forwards is seen on it in promiscuous mode only; users are told.
+func TestBridge(t *testing.T) {
+	bridge, a, b := newSpace(t), newSpace(t), newSpace(t)
+	bridge.ip("link add name br7 type bridge", "link set br7 addrgenmode none", "link set br7 up")
+	for i, end := range []*space{a, b} {
+		port := fmt.Sprintf("port%d", i)
+		bridge.ip("link add name "+port+" type veth peer name far netns "+end.name, "link set "+port+" master br7 addrgenmode none", "link set "+port+" up")
+		end.ip("link set far addrgenmode none", fmt.Sprintf("addr add 10.9.0.%d/24 dev far", i+1), "link set far up")
+	}
+	talk(t, a, b, "10.9.0.2:0", 10) // the bridge now knows who is where, and floods nothing
+	s := open(t, Options{Interfaces: []string{"br7"}, Namespace: bridge.name})
+	promiscuous := open(t, Options{Interfaces: []string{"br7"}, Namespace: bridge.name, Promiscuous: true})
+	if notes := s.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "br7 is a bridge") {
+		t.Errorf("%q", notes)
+	}
+	if notes := promiscuous.Notes(); len(notes) != 0 {
+		t.Errorf("promiscuous: %q", notes)
+	}
+	talk(t, a, b, "10.9.0.2:0", 1000)
+	check(t, all(t, promiscuous), 1000, linkEthernet)
+}
+
 // Fragments arrive, datagrams of others do not.
 func TestKernelLeavesOut(t *testing.T) {
 	a, _ := pair(t)

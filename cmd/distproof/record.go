@@ -117,6 +117,11 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		return err
 	}
 	defer source.Close()
+	if !s.quiet {
+		for _, note := range source.Notes() {
+			fmt.Fprintln(a.stderr, "record: "+oneLine(note)+": --promiscuous")
+		}
+	}
 	saved, err := newSaver(source, s.save)
 	if err != nil {
 		return err

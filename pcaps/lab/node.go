@@ -26,6 +26,7 @@ type nodeSpec struct {
 	port int         // 0: the system chooses one and EPMD knows it
 
 	hidden bool // started with -hidden: not in nodes()
+	elixir bool // started by Elixir
 }
 
 func (s nodeSpec) fullName() string { return s.name + "@" + hostName(s.host) }
@@ -82,37 +83,48 @@ type node struct {
 	*process // its name is the full one
 }
 
-// startNode starts a node and waits until it can be asked.
-func (l *lab) startNode(ctx context.Context, spec nodeSpec) (*node, error) {
+// elixirShell has Elixir evaluate Erlang.
+const elixirShell = `:io.setopts(binary: false); {:ok, t, _} = :erl_scan.string(String.to_charlist(System.fetch_env!("LAB_EVAL"))); {:ok, e} = :erl_parse.parse_exprs(t); :erl_eval.exprs(e, [])`
+
+// arguments are what Erlang is started with for a node beside its name, and its
+// environment. No argument has a space.
+func (l *lab) arguments(spec nodeSpec) (args, env []string, err error) {
 	home := filepath.Join(l.dir, l.net.id, spec.name)
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	argv := append([]string{"ip"}, l.net.in(spec.host)...)
-	argv = append(argv, "erl", "-noshell")
+	env = []string{"HOME=" + home, "ERL_INETRC=" + filepath.Join(l.dir, l.net.id, "inetrc"), "ERL_CRASH_DUMP=/dev/null"}
 	if spec.name != "" {
-		argv = append(argv, "-name", spec.fullName(), "-setcookie", cookie, "-start_epmd", "false",
+		args = append(args, "-setcookie", cookie, "-start_epmd", "false",
 			// Nodes connect when they are told to and not otherwise: the
 			// truth must list every connection.
 			"-connect_all", "false", "-kernel", "net_ticktime", strconv.Itoa(tickTime))
 	}
 	if spec.hidden {
-		argv = append(argv, "-hidden")
+		args = append(args, "-hidden")
 	}
 	if spec.port != 0 {
 		port := strconv.Itoa(spec.port)
-		argv = append(argv, "-kernel", "inet_dist_listen_min", port, "inet_dist_listen_max", port)
+		args = append(args, "-kernel", "inet_dist_listen_min", port, "inet_dist_listen_max", port)
 	}
 	if spec.tls != nil {
 		file := filepath.Join(home, "ssl_dist.conf")
 		text := fmt.Sprintf("[%s,\n %s].\n", spec.tls.server.erlang("server", l.pki), spec.tls.client.erlang("client", l.pki))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		argv = append(argv, "-proto_dist", "inet_tls", "-ssl_dist_optfile", file)
+		args = append(args, "-proto_dist", "inet_tls", "-ssl_dist_optfile", file)
 	}
-	argv = append(argv, "-eval", shell)
-	p, err := start(spec.fullName(), []string{"HOME=" + home, "ERL_INETRC=" + filepath.Join(l.dir, l.net.id, "inetrc"), "ERL_CRASH_DUMP=/dev/null"}, argv...)
+	return args, env, nil
+}
+
+// startNode starts a node and waits until it can be asked.
+func (l *lab) startNode(ctx context.Context, spec nodeSpec) (*node, error) {
+	env, argv, err := l.nodeCommand(spec, shell)
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(spec.fullName(), env, argv...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +132,25 @@ func (l *lab) startNode(ctx context.Context, spec nodeSpec) (*node, error) {
 	l.onClose(func() { p.stop(nil) })
 	_, err = p.await(ctx, "ready", func(s string) bool { return s == "ready" })
 	return n, err
+}
+
+// nodeCommand is the command that starts a node, to evaluate eval, and what is
+// to be in its environment.
+func (l *lab) nodeCommand(spec nodeSpec, eval string) (env, argv []string, err error) {
+	args, env, err := l.arguments(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	argv = append([]string{"ip"}, l.net.in(spec.host)...)
+	if spec.elixir {
+		argv = append(argv, "elixir", "--name", spec.fullName(), "--erl", strings.Join(args, " "), "-e", elixirShell)
+		return append(env, "LAB_EVAL="+eval), argv, nil
+	}
+	argv = append(argv, "erl", "-noshell")
+	if spec.name != "" {
+		argv = append(argv, "-name", spec.fullName())
+	}
+	return env, append(append(argv, args...), "-eval", eval), nil
 }
 
 // ask evaluates an expression on the node and returns its value as text.
