@@ -33,6 +33,9 @@ type Options struct {
 	EPMDPorts []uint16
 	// Payload keeps the first terms that cross in the clear, as text.
 	Payload bool
+	// AnyChecksum takes segments whose TCP checksum is wrong for what they are:
+	// of captures whose addresses were changed afterwards.
+	AnyChecksum bool
 	// Workers is the number of goroutines that state the facts; 0 is one for
 	// each processor.
 	Workers int
@@ -78,6 +81,8 @@ type conn struct {
 	// there was none.
 	before   *conn
 	disputed bool
+	// damaged counts segments with data whose checksum is wrong.
+	damaged uint32
 	// order is the number of the connection's first segment in the capture.
 	order uint64
 	// index is the place in Capture.Connections. A silent connection is only
@@ -177,8 +182,10 @@ func (c *conn) Gap(d tcp.Dir, at tcp.Position, n int64) {
 func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	out := &Capture{}
 	d.inParallel(len(d.shards), func(i int) { d.shards[i].end() })
+	out.Damaged = d.damaged()
 	all := d.connections()
 	dispute(all)
+	out.Hidden = hidden(all)
 	out.Connections = make([]*Connection, len(all))
 	// Checking signatures takes most of the time.
 	d.inParallel(len(all), func(i int) {
@@ -189,6 +196,29 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	})
 	out.join(d.options, func(i int) *Connection { return all[i].swapped(encapsulation) })
 	return out
+}
+
+// damaged adds up what the shards passed over, by input.
+func (d *Decoder) damaged() map[uint32]uint64 {
+	sum := make(map[uint32]uint64)
+	for i := range d.shards {
+		for input, n := range d.shards[i].damaged {
+			sum[input] += n
+		}
+	}
+	return sum
+}
+
+// hidden counts the damaged segments of connections of which nothing else was
+// seen.
+func hidden(all []*conn) uint64 {
+	var n uint64
+	for _, c := range all {
+		if a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1); c.damaged > 0 && a.Bytes+b.Bytes == 0 {
+			n += uint64(c.damaged)
+		}
+	}
+	return n
 }
 
 // connections returns all connections, in the order of their first segments.

@@ -10,9 +10,10 @@ type Follower struct {
 	all []*conn
 }
 
-// NewFollower returns a Follower that has seen nothing.
-func NewFollower() *Follower {
-	d := NewDecoder(Options{})
+// NewFollower returns a Follower that has seen nothing. anyChecksum is
+// [Options.AnyChecksum] of the Decoder before it.
+func NewFollower(anyChecksum bool) *Follower {
+	d := NewDecoder(Options{AnyChecksum: anyChecksum})
 	for i := range d.shards {
 		d.shards[i].silent = true
 	}

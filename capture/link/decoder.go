@@ -39,6 +39,8 @@ type Decoder struct {
 	seg    *Segment
 	path   path
 	ipID   uint16 // identification of the innermost IPv4 header; 0 for IPv6
+	// unsized says that the innermost IP header does not tell the length.
+	unsized bool
 	// extensionHeaders counts those of IPv6 in this packet.
 	extensionHeaders int
 	// joined are the packets, beside this one, whose fragments this packet

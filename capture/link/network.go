@@ -38,6 +38,7 @@ func (d *Decoder) ipv4(r rest) reason {
 	}
 	size, total := int(h[0]&0x0f)*4, int(binary.BigEndian.Uint16(h[2:]))
 	offload := total == 0
+	d.unsized = offload
 	if offload {
 		// Captured before segmentation by the network card, or longer than the
 		// field can say (Linux "BIG TCP"): the packet ends where the frame does.
@@ -87,6 +88,7 @@ func (d *Decoder) ipv6(r rest) reason {
 	d.seg.Dst.Addr = [16]byte(h[24:40])
 	size := int(binary.BigEndian.Uint16(h[4:]))
 	next := h[6]
+	d.unsized = size == 0
 	switch {
 	case size != 0:
 		r.limit(size)
@@ -286,6 +288,10 @@ func (d *Decoder) tcp(r rest) reason {
 	s.Frame = d.packet.Frame
 	s.Identity = identity(d.ipID, h, options, r.wire)
 	s.Encapsulation = d.encaps.index(&d.path)
+	s.summed = false
+	if len(options) == size && !d.unsized {
+		s.header(h, options)
+	}
 	return found
 }
 

@@ -39,6 +39,7 @@ type Segment struct {
 	Src, Dst Endpoint
 	Seq, Ack uint32
 	Flags    Flags
+	summed   bool
 	// Payload holds the captured part of the payload. It is valid until the
 	// next call of [Decoder.Decode].
 	Payload []byte
@@ -56,4 +57,7 @@ type Segment struct {
 	Identity uint32
 	// Encapsulation is an index for [Decoder.Encapsulation]; zero is none.
 	Encapsulation uint16
+	// sum is the sum of all but the payload, valid if summed; see
+	// [Segment.Damaged].
+	sum uint16
 }

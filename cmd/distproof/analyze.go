@@ -19,6 +19,8 @@ type analyzeOptions struct {
 	Ports, EPMDPorts, VXLANPorts []uint16
 	// Payload keeps the first terms that cross in the clear.
 	Payload bool
+	// AnyChecksum takes packets with wrong TCP checksums for what they are.
+	AnyChecksum bool
 	// Workers is how many goroutines share the work; 0 is one a processor.
 	Workers int
 	// Expect has what the user says of the cluster, and the cookies to try.
@@ -28,10 +30,10 @@ type analyzeOptions struct {
 	// Keys has the key logs given; nil if there are none. Those found in the
 	// captures are added.
 	Keys *keyring
-}
-
 	// Baseline has what is let pass; nil for none.
 	Baseline *baseline
+}
+
 // An analysis is a document and what it was made of.
 type analysis struct {
 	document *report.Document
@@ -56,7 +58,7 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	keys := o.keyring(src)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, Workers: o.Workers, Secrets: keys.current})
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum, Workers: o.Workers, Secrets: keys.current})
 	if err := capture.Guard(func() error { return follow(src, links, decoder, keys, o.workers()) }); err != nil {
 		return nil, err
 	}
@@ -69,13 +71,17 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	options := o.Expect
 	options.CAs = o.CAs
 	if o.Judge {
-		judgement = verify.Judge(facts, coverage(inputs, links), options)
+		judgement = verify.Judge(facts, coverage(inputs, links, facts), options)
 	} else {
 		judgement = verify.Observe(facts, options)
 	}
 	var undecoded []map[string]uint64
 	for i := range inputs {
-		undecoded = append(undecoded, links.Undecoded(uint32(i)))
+		why := links.Undecoded(uint32(i))
+		if n := facts.Damaged[uint32(i)]; n > 0 {
+			why[wrongChecksum] = n
+		}
+		undecoded = append(undecoded, why)
 	}
 	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement)
 	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
@@ -88,8 +94,11 @@ func (o analyzeOptions) keyring(src capture.Source) *keyring {
 	return k
 }
 
+// wrongChecksum is why a packet was left out that could be read.
+const wrongChecksum = "wrong TCP checksum"
+
 // coverage says what the inputs left out.
-func coverage(inputs []capture.Input, links *link.Decoder) verify.Coverage {
+func coverage(inputs []capture.Input, links *link.Decoder, facts *decode.Capture) verify.Coverage {
 	out := verify.Coverage{Unreadable: make(map[string]uint64), Sealed: make(map[string]uint64)}
 	for i, in := range inputs {
 		if in.Damage != nil {
@@ -102,6 +111,9 @@ func coverage(inputs []capture.Input, links *link.Decoder) verify.Coverage {
 		for why, n := range links.Sealed(uint32(i)) {
 			out.Sealed[why] += n
 		}
+	}
+	if facts.Hidden > 0 {
+		out.Unreadable[wrongChecksum] = facts.Hidden
 	}
 	return out
 }

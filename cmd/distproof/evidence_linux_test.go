@@ -27,6 +27,7 @@ func TestEvidenceOfManyConnections(t *testing.T) {
 				ip[at+1] = byte(i)
 			}
 			binary.BigEndian.PutUint16(ip[10:], 0) // no checksum
+			copy(ip[20+16:], []byte{0, 0})         // none in the TCP header either: the card would add it
 			all = append(all, p)
 		}
 	}

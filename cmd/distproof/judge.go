@@ -31,6 +31,7 @@ type settings struct {
 	evidenceSecrets              bool
 	baseline                     string
 	sandbox                      string
+	anyChecksum                  bool
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -65,8 +66,8 @@ func judgeFlags(f *pflag.FlagSet, s *settings) {
 	commonFlags(f, s)
 	policyFlags(f, s)
 	evidenceFlags(f, s)
-	exitFlags(f, s)
 	baselineFlag(f, s)
+	exitFlags(f, s)
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -96,6 +97,7 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
 	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one a processor; the report is the same")
+	f.BoolVar(&s.anyChecksum, "ignore-checksums", false, "believe packets with wrong TCP checksums: of captures that were rewritten")
 	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without what looks secret")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
 	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
@@ -115,11 +117,11 @@ func (a *app) verify(args []string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	doc, err := a.report(args, s, o)
-	if err != nil {
 	if o.Baseline, err = a.readBaseline(s); err != nil {
 		return err
 	}
+	doc, err := a.report(args, s, o)
+	if err != nil {
 		return err
 	}
 	return a.conclude(doc, s)
@@ -137,7 +139,7 @@ func (s *settings) judging() (analyzeOptions, error) {
 // recognise takes over what tells connections between nodes from others.
 func (o *analyzeOptions) recognise(s *settings) {
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
-	o.Payload, o.Workers = s.showPayload, int(s.workers)
+	o.Payload, o.Workers, o.AnyChecksum = s.showPayload, int(s.workers), s.anyChecksum
 }
 
 // exitOf maps a conclusion to an exit code and its meaning.
@@ -206,11 +208,11 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	o.Keys.tell(a.stderr)
-	doc := x.document
-	s.tolerate(doc)
 	if err := o.Baseline.apply(x); err != nil {
 		return nil, err
 	}
+	doc := x.document
+	s.tolerate(doc)
 	// The report is right, even if there is no evidence to hand out.
 	unproven := a.prove(prover, x, o, s.quiet)
 	return doc, cmp.Or(outs.write(doc, a.stdout, color, a.width()), unproven)

@@ -1,0 +1,74 @@
+package link
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// The checksum of a TCP segment (RFC 9293, Section 3.1) is the complement of a
+// sum of 16-bit words in which carries are added again (RFC 1071): the sum over a
+// whole segment is all ones. It does not depend on the order of bytes in a word
+// as long as that is the same everywhere; here it is the order that is cheap to
+// read on most machines.
+
+// header adds up what of the sum is not payload, if the checksum can be checked
+// at all. On the host that sends, it often cannot be: the network card fills it
+// in behind the point of capture. Until then there is zero, or the sum of the
+// addresses, the protocol and the length, or the same without the length, which
+// the card adds for each of the segments that it makes of a large one.
+func (s *Segment) header(h, options []byte) {
+	s.summed = false
+	field := binary.LittleEndian.Uint16(h[16:])
+	if field == 0 {
+		return
+	}
+	length := len(h) + len(options) + s.Length
+	pseudo := add(add(uint64(bits.ReverseBytes16(ipTCP)), s.Src.Addr[:]), s.Dst.Addr[:])
+	whole := plus(pseudo, uint64(bits.ReverseBytes16(uint16(length)))+uint64(bits.ReverseBytes16(uint16(length>>16))))
+	if field == fold(pseudo) || field == fold(whole) {
+		return
+	}
+	s.sum, s.summed = fold(add(add(whole, h), options)), true
+}
+
+// Damaged reports whether the checksum is wrong: what the receiver drops without
+// a word. It is false if the checksum cannot be checked, since the capture has
+// only a part of the segment, or it is left to the sender's network card.
+func (s *Segment) Damaged() bool {
+	return s.summed && len(s.Payload) == s.Length && fold(add(uint64(s.sum), s.Payload)) != 0xffff
+}
+
+// add adds the words of b to a sum.
+func add(sum uint64, b []byte) uint64 {
+	var carry uint64
+	for len(b) >= 32 {
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), 0)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[8:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[16:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[24:]), carry)
+		sum = plus(sum, carry)
+		b = b[32:]
+	}
+	for len(b) >= 8 {
+		sum = plus(sum, binary.LittleEndian.Uint64(b))
+		b = b[8:]
+	}
+	var rest [8]byte
+	copy(rest[:], b)
+	return plus(sum, binary.LittleEndian.Uint64(rest[:]))
+}
+
+// plus adds with the carry around.
+func plus(a, b uint64) uint64 {
+	sum, carry := bits.Add64(a, b, 0)
+	return sum + carry
+}
+
+// fold brings a sum down to 16 bits.
+func fold(sum uint64) uint16 {
+	sum = sum>>32 + sum&0xffffffff
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return uint16(sum)
+}
