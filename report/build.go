@@ -32,8 +32,10 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 	for _, n := range c.Nodes {
 		doc.Nodes = append(doc.Nodes, newNode(n))
 	}
-	for i := range c.Connections {
-		doc.Connections = append(doc.Connections, b.connection(i))
+	b.find()
+	doc.Connections = doc.Connections[:len(c.Connections)]
+	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = b.connection(i) })
+	for i := range doc.Connections {
 		doc.Summary.add(&doc.Connections[i])
 	}
 	for _, f := range j.Findings {
@@ -130,7 +132,7 @@ func (b *builder) connection(i int) Connection {
 		Bytes:         Counts{c.TCP[0].Bytes, c.TCP[1].Bytes},
 		Encapsulation: notNil(c.Encapsulation),
 		Gaps:          Gaps{Client: c.TCP[0].Gap, Server: c.TCP[1].Gap, Conflicts: c.TCP[0].Conflicts + c.TCP[1].Conflicts},
-		Findings:      b.findingsOf(c),
+		Findings:      notNil(b.found[c]),
 	}
 	if k.Verdict != verify.NoVerdict {
 		v := string(k.Verdict)
@@ -159,22 +161,20 @@ func notNil[T any](s []T) []T {
 	return s
 }
 
-// findingsOf lists the rules of the findings that concern c, each once.
-func (b *builder) findingsOf(c *decode.Connection) []string {
-	if b.found == nil {
-		b.found = make(map[*decode.Connection][]string)
-		for _, f := range b.judgement.Findings {
-			for _, x := range f.Connections {
-				if !slices.Contains(b.found[x], string(f.Rule)) {
-					b.found[x] = append(b.found[x], string(f.Rule))
-				}
+// find sorts the rules of the findings by the connections that they concern, each
+// once.
+func (b *builder) find() {
+	b.found = make(map[*decode.Connection][]string)
+	for _, f := range b.judgement.Findings {
+		for _, x := range f.Connections {
+			if !slices.Contains(b.found[x], string(f.Rule)) {
+				b.found[x] = append(b.found[x], string(f.Rule))
 			}
 		}
-		for _, rules := range b.found {
-			slices.Sort(rules)
-		}
 	}
-	return notNil(b.found[c])
+	for _, rules := range b.found {
+		slices.Sort(rules)
+	}
 }
 
 func newEndpoint(e decode.End) Endpoint {

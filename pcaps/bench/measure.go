@@ -31,7 +31,7 @@ func tools(distproof string) []tool {
 	verify := distproof + " verify -q --exit-zero -o json=/dev/null "
 	return []tool{
 		{"distproof", verify + "FILE", false},
-		{"distproof --workers 1", verify + "--workers 1 FILE", false},
+		{"distproof, one processor", "env GOMAXPROCS=1 " + verify + "--workers 1 FILE", false},
 		{"capinfos -c", "capinfos -c FILE", false},
 		{"tcpdump -w /dev/null", "tcpdump -r FILE -w /dev/null", false},
 		{"ndpiReader", "ndpiReader -q -i FILE", false},
