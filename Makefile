@@ -71,9 +71,12 @@ bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyp
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab
 
-# With a tag of its own, because `make test` runs where there is only Go.
-labtest: ## test the key log script on real nodes (needs root, Erlang, tcpdump)
-	$(GO) test -tags lab -count=1 -run '^TestKeyLogScript$$' ./pcaps/lab
+# With a tag of its own, because `make test` runs where there is only Go. The
+# tests of live capture are in `make test`, too, which skips them unless root.
+labtest: ## test the key log script and record on real nodes (needs root, Erlang, tcpdump)
+	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord)$$' ./pcaps/lab
+	$(GO) test -count=1 ./capture/live
+	$(GO) test -count=1 -run '^TestRecord' ./cmd/distproof
 
 clean: ## remove what was built
 	rm -rf bin
