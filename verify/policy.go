@@ -221,8 +221,14 @@ func (p *Policy) place(f *Finding) Place {
 	if at, ok := p.Places["severities."+string(f.Rule)]; ok {
 		return at
 	}
-	if at, ok := p.Places[f.demand]; ok {
-		return at
+	settings := []string{f.demand}
+	if f.demand == "certificates.unseen" {
+		settings = append(settings, "certificates.cas", "certificates.ca_fingerprints", "certificates.issuers", "certificates.min_rsa_bits", "certificates.min_ec_bits")
+	}
+	for _, setting := range settings {
+		if at, ok := p.Places[setting]; ok {
+			return at
+		}
 	}
 	return p.Places[requireSetting]
 }
