@@ -22,8 +22,9 @@ func (l *lab) keyLogCall(text, options string) (string, error) {
 	return fmt.Sprintf("file:script(%q,[{'Options',#{%s}}]).", path, options), nil
 }
 
-// writeKeyLog has a node write all secrets of its only connection.
-func (l *lab) writeKeyLog(ctx context.Context, n *node, file string) error {
+// writeKeyLog has a node write all secrets of its connections, of which there
+// are so many. What it wrote before is kept.
+func (l *lab) writeKeyLog(ctx context.Context, n *node, connections int, file string) error {
 	made := filepath.Join(l.dir, l.net.id, "keylog")
 	call, err := l.keyLogCall(keylog.Script, fmt.Sprintf("file=>%q,handshake_only=>false", made))
 	if err != nil {
@@ -33,7 +34,7 @@ func (l *lab) writeKeyLog(ctx context.Context, n *node, file string) error {
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(answer, "{ok,[{") || strings.Count(answer, ",ok,") != 1 {
+	if !strings.HasPrefix(answer, "{ok,[{") || strings.Count(answer, ",ok,") != connections {
 		return fmt.Errorf("the key log script answered %s", answer)
 	}
 	text, err := os.ReadFile(made)

@@ -61,7 +61,11 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkNeeds(ctx); err != nil {
+	var more []need
+	for _, s := range chosen {
+		more = append(more, s.needs...)
+	}
+	if err := checkNeeds(ctx, more...); err != nil {
 		return err
 	}
 	return recordAll(ctx, w, chosen, *out, *verbose)
@@ -80,18 +84,22 @@ func choose(all []scenario, names []string) ([]scenario, error) {
 	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
 }
 
+// A need is a command, and what has it in Debian.
+type need struct{ command, pkg string }
+
 // checkNeeds names everything that is missing at once, so that it can be
 // installed in one go.
-func checkNeeds(ctx context.Context) error {
+func checkNeeds(ctx context.Context, more ...need) error {
 	var missing []string
 	if os.Geteuid() != 0 {
 		missing = append(missing, "root (network namespaces, packet capture)")
 	}
-	for _, need := range []struct{ command, pkg string }{
+	for _, need := range append([]need{
 		{"erl", "erlang-nox"}, {"epmd", "erlang-nox"}, {"tcpdump", "tcpdump"}, {"ip", "iproute2"}, {"openssl", "openssl"},
-	} {
-		if _, err := exec.LookPath(need.command); err != nil {
-			missing = append(missing, fmt.Sprintf("the command %s (Debian: apt-get install %s)", need.command, need.pkg))
+	}, more...) {
+		text := fmt.Sprintf("the command %s (Debian: apt-get install %s)", need.command, need.pkg)
+		if _, err := exec.LookPath(need.command); err != nil && !slices.Contains(missing, text) {
+			missing = append(missing, text)
 		}
 	}
 	if len(missing) == 0 {

@@ -21,6 +21,7 @@ type lab struct {
 	pki     *pki
 	log     interface{ Write([]byte) (int, error) } // nil: the nodes' output is dropped
 	net     *network
+	nodes   []nodeTruth // of the scenario that is played, if it tells
 	closers []func()
 }
 
@@ -68,6 +69,7 @@ func (l *lab) record(ctx context.Context, s scenario) (_ truth, err error) {
 	if t.Connections, err = play(ctx, l, s); err != nil {
 		return truth{}, err
 	}
+	t.Nodes = l.nodes
 	if s.keyLog {
 		if err := os.Rename(l.unfinished(s, ".keylog"), filepath.Join(l.out, s.name+".keylog")); err != nil {
 			return truth{}, err
@@ -169,7 +171,7 @@ func playNodes(ctx context.Context, l *lab, s scenario) ([]connection, error) {
 	}
 	if s.keyLog {
 		first := s.nodes[0].name
-		if err := l.writeKeyLog(ctx, nodes[first], l.unfinished(s, ".keylog")); err != nil {
+		if err := l.writeKeyLog(ctx, nodes[first], len(s.dials), l.unfinished(s, ".keylog")); err != nil {
 			return nil, fmt.Errorf("%s: %w", first, err)
 		}
 	}

@@ -17,6 +17,9 @@ type scenario struct {
 	overlay      bool // the nodes talk through a VXLAN
 	keyLog       bool // the first node's key log is written, in NAME.keylog
 
+	version string // of TLS, where the scenario's play asks for it; "" for cleartext
+	needs   []need // beside what all scenarios need
+
 	calls []string // further remote procedure calls of each dialling node: "Module,Function,Arguments"
 
 	play func(ctx context.Context, l *lab, s scenario) ([]connection, error) // nil: playNodes
@@ -178,6 +181,8 @@ func scenarios() []scenario {
 		},
 		withKeyLog("mutual_keylog_tls13", "1.3"),
 		withKeyLog("mutual_keylog_tls12", "1.2"),
+		guests("guests_plain", "One node in the clear, and who connects to it: a node that is restarted, a hidden one, one of Elixir, a remote shell, erl_call and a C node.", ""),
+		guests("guests_tls13", "The same over TLS 1.3, with the node's key log, without erl_call and the C node, which have no TLS.", "1.3"),
 		{name: "generic_tls13", story: "Not Erlang: an https-like TLS 1.3 server of OpenSSL that demands client certificates.", play: playOpenSSL},
 		{name: "epmd_only", story: "Somebody asks another host's EPMD for the names of its nodes, and for one that is not there; nobody connects.", play: playEPMD},
 		{name: "exposed_plain", story: "Somebody with a public address tries all requests on an EPMD, then comes in, in the clear, with a cookie that everybody knows.", play: playExposed},

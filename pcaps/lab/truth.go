@@ -14,6 +14,17 @@ import (
 type truth struct {
 	Story       string       `json:"story"`
 	Connections []connection `json:"connections"`
+	Nodes       []nodeTruth  `json:"nodes,omitempty"`
+}
+
+// nodeTruth is what a node says of itself, and others of it.
+type nodeTruth struct {
+	Name string `json:"name"`
+	// Creations are those of its starts; absent if it does not tell.
+	Creations      []uint32 `json:"creations,omitempty"`
+	Hidden         bool     `json:"hidden"`
+	Implementation string   `json:"implementation"`
+	Listener       string   `json:"listener,omitempty"`
 }
 
 // connection is one connection that is not EPMD's, in the order of dialling.
