@@ -376,3 +376,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// README's example is a policy.
+func TestReadme(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\nversion: 1")
+	text, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("README.md has no policy")
+	}
+	if _, err := policy.Parse([]byte("version: 1"+text), "README.md"); err != nil {
+		t.Error(err)
+	}
+}
