@@ -17,7 +17,7 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint tools fuzz bench lab labtest clean
+.PHONY: help build demo test race lint tools fuzz bench man lab labtest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -67,6 +67,10 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x: executions)
 SCALE ?= 0.1
 bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyperfine)
 	$(GO) run ./pcaps/bench measure -scale $(SCALE) $(KINDS)
+
+# The tests fail if the pages are not current.
+man: ## write man/ anew
+	UPDATE_MAN=1 $(GO) test ./cmd/distproof -count=1 -run '^TestManPages$$'
 
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab

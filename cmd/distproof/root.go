@@ -21,11 +21,10 @@ cleartext, refused or not provable, and why.`,
 		Example: `  distproof verify capture.pcap
   tcpdump -i any -U -w - | distproof verify -
   distproof verify -o table -o json=report.json captures/`,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              noCommand,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:          cobra.ArbitraryArgs,
+		RunE:          noCommand,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 
 		SuggestionsMinimumDistance: 2,
 	}
@@ -36,6 +35,7 @@ cleartext, refused or not provable, and why.`,
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.reportCommand(), a.diffCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
+	completeWords(root)
 	return root
 }
 
