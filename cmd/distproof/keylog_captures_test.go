@@ -17,23 +17,9 @@ import (
 	"distproof/capture"
 	"distproof/decode/secrets"
 	"distproof/internal/mutate"
+	"distproof/internal/wireshark"
 	"distproof/report"
 )
-
-// toolFor returns the path of a program of Wireshark's. `make test` only needs
-// Go; where the variable says so, as in CI, the program must be there.
-func toolFor(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("DISTPROOF_TSHARK") == "required" {
-		t.Fatal(err)
-	}
-	t.Skipf("%v; set DISTPROOF_TSHARK=required to have that fail", err)
-	return ""
-}
 
 // keyLogged returns the captures that come with a key log, without extension.
 func keyLogged(t *testing.T) []string {
@@ -242,7 +228,7 @@ func checkHandshakeOnly(t *testing.T, doc *report.Document) {
 
 // TestSecretsInCaptures: a key log in the capture is as good as one beside it.
 func TestSecretsInCaptures(t *testing.T) {
-	editcap := toolFor(t, "editcap")
+	editcap := wireshark.Tool(t, "editcap")
 	for _, name := range keyLogged(t) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "with-secrets.pcapng")

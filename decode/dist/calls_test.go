@@ -3,13 +3,17 @@ package dist
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"distproof/internal/wireshark"
 )
 
 // calls is a recording of two nodes of OTP 25 and of erl_call, a C node. One
@@ -147,9 +151,7 @@ func TestAccounts(t *testing.T) {
 // TestAsTshark compares the operations with those that tshark's dissector
 // shows.
 func TestAsTshark(t *testing.T) {
-	if _, err := exec.LookPath("tshark"); err != nil {
-		t.Skip("needs tshark")
-	}
+	tshark := wireshark.Tool(t, "tshark")
 	compare := func(t *testing.T, path string) {
 		ours := make(map[string]uint64)
 		for _, c := range connections(t, path) {
@@ -160,16 +162,20 @@ func TestAsTshark(t *testing.T) {
 				}
 			}
 		}
-		theirs := tsharkOperations(t, path)
+		theirs := tsharkOperations(t, tshark, path)
 		if len(theirs) == 0 || !reflect.DeepEqual(ours, theirs) {
 			t.Errorf("got %v\ntshark %v", ours, theirs)
 		}
 	}
 	t.Run(calls, func(t *testing.T) { compare(t, calls) })
+	t.Run("guests_plain", func(t *testing.T) { compare(t, filepath.Join(captureDirs[0], "guests_plain.pcap")) })
 	if testing.Short() {
-		t.Skip("one recording only")
+		return // two recordings only
 	}
-	for _, name := range []string{"plain.pcap", "otp25_plain_traffic.pcap", "otp25_plain.pcap", "otp27_plain.pcap", "rabbitmq_plain.pcap"} {
+	for _, name := range []string{
+		"plain.pcap", "exposed_plain.pcap", "mixed.pcap",
+		"otp25_plain_traffic.pcap", "otp25_plain.pcap", "otp25_plain_v6.pcap", "otp25_plain_port9000.pcap", "otp25_any_plain.pcap", "otp27_plain.pcap", "rabbitmq_plain.pcap",
+	} {
 		for _, dir := range captureDirs {
 			if path := filepath.Join(dir, name); exists(path) {
 				t.Run(name, func(t *testing.T) { compare(t, path) })
@@ -186,14 +192,14 @@ func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 //	    Tag: SMALL_TUPLE_EXT (104)
 //	    Arity: 4
 //	    SMALL_INTEGER_EXT: 6
-func tsharkOperations(t *testing.T, path string) map[string]uint64 {
+func tsharkOperations(t *testing.T, tshark, path string) map[string]uint64 {
 	t.Helper()
 	args := []string{"-r", path, "-V", "-O", "erldp"}
 	// Distribution has no port of its own.
-	for _, port := range distPorts(t, path) {
+	for _, port := range distPorts(t, tshark, path) {
 		args = append(args, "-d", "tcp.port=="+port+",erldp")
 	}
-	out, err := exec.Command("tshark", args...).Output()
+	out, err := exec.Command(tshark, args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,10 +223,14 @@ func tsharkOperations(t *testing.T, path string) map[string]uint64 {
 	return counts
 }
 
-// distPorts returns the ports that were dialled, without the port mapper's.
-func distPorts(t *testing.T, path string) []string {
+// distPorts returns the ports on which distribution in the clear was dialled: as
+// the truth has it, or else all but the port mapper's.
+func distPorts(t *testing.T, tshark, path string) []string {
 	t.Helper()
-	out, err := exec.Command("tshark", "-r", path, "-Y", "tcp.flags.syn==1 && tcp.flags.ack==0", "-T", "fields", "-e", "tcp.dstport").Output()
+	if ports := clearPorts(t, path); len(ports) > 0 {
+		return ports
+	}
+	out, err := exec.Command(tshark, "-r", path, "-Y", "tcp.flags.syn==1 && tcp.flags.ack==0", "-T", "fields", "-e", "tcp.dstport").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +239,32 @@ func distPorts(t *testing.T, path string) []string {
 	for _, port := range strings.Fields(string(out)) {
 		if !seen[port] {
 			seen[port] = true
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
+
+// clearPorts returns the ports of distribution in the clear of a capture whose
+// truth is known.
+func clearPorts(t *testing.T, path string) []string {
+	t.Helper()
+	var truth map[string]struct {
+		Connections []struct {
+			Protocol   string
+			ServerPort int `json:"server_port"`
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(captureDirs[0], "truth.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &truth)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ports []string
+	for _, c := range truth[strings.TrimSuffix(filepath.Base(path), ".pcap")].Connections {
+		if port := strconv.Itoa(c.ServerPort); c.Protocol == "dist" && !slices.Contains(ports, port) {
 			ports = append(ports, port)
 		}
 	}

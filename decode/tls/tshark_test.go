@@ -20,6 +20,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode/secrets"
+	"distproof/internal/wireshark"
 )
 
 // A reading is what crossed one direction of a connection, as either program
@@ -68,13 +69,7 @@ var fields = []string{
 // compared is where post-handshake messages of TLS 1.3 are, of which only the
 // tickets are, by their hash.
 func TestAgreesWithTshark(t *testing.T) {
-	tshark, err := exec.LookPath("tshark")
-	if err != nil && os.Getenv("DISTPROOF_TSHARK") == "required" {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Skipf("%v; set DISTPROOF_TSHARK=required to have that fail", err)
-	}
+	tshark := wireshark.Tool(t, "tshark")
 	seen := new(tally)
 	dirs := captureDirs
 	if testing.Short() {
