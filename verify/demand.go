@@ -172,8 +172,8 @@ func (r *ruler) unseen(c *decode.Connection, v Certificates) {
 // is at its ends.
 func encrypted(c *decode.Connection) bool {
 	f := c.TLS
-	if c.Protocol != decode.DistTLS || f == nil || f.Failure != nil || c.Disputed || c.InClear {
-		return false
+	if c.Protocol != decode.DistTLS || f == nil || f.Failure != nil || f.Renegotiated || c.Disputed || c.InClear {
+		return false // renegotiated: with what suite, is not visible
 	}
 	if v, _ := notOnlyTLS(c); v != NoVerdict {
 		return false

@@ -13,8 +13,9 @@ type tally struct {
 	// count has them by verdict, of which total are of distribution.
 	count map[Verdict]int
 	total int
-	// goal is what they should be, in words.
+	// goal is what they should be, in words, and good how many are.
 	goal string
+	good int
 }
 
 // conclude says whether the policy holds. A violation outweighs what could not
@@ -28,6 +29,9 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 	for i, k := range j.Conclusions {
 		t.count[k.Verdict]++
 		verdicts[c.Connections[i]] = k.Verdict
+		if k.Verdict == Mutual || require == RequireEncrypted && encrypted(c.Connections[i]) {
+			t.good++
+		}
 	}
 	t.total = len(j.Conclusions) - t.count[NoVerdict]
 	for _, f := range j.Findings {
@@ -70,22 +74,18 @@ func verb(n int) string {
 }
 
 func (t *tally) wellDone(require Requirement) string {
-	good := t.count[Mutual]
-	if require == RequireEncrypted {
-		good += t.count[OneWay]
-	}
 	switch {
 	case require == RequireNothing:
 		return fmt.Sprintf("the policy asks nothing of %s: %s", plural(t.total, "distribution connection", "distribution connections"), t.kinds(Mutual, OneWay, Cleartext, Inconclusive, Refused))
-	case good+t.count[Refused] < t.total:
-		return t.letPass(require, good)
+	case t.good+t.count[Refused] < t.total:
+		return fmt.Sprintf("%d of %d distribution connections %s %s; the policy lets the others pass%s", t.good, t.total, verb(t.good), t.goal, t.others(require))
 	}
 	refused := ""
 	if t.count[Refused] > 0 {
 		refused = " that came up"
 	}
-	text := fmt.Sprintf("all %d distribution connections%s are %s", good, refused, t.goal)
-	if good == 1 {
+	text := fmt.Sprintf("all %d distribution connections%s are %s", t.good, refused, t.goal)
+	if t.good == 1 {
 		text = fmt.Sprintf("the distribution connection%s is %s", refused, t.goal)
 	}
 	if t.count[Refused] > 0 {
@@ -94,14 +94,13 @@ func (t *tally) wellDone(require Requirement) string {
 	return text
 }
 
-// letPass is of a capture with connections that do not meet the requirement, and
-// need not.
-func (t *tally) letPass(require Requirement, good int) string {
+// others names what does not meet the requirement. What is encrypted, and not
+// more, has no verdict of its own.
+func (t *tally) others(require Requirement) string {
 	if require == RequireEncrypted {
-		// What is encrypted, whoever is at its ends, has no verdict of its own.
-		return fmt.Sprintf("all of %s that had to be are encrypted: %s", plural(t.total, "distribution connection", "distribution connections"), t.kinds(Mutual, OneWay, Inconclusive, Cleartext, Refused))
+		return ""
 	}
-	return fmt.Sprintf("%d of %d distribution connections %s %s; the policy lets the others pass: %s", good, t.total, verb(good), t.goal, t.kinds(OneWay, Cleartext, Inconclusive, Refused))
+	return ": " + t.kinds(OneWay, Cleartext, Inconclusive, Refused)
 }
 
 // kinds lists how many connections have which of the verdicts.

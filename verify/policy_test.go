@@ -84,9 +84,12 @@ func TestRequirements(t *testing.T) {
 		{"encrypted: in the clear", RequireEncrypted, []*decode.Connection{oneWay(), clear()}, Fail, "1 of 2 distribution connections is not encrypted: 1 in the clear", "DP101 critical violates ×1, DP205 high violates ×1, DP103 info noted ×1"},
 		{"encrypted: encrypts nothing", RequireEncrypted, []*decode.Connection{with(mutual(), suite(null12))}, Fail, "the distribution connection is in the clear", "DP101 critical violates ×1, DP107 high violates ×1"},
 		{"encrypted: handshake not seen", RequireEncrypted, []*decode.Connection{unproven()}, Undecided, "the distribution connection could not be proven encrypted", "DP109 medium undecided ×1"},
-		{"encrypted: resumed from a session not seen", RequireEncrypted, []*decode.Connection{lost()}, Pass, "all of 1 distribution connection that had to be are encrypted: 1 not proven mutual TLS", "DP111 info noted ×1"},
+		{"encrypted: resumed from a session not seen", RequireEncrypted, []*decode.Connection{lost()}, Pass, "the distribution connection is encrypted", "DP111 info noted ×1"},
 		{"encrypted: what else comes", RequireEncrypted, []*decode.Connection{with(mutual(), foreign(server))}, Fail, "bytes that are not TLS follow inside a TLS connection", "DP102 critical violates ×1, DP109 medium undecided ×1"},
+		{"encrypted: renegotiated", RequireEncrypted, []*decode.Connection{with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true })}, Undecided, "the distribution connection could not be proven encrypted", "DP109 medium undecided ×1, DP107 low noted ×1"},
 		{"encrypted: disputed", RequireEncrypted, []*decode.Connection{with(mutual(), func(c *decode.Connection) { c.Disputed = true })}, Undecided, "the distribution connection could not be proven encrypted", "DP109 medium undecided ×1"},
+		{"encrypted: one-way, disputed", RequireEncrypted, []*decode.Connection{with(oneWay(), func(c *decode.Connection) { c.Disputed = true })}, Undecided,
+			"TLS, but not shown to be encrypted throughout: segments that have no place in the connection came with its addresses and ports", "DP109 medium undecided ×1, DP103 info noted ×1"},
 		{"encrypted: suite not known", RequireEncrypted, []*decode.Connection{with(mutual(), suite(unknown))}, Undecided, "the distribution connection could not be proven encrypted", "DP109 medium undecided ×1"},
 
 		{"observe: all kinds", RequireNothing, []*decode.Connection{mutual(), oneWay(), clear(), unproven(), refused()}, Pass,
@@ -108,7 +111,7 @@ func TestEncryptedNeedsProof(t *testing.T) {
 		"not accepted": with(mutual(), notAccepted), "foreign": with(mutual(), foreign(client)), "hidden": with(mutual(), hidden),
 		"conflicts":    with(mutual(), func(c *decode.Connection) { c.TCP[server].Conflicts, c.TCP[server].ConflictOffset = 1, 10 }),
 		"unidentified": with(mutual(), func(c *decode.Connection) { c.Unidentified[client] = true }),
-		"in the clear": clear(), "refused": refused(),
+		"in the clear": clear(), "refused": refused(), "renegotiated": with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true }),
 	} {
 		if encrypted(c) {
 			t.Errorf("%s counts as encrypted", name)
@@ -493,6 +496,29 @@ func TestPolicyNeverStrengthens(t *testing.T) {
 			}
 			if got.Outcome == Pass && strings.Contains(got.Reason, "all") && !strings.Contains(base.Reason, "mutual TLS") {
 				t.Errorf("%s: %s", name, got.Reason)
+			}
+		}
+	}
+}
+
+// TestPassSaysWhatHolds: an outcome that is a pass without exceptions has nothing
+// that the policy lets pass.
+func TestPassSaysWhatHolds(t *testing.T) {
+	changes := map[string]change{
+		"as it is": func(*decode.Connection) {}, "1.3": as13, "disputed": func(c *decode.Connection) { c.Disputed = true }, "renegotiated": func(c *decode.Connection) { c.TLS.Renegotiated = true },
+		"foreign": foreign(server), "no encryption": suite(null12), "anonymous": suite(anonymous), "unknown suite": suite(unknown), "pre-shared": suite(preShared),
+		"conflicts": func(c *decode.Connection) { c.TCP[server].Conflicts = 1 }, "unidentified": func(c *decode.Connection) { c.Unidentified[client] = true },
+		"preamble": func(c *decode.Connection) { c.TLS.Preamble[client] = 3 }, "not accepted": notAccepted, "hidden": hidden, "resumed": resumes(nil),
+		"resumed from one-way": resumes(oneWay()), "resumed from a disputed one": resumes(with(mutual(), func(c *decode.Connection) { c.Disputed = true })),
+		"empty": certificate(tls.Empty), "not asked": certificate(tls.NotRequested), "refused": refusedBy(tls.RoleServer, "unknown_ca"),
+	}
+	for first, a := range changes {
+		for second, b := range changes {
+			for _, require := range []Requirement{RequireMutual, RequireEncrypted} {
+				j := held(Policy{Require: require}, with(mutual(), a, b), mutual())
+				if j.Outcome == Pass && strings.Contains(j.Reason, "lets the others pass") {
+					t.Errorf("%s, %s, %s: %s", require, first, second, j.Reason)
+				}
 			}
 		}
 	}

@@ -169,6 +169,10 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's proof and every message can be read and changed", clearEvidence(c)...)
 	case OneWay:
 		r.oneWay(c)
+		if r.options.Policy.Require == RequireEncrypted && !encrypted(c) {
+			r.add(NotProven, Medium, c, "TLS, but not shown to be encrypted throughout: segments that have no place in the connection came with its addresses and ports",
+				Evidence{c.FirstFrame, "the connection's first packet"})
+		}
 	case Refused:
 		r.refused(c, k)
 	case Inconclusive:
