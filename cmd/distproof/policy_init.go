@@ -49,6 +49,7 @@ capture that does not pass itself is refused.`,
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE` (repeatable)")
+	sandboxFlag(f, &s.settings)
 	return cmd
 }
 
@@ -63,6 +64,13 @@ func (a *app) initPolicy(s *initSettings, now time.Time) error {
 		return err
 	}
 	if err := a.refuseTerminal(s.from); err != nil {
+		return err
+	}
+	var box sandbox
+	box.inputs(s.from)
+	box.inputs(s.keyLogs)
+	box.outputs(outputs{{path: s.out}})
+	if err := a.lockDown(s.sandbox, &box); err != nil {
 		return err
 	}
 	text, err := a.learn(s, now)

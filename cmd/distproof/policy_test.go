@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -235,4 +236,74 @@ func TestLearningIsDeterministic(t *testing.T) {
 			t.Fatalf("%v\n%s\nthen\n%s", err, first, again)
 		}
 	}
+}
+
+// TestFormatsWithAPolicy: what pipelines read stays what they publish as their
+// formats with findings that are waived, and points at the policy.
+func TestFormatsWithAPolicy(t *testing.T) {
+	t.Chdir(t.TempDir())
+	text := "version: 1\nexceptions:\n  - rules: [DP101, DP103, DP205]\n    node: 10.30.0.0/16\n    reason: \"a ]]> <b> | `x`\\n\\e[31m \\u202e %0A::\"\n    owner: \"o,:\"\n    expires: 2999-01-01\n"
+	if err := os.WriteFile("distproof.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mixed := pcapPath(t, "mixed")
+	args := []string{"verify", mixed}
+	formats := []string{"json", "sarif", "gitlab", "junit", "github", "markdown", "table"}
+	for _, format := range formats {
+		args = append(args, "-o", format+"=out."+format)
+	}
+	runs(t, exitViolated, args...) // DP207 is protected
+	out := make(map[string][]byte)
+	for _, format := range formats {
+		data, err := os.ReadFile("out." + format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[format] = data
+		if bytes.ContainsRune(data, 0x1b) || bytes.ContainsRune(data, 0x202e) {
+			t.Errorf("%s has control characters", format)
+		}
+	}
+	root := filepath.Dir(filepath.Dir(mixed))
+	if err := formatcheck.JSON(out["json"], filepath.Join(root, "report/schema/distproof.report.v1.schema.json")); err != nil {
+		t.Error(err)
+	}
+	if err := formatcheck.GitLab(out["gitlab"]); err != nil {
+		t.Error(err)
+	}
+	for format, want := range map[string]string{
+		"sarif": `"uri": "distproof.yaml"`, "gitlab": `"path": "distproof.yaml"`, "github": "file=distproof.yaml,line=3", "table": "(waived)", "markdown": "waived", "junit": "<skipped",
+	} {
+		if !bytes.Contains(out[format], []byte(want)) {
+			t.Errorf("%s: no %q in\n%s", format, want, out[format])
+		}
+	}
+	var log struct {
+		Runs []struct {
+			Results []struct {
+				RuleID       string
+				Suppressions []struct{ Justification string }
+			}
+		}
+	}
+	if err := json.Unmarshal(out["sarif"], &log); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range log.Runs[0].Results {
+		waived := slices.Contains([]string{"DP101", "DP103", "DP205"}, r.RuleID)
+		if waived != (len(r.Suppressions) == 1) || waived && !strings.HasPrefix(r.Suppressions[0].Justification, "waived until 2999-01-01 by o,:: a ]]> <b> | `x`") {
+			t.Errorf("%s: %+v", r.RuleID, r.Suppressions)
+		}
+	}
+}
+
+// pcapPath is a bundled capture, from wherever the test is.
+func pcapPath(t *testing.T, name string) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), pcapsDir, name+".pcap")
+	if !exists(path) {
+		t.Fatalf("no %s", path)
+	}
+	return path
 }
