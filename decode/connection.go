@@ -152,11 +152,12 @@ type Capture struct {
 	Nodes       []*Node
 	// Registry is what the port mappers announced.
 	Registry Registry
-	// Damaged counts the segments that were left out because their TCP checksum
-	// is wrong, by input, and Hidden those of them that carried the only data
-	// of a connection: what it was is not known.
-	Damaged map[uint32]uint64
-	Hidden  uint64
+	// LeftOut has what was not used.
+	LeftOut LeftOut
+	// orders has the numbers of the first segments of Connections, and options
+	// what the decoder was told: for a [Follower].
+	orders  []uint64
+	options Options
 }
 
 // Frame names a packet of the capture.

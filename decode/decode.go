@@ -36,6 +36,10 @@ type Options struct {
 	// AnyChecksum takes segments whose TCP checksum is wrong for what they are:
 	// of captures whose addresses were changed afterwards.
 	AnyChecksum bool
+	// MaxMemory is how much memory a run is to take, in bytes; 0 is as much as it
+	// takes. It bounds the connections that are remembered, and what is held of
+	// each; see [LeftOut].
+	MaxMemory int64
 	// Workers is the number of goroutines that state the facts; 0 is one for
 	// each processor.
 	Workers int
@@ -80,6 +84,7 @@ type conn struct {
 	// before is the connection that had the same addresses and ports; nil if
 	// there was none.
 	before   *conn
+	after    *conn // the connection whose before this one is
 	disputed bool
 	// damaged counts segments with data whose checksum is wrong.
 	damaged uint32
@@ -182,10 +187,13 @@ func (c *conn) Gap(d tcp.Dir, at tcp.Position, n int64) {
 func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	out := &Capture{}
 	d.inParallel(len(d.shards), func(i int) { d.shards[i].end() })
-	out.Damaged = d.damaged()
+	out.LeftOut, out.options = d.leftOut(), d.options
 	all := d.connections()
 	dispute(all)
-	out.Hidden = hidden(all)
+	out.LeftOut.Hidden = hidden(all)
+	for _, c := range all {
+		out.orders = append(out.orders, c.order)
+	}
 	out.Connections = make([]*Connection, len(all))
 	// Checking signatures takes most of the time.
 	d.inParallel(len(all), func(i int) {
@@ -198,34 +206,11 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	return out
 }
 
-// damaged adds up what the shards passed over, by input.
-func (d *Decoder) damaged() map[uint32]uint64 {
-	sum := make(map[uint32]uint64)
-	for i := range d.shards {
-		for input, n := range d.shards[i].damaged {
-			sum[input] += n
-		}
-	}
-	return sum
-}
-
-// hidden counts the damaged segments of connections of which nothing else was
-// seen.
-func hidden(all []*conn) uint64 {
-	var n uint64
-	for _, c := range all {
-		if a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1); c.damaged > 0 && a.Bytes+b.Bytes == 0 {
-			n += uint64(c.damaged)
-		}
-	}
-	return n
-}
-
 // connections returns all connections, in the order of their first segments.
 func (d *Decoder) connections() []*conn {
 	var all []*conn
 	for i := range d.shards {
-		all = append(all, d.shards[i].all...)
+		all = append(all, d.shards[i].settled()...)
 		d.shards[i] = shard{}
 	}
 	slices.SortFunc(all, func(a, b *conn) int { return cmp.Compare(a.order, b.order) })

@@ -21,7 +21,7 @@ func TestFollower(t *testing.T) {
 		t.Fatalf("%d connections, want 3", len(capture.Connections))
 	}
 	var packets, bytes [3][2]uint64
-	f := decode.NewFollower(false)
+	f := decode.NewFollower(capture)
 	for i := range talk.segments {
 		s := talk.segments[i]
 		p := f.Segment(&s)

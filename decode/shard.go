@@ -43,16 +43,18 @@ type shard struct {
 	withoutSecrets bool
 	keys           *keys // nil if there are none
 	// last is the connection of the segment before.
-	last *conn
-	// damaged counts the segments with wrong checksums, by input.
-	damaged map[uint32]uint64
+	last   *conn
+	bounds bounds
+	fresh  queue
+	left   leftOut
 }
 
 // A flow is a pair of endpoints, the lesser one first.
 type flow struct{ a, b link.Endpoint }
 
 func newShard(o *Options) shard {
-	return shard{options: o, budget: tcp.NewBudget(shardBudget), open: make(map[flow]*conn)}
+	b := o.bounds()
+	return shard{options: o, bounds: b, budget: tcp.NewBudget(b.reassembly), open: make(map[flow]*conn)}
 }
 
 // shardOf returns the shard of a segment, the same for both directions.
@@ -99,9 +101,14 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 	}
 	if c == nil {
 		c = d.newConn(s)
-		c.before, c.order = before, number
+		if !d.admit(c) {
+			d.refuse(s)
+			return nil
+		}
+		if c.before, c.order = before, number; before != nil {
+			before.after = c
+		}
 		d.open[flowOf(s.Src, s.Dst)] = c
-		d.all = append(d.all, c)
 	}
 	d.last = c
 	if damaged {
@@ -143,10 +150,7 @@ const (
 // claim can be built on it. That there was one is remembered, since it may be the
 // checksum that is meant to mislead.
 func (d *shard) passOver(c *conn, s *link.Segment) {
-	if d.damaged == nil {
-		d.damaged = make(map[uint32]uint64)
-	}
-	d.damaged[s.Frame.Input]++
+	d.left.count(&d.left.damaged, s.Frame.Input, 1)
 	if s.Length > 0 {
 		c.damaged++
 	}
@@ -192,7 +196,7 @@ func (d *shard) isEPMD(port uint16) bool {
 
 // end says that no more segments will come.
 func (d *shard) end() {
-	for _, c := range d.all {
+	for _, c := range d.settled() {
 		if d.open[flowOf(c.ends[0], c.ends[1])] == c {
 			c.tcp.Flush(c)
 		}

@@ -43,8 +43,6 @@ type Options struct {
 	// Flags are those of distproof that a bundle is to be verified with.
 	Flags []string
 	Links link.Options
-	// AnyChecksum is [decode.Options.AnyChecksum] of the analysis.
-	AnyChecksum bool
 	// Reopen returns the inputs from their beginning. It is called once or twice;
 	// an error of the source's [capture.Source] Close says that it was not what
 	// was read before.

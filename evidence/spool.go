@@ -165,7 +165,7 @@ func (w *writer) gather(picks map[int]*pick, s *spool) error {
 const checkEvery = 4096
 
 func (w *writer) follow(src capture.Source, g *gatherer) error {
-	links, follower := link.NewDecoder(w.o.Links), decode.NewFollower(w.o.AnyChecksum)
+	links, follower := link.NewDecoder(w.o.Links), decode.NewFollower(w.c.Facts)
 	var packet capture.Packet
 	var segment link.Segment
 	for n := 0; ; n++ {

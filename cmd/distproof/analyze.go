@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
+	"maps"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -21,6 +22,8 @@ type analyzeOptions struct {
 	Payload bool
 	// AnyChecksum takes packets with wrong TCP checksums for what they are.
 	AnyChecksum bool
+	// MaxMemory is how much memory is to be used; 0 is as much as it takes.
+	MaxMemory int64
 	// Workers is how many goroutines share the work; 0 is one a processor.
 	Workers int
 	// Expect has what the user says of the cluster, and the cookies to try.
@@ -58,7 +61,7 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
 	keys := o.keyring(src)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum, Workers: o.Workers, Secrets: keys.current})
+	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum, MaxMemory: o.MaxMemory, Workers: o.Workers, Secrets: keys.current})
 	if err := capture.Guard(func() error { return follow(src, links, decoder, keys, o.workers()) }); err != nil {
 		return nil, err
 	}
@@ -78,8 +81,8 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	var undecoded []map[string]uint64
 	for i := range inputs {
 		why := links.Undecoded(uint32(i))
-		if n := facts.Damaged[uint32(i)]; n > 0 {
-			why[wrongChecksum] = n
+		for text, n := range leftOut(&facts.LeftOut, uint32(i)) {
+			why[text] = n
 		}
 		undecoded = append(undecoded, why)
 	}
@@ -94,8 +97,19 @@ func (o analyzeOptions) keyring(src capture.Source) *keyring {
 	return k
 }
 
-// wrongChecksum is why a packet was left out that could be read.
-const wrongChecksum = "wrong TCP checksum"
+// Why packets were left out that could be read.
+const (
+	wrongChecksum = "wrong TCP checksum"
+	tooManyEmpty  = "TCP without data: beyond the limit of connections without any"
+	noRoom        = "TCP beyond --max-memory"
+)
+
+// leftOut says why packets of an input were left out.
+func leftOut(l *decode.LeftOut, input uint32) map[string]uint64 {
+	all := map[string]uint64{wrongChecksum: l.Damaged[input], tooManyEmpty: l.Empty[input], noRoom: l.Refused[input]}
+	maps.DeleteFunc(all, func(_ string, n uint64) bool { return n == 0 })
+	return all
+}
 
 // coverage says what the inputs left out.
 func coverage(inputs []capture.Input, links *link.Decoder, facts *decode.Capture) verify.Coverage {
@@ -112,8 +126,11 @@ func coverage(inputs []capture.Input, links *link.Decoder, facts *decode.Capture
 			out.Sealed[why] += n
 		}
 	}
-	if facts.Hidden > 0 {
-		out.Unreadable[wrongChecksum] = facts.Hidden
+	if n := facts.LeftOut.Hidden; n > 0 {
+		out.Unreadable[wrongChecksum] = n
+	}
+	for _, n := range facts.LeftOut.Refused {
+		out.Unreadable[noRoom] += n
 	}
 	return out
 }

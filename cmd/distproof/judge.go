@@ -32,6 +32,7 @@ type settings struct {
 	baseline                     string
 	sandbox                      string
 	anyChecksum                  bool
+	maxMemory                    memory
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -97,6 +98,7 @@ func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
 	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
 	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one a processor; the report is the same")
+	memoryFlag(f, &s.maxMemory)
 	f.BoolVar(&s.anyChecksum, "ignore-checksums", false, "believe packets with wrong TCP checksums: of captures that were rewritten")
 	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without what looks secret")
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
@@ -140,6 +142,8 @@ func (s *settings) judging() (analyzeOptions, error) {
 func (o *analyzeOptions) recognise(s *settings) {
 	o.Ports, o.EPMDPorts, o.VXLANPorts = s.ports, s.epmdPorts, s.vxlanPorts
 	o.Payload, o.Workers, o.AnyChecksum = s.showPayload, int(s.workers), s.anyChecksum
+	o.MaxMemory = int64(s.maxMemory)
+	s.maxMemory.apply()
 }
 
 // exitOf maps a conclusion to an exit code and its meaning.
