@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -110,5 +111,46 @@ func TestActionPassesInputsAsVariables(t *testing.T) {
 		if m == nil || m[1] != name || !strings.Contains(string(script), "'"+name+"=%s") {
 			t.Errorf("output %s is %q", name, o.Value)
 		}
+	}
+}
+
+// The worked example has a valid policy, and gives the action inputs that it has.
+func TestExampleFits(t *testing.T) {
+	folder := "../../examples/three-nodes/"
+	var out, errs bytes.Buffer
+	if code := run([]string{"policy", "check", folder + "distproof.yaml"}, strings.NewReader(""), &out, &errs); code != 0 {
+		t.Errorf("exit code %d: %s%s", code, out.String(), errs.String())
+	}
+	var action struct{ Inputs, Outputs map[string]any }
+	readYAML(t, "../../action.yml", &action)
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Uses string
+				With map[string]string
+			}
+		}
+	}
+	readYAML(t, folder+"github.yml", &workflow)
+	used := 0
+	for _, step := range workflow.Jobs["mutual-tls"].Steps {
+		if !strings.HasPrefix(step.Uses, "example/distproof@") {
+			continue
+		}
+		used++
+		for input := range step.With {
+			if action.Inputs[input] == nil {
+				t.Errorf("the action has no input %q", input)
+			}
+		}
+	}
+	if used != 1 || action.Outputs["sarif"] == nil {
+		t.Errorf("the action is used in %d steps", used)
+	}
+	var pipeline map[string]any
+	readYAML(t, folder+"gitlab-ci.yml", &pipeline)
+	job, _ := pipeline["distproof"].(map[string]any)
+	if job["extends"] != ".distproof" {
+		t.Errorf("the job is %v", job)
 	}
 }
