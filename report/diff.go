@@ -106,7 +106,8 @@ type FindingChange struct {
 	// OldSeverity and OldStatus are absent if the finding is new or gone.
 	OldSeverity string `json:"old_severity,omitempty"`
 	OldStatus   string `json:"old_status,omitempty"`
-	// Fingerprint is that of the formats for pipelines.
+	// Fingerprint is a hash of rule and edge: that of the formats for pipelines, if
+	// the edge has one such finding and its nodes are known.
 	Fingerprint string `json:"fingerprint"`
 	Change
 }

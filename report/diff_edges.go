@@ -50,7 +50,8 @@ var (
 	verificationOrder = []string{"failed", "not-checked", "ok"}
 )
 
-// edgeStates has what is known of each edge.
+// edgeStates has what is known of each edge. The likely nodes of ends do not name
+// them here: who is likely depends on which others were seen.
 func edgeStates(doc *Document) map[edgeKey]*EdgeState {
 	out := map[edgeKey]*EdgeState{}
 	for i := range doc.Connections {
@@ -58,7 +59,7 @@ func edgeStates(doc *Document) map[edgeKey]*EdgeState {
 		if c.Verdict == nil {
 			continue
 		}
-		k := edgeKey{c.Client.EdgeLabel(), c.Server.EdgeLabel()}
+		k := edgeKey{c.Client.Label(), c.Server.Label()}
 		s := out[k]
 		if s == nil {
 			s = &EdgeState{Verdict: *c.Verdict}

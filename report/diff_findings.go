@@ -26,13 +26,20 @@ func (p *problem) sameness() sameness {
 
 // problemsBySameness has the worst problem of each kind, and their order.
 func problemsBySameness(doc *Document) (map[sameness]*problem, []sameness) {
-	all := problems(doc) // the worst first
-	out, order := make(map[sameness]*problem, len(all)), []sameness{}
-	for i := range all {
-		k := all[i].sameness()
-		if out[k] == nil {
-			out[k] = &all[i]
-			order = append(order, k)
+	byID := make(map[string]*Connection, len(doc.Connections))
+	for i := range doc.Connections {
+		byID[doc.Connections[i].ID] = &doc.Connections[i]
+	}
+	out, order := map[sameness]*problem{}, []sameness{}
+	for _, i := range worstFirst(doc.Findings) {
+		f := &doc.Findings[i]
+		for _, p := range onEdgesBy(f, byID, Endpoint.Label) {
+			k := p.sameness()
+			if out[k] == nil {
+				p.effect, p.fingerprint = effectOf(doc, f), fingerprint(p.Rule+"\x00"+p.edge, 1)
+				out[k] = &p
+				order = append(order, k)
+			}
 		}
 	}
 	return out, order
@@ -102,7 +109,7 @@ func goneEffect(p *problem, edges map[edgeKey]*EdgeState, after *Document) strin
 	known := after.Conclusion != "inconclusive"
 	if len(p.connections) > 0 {
 		c := p.connections[0]
-		edge := edges[edgeKey{c.Client.EdgeLabel(), c.Server.EdgeLabel()}]
+		edge := edges[edgeKey{c.Client.Label(), c.Server.Label()}]
 		known = edge != nil && edge.Verdict != "inconclusive"
 	}
 	if !known {
@@ -118,7 +125,7 @@ func newFindingChange(p *problem, change, effect string) FindingChange {
 	}
 	if len(p.connections) > 0 {
 		c := p.connections[0]
-		out.From, out.To = c.Client.EdgeLabel(), c.Server.EdgeLabel()
+		out.From, out.To = c.Client.Label(), c.Server.Label()
 	}
 	return out
 }

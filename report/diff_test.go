@@ -284,3 +284,27 @@ func TestDiffSchemaIsThatOfTheTypes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who is the likely node of a hidden name depends on which others were seen, and
+// must make no edge a new one.
+func TestDiffAndBaselineTakeNoLikelyNode(t *testing.T) {
+	hidden := func(likely string) *report.Document {
+		d := oneWayTo("b@n2.lab")
+		c := &d.Connections[0].Client
+		c.Node, c.Host, c.LikelyNode = "", "n1.lab", likely
+		find(d, "DP103", "high", "no certificate", "c1")
+		return d
+	}
+	if d := compare(t, hidden("a@n1.lab"), hidden("")); d.Outcome != "same" {
+		t.Errorf("%s: %+v", d.Outcome, d.Edges)
+	}
+	if doc := reckon(t, hidden("a@n1.lab"), hidden(""), "violates"); doc.Conclusion != "pass" {
+		t.Errorf("%s (%s)", doc.Conclusion, doc.Reason)
+	}
+	// A likely name is none: the baseline that has the node does not have this.
+	named := oneWayTo("b@n2.lab")
+	find(named, "DP103", "high", "no certificate", "c1")
+	if doc := reckon(t, hidden("a@n1.lab"), named, "violates"); doc.Conclusion != "fail" {
+		t.Errorf("%s (%s)", doc.Conclusion, doc.Reason)
+	}
+}

@@ -86,6 +86,11 @@ func worstFirst(findings []Finding) []int {
 
 // onEdges splits a finding by the edges that its connections are on.
 func onEdges(f *Finding, byID map[string]*Connection) []problem {
+	return onEdgesBy(f, byID, Endpoint.EdgeLabel)
+}
+
+// onEdgesBy is onEdges for edges whose ends are named by label.
+func onEdgesBy(f *Finding, byID map[string]*Connection, label func(Endpoint) string) []problem {
 	if len(f.Connections) == 0 {
 		return []problem{{Finding: f}}
 	}
@@ -95,7 +100,7 @@ func onEdges(f *Finding, byID map[string]*Connection) []problem {
 		edge := escape(id) // of a document that does not have the connection
 		c := byID[id]
 		if c != nil {
-			edge = edgeName(c.Client.EdgeLabel(), c.Server.EdgeLabel())
+			edge = edgeName(label(c.Client), label(c.Server))
 		}
 		i, known := at[edge]
 		if !known {
