@@ -32,8 +32,8 @@ type Options struct {
 }
 
 const (
-	// DefaultBuffer is the size of the ring. At 10 Gbit/s it fills in 25 ms.
-	DefaultBuffer = 32 << 20
+	// DefaultBuffer is the size of the ring. At 10 Gbit/s it fills in 50 ms.
+	DefaultBuffer = 64 << 20
 	// MinBuffer and MaxBuffer bound [Options.Buffer].
 	MinBuffer = 2 << 20
 	MaxBuffer = 2 << 30

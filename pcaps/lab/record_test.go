@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"distproof/capture/live"
 	"distproof/report"
 )
 
@@ -88,6 +91,7 @@ func TestRecord(t *testing.T) {
 			l := newRecordLab(t, pki)
 			for _, c := range tt.before {
 				l.connect(t, c)
+				l.checkSockets(t, c)
 			}
 			script := l.script(t, tt.servers, tt.clients, tt.last)
 			code, doc, stderr := l.record(t, program, script)
@@ -142,6 +146,28 @@ func (l *recordLab) connect(t *testing.T, c clientSpec) {
 	}
 	if answer, err := n.ask(t.Context(), fmt.Sprintf("net_kernel:connect_node('%s').", c.server.fullName())); answer != "true" {
 		t.Fatalf("%s, %v", answer, err)
+	}
+}
+
+// checkSockets wants the kernel to know the connection, the node's listener, and
+// that they are those of an Erlang runtime.
+func (l *recordLab) checkSockets(t *testing.T, c clientSpec) {
+	t.Helper()
+	server := netip.AddrPortFrom(netip.MustParseAddr(l.net.address(c.server.host)), uint16(c.server.port))
+	sockets, err := live.Sockets(l.net.namespace(c.node.host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(sockets, func(s live.Socket) bool { return s.Remote == server && s.Process.Name == "beam.smp" }) {
+		t.Errorf("no connection to %v: %+v", server, sockets)
+	}
+	if sockets, err = live.Sockets(l.net.namespace(c.server.host)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(sockets, func(s live.Socket) bool {
+		return s.Listening && s.Local.Port() == server.Port() && s.Process.Name == "beam.smp"
+	}) {
+		t.Errorf("no listener on %v: %+v", server, sockets)
 	}
 }
 

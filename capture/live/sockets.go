@@ -1,0 +1,47 @@
+package live
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// A Socket is a TCP socket that the kernel has.
+type Socket struct {
+	// Local and Remote are its ends; a listener's Remote is zero. IPv4 addresses
+	// are plain, also those of IPv6 sockets.
+	Local, Remote netip.AddrPort
+	// Listening says that it takes connections; else it is one that is up.
+	Listening bool
+	// Process has it open; zero if that could not be found out, for example of
+	// another user's.
+	Process Process
+}
+
+// A Process is one that has sockets open.
+type Process struct {
+	ID int
+	// Name is the name of its program as the kernel knows it, such as beam.smp,
+	// cut to 15 bytes. Processes choose it themselves: it may hold anything.
+	Name string
+	// Container is the id of its container, as the control group tells; empty if
+	// it is in none that is known.
+	Container string
+}
+
+// containerID is how Docker, containerd, CRI-O and Podman name control groups:
+// docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, or
+// the ID alone.
+var containerID = regexp.MustCompile(`(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?(?:$|/)`)
+
+// containerOf finds the container in what /proc/PID/cgroup says: lines as
+// "NUMBER:CONTROLLERS:PATH". The innermost one counts.
+func containerOf(cgroup string) string {
+	for line := range strings.Lines(cgroup) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if m := containerID.FindAllStringSubmatch(fields[len(fields)-1], -1); len(m) > 0 {
+			return m[len(m)-1][1]
+		}
+	}
+	return ""
+}
