@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -101,7 +102,7 @@ func (e *Exception) subject() string {
 	for _, rule := range e.Rules {
 		parts = append(parts, string(rule))
 	}
-	what := strings.Join(parts, ", ")
+	what := cmp.Or(strings.Join(parts, ", "), "all rules")
 	switch len(e.Peers) {
 	case 1:
 		what += " at " + clip(e.Peers[0].text)
@@ -115,7 +116,7 @@ func (e *Exception) subject() string {
 		}
 		what += " in " + enumerate(list)
 	}
-	return strings.TrimSpace(what)
+	return what
 }
 
 // CanBeExcepted says why no exception can name a rule; "" if one can. What says

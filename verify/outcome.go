@@ -36,7 +36,7 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 	t.total = len(j.Conclusions) - t.count[NoVerdict]
 	for _, f := range j.Findings {
 		if f.Effect == Violates {
-			return Fail, t.violation(j.concerned(verdicts, Violates), f)
+			return Fail, t.violation(require, j.concerned(verdicts, Violates), f)
 		}
 	}
 	for _, f := range j.Findings {
@@ -115,7 +115,7 @@ func (t *tally) kinds(verdicts ...Verdict) string {
 	return strings.Join(parts, ", ")
 }
 
-func (t *tally) violation(bad map[Verdict]int, first Finding) string {
+func (t *tally) violation(require Requirement, bad map[Verdict]int, first Finding) string {
 	clear, oneWay := bad[Cleartext], bad[OneWay]
 	switch {
 	case clear+oneWay == 0:
@@ -132,7 +132,15 @@ func (t *tally) violation(bad map[Verdict]int, first Finding) string {
 	if oneWay > 0 {
 		kinds = append(kinds, fmt.Sprintf("%d one-way", oneWay))
 	}
-	return fmt.Sprintf("%d of %d distribution connections %s not %s: %s", clear+oneWay, t.total, verb(clear+oneWay), t.goal, strings.Join(kinds, ", "))
+	text := fmt.Sprintf("%d of %d distribution connections %s not %s: %s", clear+oneWay, t.total, verb(clear+oneWay), t.goal, strings.Join(kinds, ", "))
+	rest := t.count[Cleartext] - clear
+	if require != RequireEncrypted {
+		rest += t.count[OneWay] - oneWay
+	}
+	if rest > 0 {
+		text += fmt.Sprintf("; the policy lets %d more pass", rest)
+	}
+	return text
 }
 
 func (t *tally) undecided(doubtful map[Verdict]int, first Finding) string {

@@ -255,7 +255,7 @@ func TestWordsOfExceptions(t *testing.T) {
 	}{
 		{e, mutual(), "the exception for DP207, DP101 between a@n1.lab and 10.1.0.0/24 in 10.0.0.0/8 (old; team) expired at the end of 2027-03-14, and there is nothing that it would let pass"},
 		{Exception{Rules: []Rule{CleartextDistribution}, Reason: "old", Owner: "team", Expires: day("2027-03-14")}, clear(), "the exception for DP101 (old; team) expired at the end of 2027-03-14: what it let pass counts again"},
-		{Exception{Peers: peers(t, "10.1.0.2"), Reason: "r", Owner: "o", Expires: day("2027-03-15")}, rpc(), "the exception for at 10.1.0.2 (r; o) does not cover DP207: that takes allow_critical: true"},
+		{Exception{Peers: peers(t, "10.1.0.2"), Reason: "r", Owner: "o", Expires: day("2027-03-15")}, rpc(), "the exception for all rules at 10.1.0.2 (r; o) does not cover DP207: that takes allow_critical: true"},
 		{Exception{Rules: []Rule{WeakTLS}, Reason: "r", Owner: "o", Expires: day("2027-03-15")}, mutual(), "the exception for DP107 (r; o) is not used: there is nothing that it would let pass"},
 	} {
 		j := held(Policy{Exceptions: []Exception{row.e}}, row.c)
@@ -270,7 +270,7 @@ func TestWordsOfExceptions(t *testing.T) {
 func TestExceptionsSplitFindings(t *testing.T) {
 	a, b := with(oneWay(), nodes("a@n1.lab", "b@n2.lab")), with(oneWay(), nodes("a@n1.lab", "c@n3.lab"))
 	j := held(Policy{Exceptions: []Exception{{Peers: peers(t, "b@n2.lab"), Expires: today}}}, a, b)
-	if len(j.Findings) != 2 || j.Outcome != Fail || j.Reason != "1 of 2 distribution connections is not mutual TLS: 1 one-way" {
+	if len(j.Findings) != 2 || j.Outcome != Fail || j.Reason != "1 of 2 distribution connections is not mutual TLS: 1 one-way; the policy lets 1 more pass" {
 		t.Fatalf("%s: %s: %s", j.Outcome, j.Reason, effects(j))
 	}
 	for i, want := range []*decode.Connection{a, b} {

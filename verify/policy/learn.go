@@ -143,11 +143,11 @@ func (l *learner) lookAtCA(chain []*verify.Certificate, v verify.Verification) {
 // neither its name nor its host is.
 func pattern(e decode.End) (pattern, how string) {
 	literal := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
-	name, at, _ := strings.Cut(e.Node, "@")
+	name, at, whole := strings.Cut(e.Node, "@")
 	switch {
 	case name != "" && at != "":
 		pattern, how = literal.Replace(e.Node), "known by "+e.NodeBasis
-	case e.Host != "" && literal.Replace(e.Host) == e.Host: // else no pattern tells the host alone
+	case !whole && e.Host != "" && literal.Replace(e.Host) == e.Host: // else no pattern tells the host alone
 		pattern, how = "*@"+e.Host, "TLS hides the node's name; its host is known by "+e.HostBasis
 	}
 	if _, err := verify.ParseNodeGlob(pattern); err != nil {
