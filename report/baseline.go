@@ -150,10 +150,15 @@ func (s *split) of(f Finding, partly bool) []Finding {
 	}
 	// Evidence does not say which connection it is about; what was seen before
 	// any of these began is about another.
+	begin := map[int]uint32{} // by input
+	for _, c := range s.connections {
+		if at, known := begin[c.Input]; !known || c.FirstFrame < at {
+			begin[c.Input] = c.FirstFrame
+		}
+	}
 	f.Evidence = slices.DeleteFunc(slices.Clone(f.Evidence), func(e Evidence) bool {
-		return !slices.ContainsFunc(s.connections, func(c *Connection) bool {
-			return c.Input == e.Input && c.FirstFrame <= e.Frame
-		})
+		at, known := begin[e.Input]
+		return !known || e.Frame < at
 	})
 	return []Finding{f}
 }

@@ -17,8 +17,9 @@ type EdgeChange struct {
 	New *EdgeState `json:"new,omitempty"`
 	// What says in words what changed.
 	What []string `json:"what"`
-	// MayBe lists edges of the other document that have an end without a name,
-	// and that may be this one.
+	// MayBe lists up to ten edges that only the other document has and that may be
+	// this one, as an end has no name here or there. With thousands of edges it is
+	// empty.
 	MayBe []string `json:"may_be"`
 	Change
 }
@@ -123,12 +124,13 @@ func tlsAge(version string) string {
 
 func edgeChanges(before, after *Document) []EdgeChange {
 	old, now := edgeStates(before), edgeStates(after)
+	guess := len(old)*len(now) <= maxGuesses
 	out := []EdgeChange{}
 	for k, s := range now {
 		was := old[k]
 		switch {
 		case was == nil:
-			out = append(out, newEdge(k, s, old))
+			out = append(out, newEdge(k, s, mayBe(k, old, now, guess)))
 		case *was != *s:
 			if c, changed := changedEdge(k, was, s); changed {
 				out = append(out, c)
@@ -137,7 +139,7 @@ func edgeChanges(before, after *Document) []EdgeChange {
 	}
 	for k, s := range old {
 		if now[k] == nil {
-			out = append(out, EdgeChange{From: k.from, To: k.to, Old: s, What: []string{"not seen any more; it was " + s.Verdict}, MayBe: mayBe(k, now, old), Change: Change{isGone, noEffect}})
+			out = append(out, EdgeChange{From: k.from, To: k.to, Old: s, What: []string{"not seen any more; it was " + s.Verdict}, MayBe: mayBe(k, now, old, guess), Change: Change{isGone, noEffect}})
 		}
 	}
 	slices.SortFunc(out, func(a, b EdgeChange) int {
@@ -148,7 +150,7 @@ func edgeChanges(before, after *Document) []EdgeChange {
 
 // newEdge is an edge that was not there. That it is not mutual TLS is worse than
 // that it was not there.
-func newEdge(k edgeKey, s *EdgeState, old map[edgeKey]*EdgeState) EdgeChange {
+func newEdge(k edgeKey, s *EdgeState, may []string) EdgeChange {
 	effect := noEffect
 	switch s.Verdict {
 	case "mutual", "refused":
@@ -157,14 +159,20 @@ func newEdge(k edgeKey, s *EdgeState, old map[edgeKey]*EdgeState) EdgeChange {
 	default:
 		effect = isWorse
 	}
-	return EdgeChange{From: k.from, To: k.to, New: s, What: []string{"not seen before; it is " + s.Verdict}, MayBe: mayBe(k, old, nil), Change: Change{isNew, effect}}
+	return EdgeChange{From: k.from, To: k.to, New: s, What: []string{"not seen before; it is " + s.Verdict}, MayBe: may, Change: Change{isNew, effect}}
 }
+
+// maxGuesses is how many pairs of edges are looked at for which one may be another.
+const maxGuesses = 4_000_000
 
 // mayBe lists the edges of the other document that may be the same one: an end
 // whose name is hidden in one may have a name in the other. Edges that are in
 // both documents are themselves.
-func mayBe(k edgeKey, others, same map[edgeKey]*EdgeState) []string {
+func mayBe(k edgeKey, others, same map[edgeKey]*EdgeState, guess bool) []string {
 	out := []string{}
+	if !guess {
+		return out
+	}
 	for o := range others {
 		if _, itself := same[o]; !itself && maybeSame(k.from, o.from) && maybeSame(k.to, o.to) {
 			out = append(out, o.String())
