@@ -95,7 +95,7 @@ func (p *party) play(ctx context.Context) error {
 			return fmt.Errorf("erl_call: %w", err)
 		}
 		if err := p.cnode(ctx); err != nil {
-			return fmt.Errorf("C node: %w", err)
+			return fmt.Errorf("the C node: %w", err)
 		}
 	}
 	if err := p.rests(ctx); err != nil {
