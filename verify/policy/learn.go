@@ -38,6 +38,9 @@ func Learn(s Sample) ([]byte, error) {
 	}
 	l := learner{Sample: s, base: base}
 	l.look()
+	if len(l.up) == 0 {
+		return nil, fmt.Errorf("the capture is no good example: no session between nodes came up (%s)", base.Reason)
+	}
 	l.write()
 	text := []byte(l.out.String())
 	f, err := Parse(text, Name)

@@ -113,3 +113,14 @@ func TestLearnManyNodes(t *testing.T) {
 		t.Errorf("%d edges, %v", n, err)
 	}
 }
+
+// Of sessions that were refused behind TLS, for the cookie, nothing is learnt.
+func TestLearnNothingFromRefusedSessions(t *testing.T) {
+	c := mutual(end("10.1.0.1:40000", "a@n1.lab", ""), end("10.1.0.2:9100", "b@n2.lab", ""))
+	c.TLS.Shape, c.TLS.Sealed = tls.Shape{Refused: true}, [2]tls.Sealed{}
+	c.Ending.ClosedBy = tls.RoleServer
+	text, err := policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: []*decode.Connection{c}}})
+	if want := "the capture is no good example: no session between nodes came up (the distribution connection is mutual TLS)"; err == nil || err.Error() != want {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
