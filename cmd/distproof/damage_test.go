@@ -17,6 +17,9 @@ import (
 // a prime, so that all parts of packets are hit.
 const cutStep = 97
 
+// validated is one in how many documents is held against its schema.
+const validated = 40
+
 // bundled calls each for every capture of the project, as it is in the file.
 func bundled(t *testing.T, each func(t *testing.T, data []byte, original *report.Document)) {
 	files, err := filepath.Glob(pcapsDir + "/*.pcap")
@@ -46,6 +49,9 @@ func TestCutFilesClaimNothingMore(t *testing.T) {
 			}
 			if doc.Inputs[0].Truncated && doc.Conclusion == "pass" {
 				t.Errorf("cut at %d: passes", end)
+			}
+			if end/cutStep%validated == 0 {
+				checkDocument(t, doc)
 			}
 		}
 	})
@@ -78,6 +84,9 @@ func TestChangedBytes(t *testing.T) {
 			doc := documentOf(t, changed)
 			for _, problem := range improved(original, doc) {
 				t.Errorf("seed %d, bytes %v: %s", seed, places, problem)
+			}
+			if seed%validated == 0 {
+				checkDocument(t, doc)
 			}
 		}
 	})

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"distproof/capture"
+	"distproof/internal/formatcheck"
+	"distproof/internal/hostile"
+	"distproof/internal/mutate"
+	"distproof/report"
+)
+
+// checkDocument wants a document that its schema takes, and that is read back as
+// it was written.
+func checkDocument(t testing.TB, doc *report.Document) {
+	t.Helper()
+	var written, again bytes.Buffer
+	if err := report.Render(&written, doc, "json", report.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := formatcheck.JSON(written.Bytes(), documentSchema); err != nil {
+		t.Fatalf("not valid by its schema: %v", err)
+	}
+	read, unknown, err := report.Read(bytes.NewReader(written.Bytes()))
+	if err != nil || len(unknown) > 0 {
+		t.Fatalf("cannot be read back: %v %q", err, unknown)
+	}
+	if err := report.Render(&again, read, "json", report.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(written.String(), again.String()); diff != "" {
+		t.Fatalf("changed by being read back: %s", diff)
+	}
+}
+
+// FuzzCapture takes its input for a whole capture file: there is an error or a
+// document, never both; the document is valid; and what is damaged, or is without
+// a mutual connection, does not pass.
+func FuzzCapture(f *testing.F) {
+	for _, file := range hostile.Files() {
+		f.Add(file.Data)
+	}
+	w := newWire()
+	w.talk("10.0.0.1:40000", "10.0.0.2:9100").mutual13()
+	w.epmd("10.0.0.1:40002", "10.0.0.2", 9100, "b")
+	w.talk("10.0.0.3:40001", "10.0.0.2:9100").open().plain("a@n1.lab", "b@n2.lab")
+	for _, format := range []mutate.Format{{}, {PCAPNG: true}} {
+		data, err := mutate.Bytes(w.packets, format)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const most = 64 << 10 // a compressed file may be a thousand times as large
+		if len(data) > most {
+			return
+		}
+		src, err := capture.NewReader(bytes.NewReader(data), "fuzz")
+		if (err == nil) != (src != nil) {
+			t.Fatalf("source %v, error %v", src, err)
+		}
+		if err != nil {
+			return
+		}
+		defer src.Close()
+		doc, err := analyze(src, analyzeOptions{Judge: true, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkDocument(t, doc)
+		in := doc.Inputs[0]
+		if doc.Conclusion == "pass" && (in.Truncated || in.Damage != "" || doc.Summary.Distribution.Mutual == 0) {
+			t.Errorf("passes: %s", doc.Reason)
+		}
+	})
+}
