@@ -17,7 +17,7 @@ var sideNames = [2]string{decode.Client: "client", decode.Server: "server"}
 func newCleartext(c *decode.Connection) *Cleartext {
 	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(&c.Dist), Payloads: []Payload{}}
 	var counts [2]uint64
-	var last tcp.Position
+	var first, last tcp.Position
 	for side := range c.Dist {
 		d := &c.Dist[side]
 		if d.Bytes == 0 {
@@ -25,8 +25,8 @@ func newCleartext(c *decode.Connection) *Cleartext {
 		}
 		counts[side] = countMessages(out.Messages, out.RegisteredNames, d)
 		out.CookieDigestExposed = out.CookieDigestExposed || d.Handshake.Proved
-		if f := d.RecognisedAt.Frame.Number; f != 0 && (out.FirstFrame == 0 || f < out.FirstFrame) {
-			out.FirstFrame = f
+		if at := d.RecognisedAt; at.Frame.Number != 0 && (first.Frame.Number == 0 || before(at, first) < 0) {
+			first = at
 		}
 		last = later(last, lastOf(d))
 		for _, p := range d.Payloads {
@@ -35,7 +35,7 @@ func newCleartext(c *decode.Connection) *Cleartext {
 			})
 		}
 	}
-	out.LastFrame = last.Frame.Number
+	out.FirstFrame, out.LastFrame = first.Frame.Number, last.Frame.Number
 	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
 	out.MessageCount = Counts{counts[decode.Client], counts[decode.Server]}
 	out.Account = account(c, &c.Dist, "in the clear")
@@ -96,19 +96,32 @@ func later(a, b tcp.Position) tcp.Position {
 
 // newCalls lists what the nodes told each other to run, the first call first.
 func newCalls(sides *[2]dist.Facts) []Call {
-	out := []Call{}
+	type use struct {
+		Call
+		first tcp.Position
+	}
+	var all []use
 	for side := range sides {
 		for call, uses := range sides[side].Calls {
-			out = append(out, Call{
+			all = append(all, use{Call{
 				By: sideNames[side], Means: call.Means.String(), Function: call.Function, Count: uses.Count,
 				FirstFrame: uses.First.Frame.Number, LastFrame: uses.Last.Frame.Number,
-			})
+			}, uses.First})
 		}
 	}
-	slices.SortFunc(out, func(a, b Call) int {
-		return cmp.Or(cmp.Compare(a.FirstFrame, b.FirstFrame), strings.Compare(a.By, b.By), strings.Compare(a.Means, b.Means), strings.Compare(a.Function, b.Function))
+	slices.SortFunc(all, func(a, b use) int {
+		return cmp.Or(before(a.first, b.first), strings.Compare(a.By, b.By), strings.Compare(a.Means, b.Means), strings.Compare(a.Function, b.Function))
 	})
+	out := []Call{}
+	for _, u := range all {
+		out = append(out, u.Call)
+	}
 	return out
+}
+
+// before orders positions. Frames count anew in every input.
+func before(a, b tcp.Position) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Frame.Input, b.Frame.Input), cmp.Compare(a.Frame.Number, b.Frame.Number))
 }
 
 // maxAccount bounds the calls that a sentence names.
