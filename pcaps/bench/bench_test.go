@@ -131,12 +131,14 @@ func words(b []byte) uint64 {
 func BenchmarkMemory(b *testing.B) {
 	data, to := make([]byte, 256<<20), make([]byte, 256<<20)
 	for i := range data {
-		data[i], to[i] = byte(i), 1 // or no memory is behind it
+		data[i], to[i] = 1, 1 // or no memory is behind it
 	}
 	b.Run("read", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
-			sum(data)
+			if bytes.IndexByte(data, 0) >= 0 { // the fastest reader in the library
+				b.Fatal("read what is not there")
+			}
 		}
 	})
 	b.Run("copy", func(b *testing.B) {
