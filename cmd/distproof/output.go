@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"distproof/capture"
 	"distproof/report"
 )
@@ -154,7 +152,7 @@ func writeFile(path string, render func(io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeInPlace(path, render)
 	}
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
+	f, err := newReplacement(path, 0o666)
 	if err != nil {
 		return err
 	}

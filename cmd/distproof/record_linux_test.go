@@ -225,6 +225,19 @@ func TestRecordFailure(t *testing.T) {
 	}
 }
 
+// Packets that cannot be saved are told of, and nothing else is hidden.
+func TestRecordUnsaved(t *testing.T) {
+	r := newRecorder(t)
+	command := append([]string{"sh", "-c", `"$@"; exit 7`, "sh"}, r.replay("plain.pcap")...)
+	code, stdout, stderr := r.record([]string{"-i", "left", "--save", "/dev/full"}, command)
+	if code != "2" || !strings.Contains(stderr, "record: the command failed: exit status 7\n") || !strings.HasPrefix(lastLine(stderr), "error: the packets are not saved: cannot write /dev/full: no space left") {
+		t.Errorf("exit code %s: %s", code, stderr)
+	}
+	if !strings.Contains(stdout, "FAIL: ") {
+		t.Errorf("no report:\n%s", stdout)
+	}
+}
+
 // Packets that were lost leave no proof.
 func TestRecordLoss(t *testing.T) {
 	r := newRecorder(t)

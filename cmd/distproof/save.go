@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
 	"distproof/capture"
 )
 
@@ -17,19 +15,12 @@ import (
 type saver struct {
 	capture.Source
 	path string
-	file saveFile
+	file replacement
 	buf  *bufio.Writer
 	out  *capture.Writer
 	err  error
 	// last is the packet written last, without its bytes.
 	last capture.Packet
-}
-
-// A saveFile is there under its name only when it is complete.
-type saveFile interface {
-	Write(p []byte) (int, error)
-	CloseAtomicallyReplace() error
-	Cleanup() error
 }
 
 // saveBuffer is written at once.
@@ -54,7 +45,7 @@ func newSaver(src capture.Source, path string) (*saver, error) {
 
 // openSave opens the file that will replace path. Others may not read it: there
 // may be secrets in what crossed in the clear.
-func openSave(path string) (saveFile, error) {
+func openSave(path string) (replacement, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
@@ -66,7 +57,7 @@ func openSave(path string) (saveFile, error) {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		return inPlace{f}, err
 	}
-	return renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.IgnoreUmask())
+	return newPrivate(path)
 }
 
 // inPlace is what cannot be replaced.
