@@ -197,6 +197,10 @@ func check(t *testing.T, segments []segment, size int, kind capture.LinkType) {
 		if g.packet.LinkType != kind || len(g.Payload) != g.Length || len(g.packet.Data) != g.packet.Length {
 			t.Errorf("link type %d, payload of %d bytes of %d, packet of %d bytes of %d", g.packet.LinkType, len(g.Payload), g.Length, len(g.packet.Data), g.packet.Length)
 		}
+		// What leaves this host has no checksum yet.
+		if g.Damaged() {
+			t.Errorf("a wrong checksum: % x", g.packet.Data)
+		}
 		if age := time.Since(capture.Time(g.packet.Time)); age < -time.Second || age > time.Minute {
 			t.Errorf("captured %v ago", age)
 		}
