@@ -176,8 +176,9 @@ func checkHarmless(t testing.TB, m *bpf.VM, p *capture.Packet) (taken bool) {
 		t.Errorf("left out: %s: % x", why, p.Data)
 	}
 	for why := range d.Unreadable(0) {
-		// No IP stack takes these.
-		if !strings.HasPrefix(why, "malformed IPv") {
+		// No IP stack takes these; the second has options that are not all there,
+		// of a protocol that carries no TCP.
+		if !strings.HasPrefix(why, "malformed IPv") && why != "truncated header (snaplen)" {
 			t.Errorf("left out: %s: % x", why, p.Data)
 		}
 	}
@@ -221,6 +222,7 @@ func FuzzFilter(f *testing.F) {
 	f.Add(true, bytesOf(be16(0x86dd), make([]byte, 18), ip6(58, make([]byte, 32))))
 	f.Add(true, bytesOf(be16(0x0806), make([]byte, 46)))
 	f.Add(false, ether(0x0800, with(ip4(1, make([]byte, 40)), 0, 0x4f)))
+	f.Add(false, ether(0x0800, with(ip4(1, nil), 0, 0x4f, 0, 0, 60))) // options cut
 	machines := map[bool]*bpf.VM{false: vm(f, false), true: vm(f, true)}
 	f.Fuzz(func(t *testing.T, cooked bool, data []byte) {
 		kind := linkEthernet
