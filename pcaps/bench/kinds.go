@@ -195,10 +195,9 @@ func withBinary(message, content []byte) ([]byte, error) {
 
 // A loop is what connections say over and over again, in bursts.
 type loop struct {
-	s     *script
-	sent  [2]uint32 // before the loop
-	ends  []int     // of the bursts, in the script's steps
-	index int
+	s    *script
+	sent [2]uint32 // before the loop
+	ends []int     // of the bursts, in the script's steps
 }
 
 func (l *loop) from(c conversation) {
@@ -428,7 +427,10 @@ func (m *merger) write(w *writer, fateOf func(i, k int) fate) {
 		if what == later && held == nil {
 			held = &x
 		} else {
-			for range map[fate]int{arrives: 1, twice: 2, later: 1}[what] {
+			if what != lost {
+				w.packet(&x.f, x.s, x.after, 0, 0)
+			}
+			if what == twice {
 				w.packet(&x.f, x.s, x.after, 0, 0)
 			}
 			if held != nil {

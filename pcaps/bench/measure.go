@@ -151,7 +151,7 @@ func (m *measurer) capture(k kind, scale float64, tools []tool) error {
 	if err := m.write(&c); err != nil {
 		return err
 	}
-	defer os.Remove(c.path)
+	defer func() { _ = os.Remove(c.path) }()
 	var rows []row
 	for _, t := range tools {
 		r, err := m.once(c, t)
@@ -163,8 +163,7 @@ func (m *measurer) capture(k kind, scale float64, tools []tool) error {
 	if err := m.time(c, tools, rows); err != nil {
 		return err
 	}
-	m.print(c, rows)
-	return nil
+	return m.print(c, rows)
 }
 
 // A source is a capture, in a file or made while it is read.
@@ -239,7 +238,7 @@ func (m *measurer) once(c source, t tool) (row, error) {
 		if err := maker.Start(); err != nil {
 			return row{}, err
 		}
-		defer maker.Wait()
+		defer func() { _ = maker.Wait() }()
 		defer cancel() // first, in case the tool has not read it all
 	}
 	began := time.Now()
@@ -261,7 +260,7 @@ func (m *measurer) once(c source, t tool) (row, error) {
 // time has hyperfine time all tools that are not too slow for it.
 func (m *measurer) time(c source, tools []tool, rows []row) error {
 	results := filepath.Join(m.folder, "hyperfine.json")
-	defer os.Remove(results)
+	defer func() { _ = os.Remove(results) }()
 	args := []string{"--style", "none", "--runs", strconv.Itoa(m.runs), "--export-json", results}
 	if !c.piped {
 		args = append(args, "-N")
@@ -304,7 +303,7 @@ func (m *measurer) time(c source, tools []tool, rows []row) error {
 }
 
 // print writes the rows as a table of Markdown.
-func (m *measurer) print(c source, rows []row) {
+func (m *measurer) print(c source, rows []row) error {
 	way := ""
 	if c.piped {
 		way = ", through a pipe"
@@ -324,7 +323,7 @@ func (m *measurer) print(c source, rows []row) {
 		fmt.Fprintf(w, "| %s\t| %s\t| %s\t| %.2f s\t| %s\t| %.2f M\t| %.0f\t| %.0f MiB\t|\n", r.tool, taken, ratio, r.cpu, cpuRatio,
 			float64(c.packets)/r.seconds/1e6, float64(c.bytes)/r.seconds/1e6, float64(r.peak)/(1<<20))
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 func ratio(ours, theirs float64) string { return fmt.Sprintf("%.2f ×", ours/theirs) }
