@@ -11,13 +11,15 @@ FUZZTIME ?= 20000x
 # dependencies do not become ours.
 GOLANGCI_LINT_VERSION := v2.15.0
 STATICCHECK_VERSION   := v0.8.2
+GOVULNCHECK_VERSION   := v1.9.0
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/distproof/tools
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOVULNCHECK   := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint tools fuzz bench man lab labtest clean
+.PHONY: help build demo test race lint vuln tools fuzz soak bench man lab labtest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -71,6 +73,25 @@ bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyp
 # The tests fail if the pages are not current.
 man: ## write man/ anew
 	UPDATE_MAN=1 $(GO) test ./cmd/distproof -count=1 -run '^TestManPages$$'
+
+# Hours. DAMAGE is how many times each capture is changed, STRESS how many times
+# as much of each flood is made, CHECKS the cases of the model of TCP.
+DAMAGE ?= 1500
+STRESS ?= 10
+CHECKS ?= 100000
+soak: ## run what tries to break it for longer: damage, floods, random delivery, fuzzing
+	DISTPROOF_DAMAGE=$(DAMAGE) DISTPROOF_STRESS=$(STRESS) $(GO) test -count=1 -timeout 6h \
+	  -run '^(TestCutFiles|TestChangedBytes|TestRandom|TestLimits)' ./cmd/distproof
+	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./decode/tcp -rapid.checks=$(CHECKS)
+	$(MAKE) fuzz FUZZTIME=1000000x
+
+# The list of vulnerabilities is on the network. Where that is missing, nothing is
+# known: it is said, and is no failure.
+vuln: ## look for known vulnerabilities in what the program uses
+	@test -x $(GOVULNCHECK) || GOBIN=$(dir $(GOVULNCHECK)) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) || true
+	@status=0; $(GOVULNCHECK) ./... || status=$$?; \
+	if [ $$status -eq 3 ]; then exit 3; fi; \
+	if [ $$status -ne 0 ]; then echo "govulncheck could not run: vulnerabilities are not known"; fi
 
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab
