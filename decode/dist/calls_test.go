@@ -135,6 +135,9 @@ func TestAccounts(t *testing.T) {
 				n += uint64(2 + 15 + len(h.RawName))
 				if f.Role == Server {
 					n += uint64(2 + 1 + len(h.Status) + 4 + 2 + ackLength)
+					if h.GivenName != "" { // ":", its length, itself and its creation
+						n += uint64(1 + 2 + len(h.GivenName) + 4)
+					}
 				} else {
 					n += 2 + replyLength
 				}
