@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 // TestWorkers: how many goroutines share the work, and whether packets are read
 // from a file or from a pipe, shows nowhere in the report.
 func TestWorkers(t *testing.T) {
-	for _, path := range append(captures(t), many(t)) {
+	for _, path := range append(captures(t), many(t), withKeyLog(t)) {
 		want := reportWith(t, path, nil, 1)
 		for _, workers := range []int{2, 16} {
 			if got := reportWith(t, path, nil, workers); !bytes.Equal(got, want) {
@@ -49,6 +50,41 @@ func many(t *testing.T) string {
 	}
 	if err := mutate.WriteFile(path, packets, mutate.Format{}); err != nil {
 		t.Fatal(err)
+	}
+	return path
+}
+
+// withKeyLog returns a capture with a key log among its packets. From there on, one goroutine decodes.
+func withKeyLog(t *testing.T) string {
+	t.Helper()
+	log, err := os.ReadFile(pcapsDir + "/mutual_keylog_tls13.keylog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := mutate.ReadFile(pcapsDir + "/mutual_keylog_tls13.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := capture.NewWriter(&out, "test", "")
+	for i := range packets {
+		p := capture.Packet{Data: packets[i].Data, Length: packets[i].Length, Time: packets[i].Time, LinkType: packets[i].LinkType}
+		if i == 0 {
+			err = w.WriteInterface(&p, "test", 0)
+		}
+		if i == 5 {
+			err = errors.Join(err, w.WriteSecrets(log))
+		}
+		if err = errors.Join(err, w.WritePacket(&p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "keylog.pcapng")
+	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(reportWith(t, path, nil, 2), []byte(`"decryption"`)) {
+		t.Fatal("nothing was decrypted")
 	}
 	return path
 }
