@@ -392,3 +392,43 @@ func TestReadme(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The schema offers the severities that a rule may have, and the rules that
+// exceptions may name. What depends on require it leaves to the parser.
+func TestSchemaOfRules(t *testing.T) {
+	type words struct{ Enum []string }
+	var schema struct {
+		Properties struct {
+			Severities struct{ Properties map[string]words }
+		}
+		Defs struct {
+			Exception struct {
+				Properties struct {
+					Rules struct{ Items words }
+				}
+			}
+		} `json:"$defs"`
+	}
+	// Versions of TLS are numbers, too; they are not looked at here.
+	if err := json.Unmarshal(policy.Schema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	var excepted []string
+	for _, rule := range verify.Rules() {
+		var may []string
+		for _, s := range []verify.Severity{verify.Critical, verify.High, verify.Medium, verify.Low, verify.Info, verify.Off} {
+			if rule.MayBe(s, verify.RequireEncrypted) == "" {
+				may = append(may, string(s))
+			}
+		}
+		if got := schema.Properties.Severities.Properties[string(rule)].Enum; !slices.Equal(got, may) {
+			t.Errorf("%s: the schema has %q, the parser takes %q", rule, got, may)
+		}
+		if rule.CanBeExcepted() == "" {
+			excepted = append(excepted, string(rule))
+		}
+	}
+	if got := schema.Defs.Exception.Properties.Rules.Items.Enum; !slices.Equal(got, excepted) {
+		t.Errorf("exceptions: the schema has %q, the parser takes %q", got, excepted)
+	}
+}
