@@ -233,6 +233,8 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Inconclusive, "encrypted, but the handshake is not whole in the capture: packets are missing, or cut by its snaplen"
 	case f.Client == nil && f.Server == nil:
 		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
+	case f.Unanswered:
+		return Refused, fmt.Sprintf("closed by the %s after the TLS handshake, before the server sent anything of distribution: given up, most likely because both nodes dialled at once", c.Ending.ClosedBy)
 	case !f.Established.Is():
 		return Inconclusive, "not shown to be accepted: " + f.Established.Reason
 	case f.Renegotiated:

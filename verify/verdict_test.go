@@ -32,6 +32,8 @@ var overTLSRows = []conclusionRow{
 		c.TLS.ServerCertificate.Chain = nil
 	}), Inconclusive, Up, "did not prove to have its own key"},
 	{"acceptance not shown", with(mutual(), notAccepted), Inconclusive, Incomplete, "not shown to be accepted: the handshake's end is not in the capture"},
+	{"given up before the server spoke", with(mutual(), as13, notAccepted, func(c *decode.Connection) { c.TLS.Unanswered = true }), Refused, Incomplete, "given up, most likely because both nodes dialled at once"},
+	{"given up, but in conflict", with(mutual(), as13, notAccepted, conflict(client, 0), func(c *decode.Connection) { c.TLS.Unanswered = true }), Inconclusive, Incomplete, "retransmissions with other bytes"},
 	{"only the client finished", with(mutual(), func(c *decode.Connection) {
 		c.TLS.Established, c.TLS.Finished = fact.UnknownBecause("x"), true
 	}), Inconclusive, Incomplete, "not shown to be accepted"},

@@ -59,6 +59,11 @@ type Facts struct {
 	// the session is then up, though in a resumed one it may not be shown that
 	// the server accepted.
 	Finished bool
+	// Unanswered: in TLS 1.3 both sides came to the end of their handshake, and
+	// the connection was closed before the server sent anything more than an
+	// answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
+	// told, but no protocol in which it has to speak came up.
+	Unanswered bool
 	// Failure says how the handshake came to nothing; nil if it is not known
 	// that it did.
 	Failure *Failure

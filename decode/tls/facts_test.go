@@ -49,6 +49,33 @@ func TestEstablished13(t *testing.T) {
 	}
 }
 
+// A connection that was closed before the server spoke carried no session, if
+// nothing of it is missing.
+func TestUnanswered(t *testing.T) {
+	const asked = "s 23 142 1027 97 69, c 1027 96 69"
+	for name, r := range map[string]struct {
+		script string
+		end    Ending
+		want   bool
+	}{
+		"given up":                      {asked, Ending{Whole: true, ClosedBy: RoleClient}, true},
+		"by the server":                 {asked + ", c 47", Ending{Whole: true, ClosedBy: RoleServer}, true},
+		"with close_notify":             {asked + ", c 47 19, s 19", Ending{Whole: true, ClosedBy: RoleClient}, true},
+		"something is missing":          {asked, Ending{ClosedBy: RoleClient}, false},
+		"the capture ends":              {asked, Ending{Whole: true}, false},
+		"the server spoke":              {asked + ", c 47, s 24", Ending{Whole: true, ClosedBy: RoleClient}, false},
+		"it may have spoken before":     {"s 23 1027 97 69, c 69, S 24", Ending{Whole: true, ClosedBy: RoleClient}, false},
+		"it spoke, and the client left": {asked + ", S 24, c 19, s 19", Ending{Whole: true, ClosedBy: RoleClient}, false},
+		"the handshake is not known":    {"s 23 142 1027 97 69, c 1027 96", Ending{Whole: true, ClosedBy: RoleClient}, false},
+	} {
+		w := &outline{suite: 0x1302}
+		w.play(r.script)
+		if f := w.facts(r.end); f.Unanswered != r.want {
+			t.Errorf("%s: %t; established %+v", name, f.Unanswered, f.Established)
+		}
+	}
+}
+
 // TestClientBeforeTheServer: what the client sent before it had the server's
 // flight is not its answer to that.
 func TestClientBeforeTheServer(t *testing.T) {

@@ -130,6 +130,9 @@ func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	}
 }
 
+// over reports whether the connection was closed, and nothing of it is missing.
+func (x *combiner) over() bool { return x.end.Whole && x.end.ClosedBy != RoleUnknown }
+
 // established13 looks for the server's first record after the client's Finished.
 func (x *combiner) established13(shaper shaper, finished Record, server []Record) {
 	f := x.f
@@ -141,6 +144,7 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 	}
 	switch {
 	case len(after) == 0:
+		f.Unanswered = len(server) == 0 && x.over()
 		f.Established = fact.UnknownBecause("no record of the server after the client's Finished is in the capture")
 	case len(after) == 1 && !shaper.isAlert(after[0]) && !shaper.isStatus(after[0]):
 		// An alert may be padded to any length, but nothing follows it.
@@ -150,6 +154,7 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 	case len(after) > 1 || x.s.sealed.Application > uint64(len(x.s.sealedOf(TypeApplicationData))):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
 	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.sealed.Last) && sentAfter(after[0], x.c.sealed.Last):
+		f.Unanswered = len(server) == 1 && x.over()
 		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
 	case x.end.ClosedBy == RoleUnknown:
 		f.Established = fact.UnknownBecause("the server answered with a record of an alert's size, and the connection's end is not in the capture")
