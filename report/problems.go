@@ -52,15 +52,15 @@ func problems(doc *Document) []problem {
 	for i := range doc.Connections {
 		byID[doc.Connections[i].ID] = &doc.Connections[i]
 	}
-	seen := map[string]int{}
+	edges, prints := counter{}, counter{}
 	var out []problem
 	for _, i := range worstFirst(doc.Findings) {
 		f := &doc.Findings[i]
 		for _, p := range onEdges(f, byID) {
 			p.number, p.effect = i+1, effectOf(doc, f)
-			key := f.Rule + "\x00" + p.edge
-			seen[key]++
-			p.nth, p.fingerprint = seen[key], fingerprint(key, seen[key])
+			p.nth = edges.next(f.Rule + "\x00" + p.edge)
+			key := f.Rule + "\x00" + p.seenEdge()
+			p.fingerprint = fingerprint(key, prints.next(key))
 			out = append(out, p)
 		}
 	}
@@ -82,6 +82,24 @@ func worstFirst(findings []Finding) []int {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(a), key(b)) })
 	return order
+}
+
+// A counter counts by key.
+type counter map[string]int
+
+func (c counter) next(key string) int {
+	c[key]++
+	return c[key]
+}
+
+// seenEdge names the edge by what was seen of its ends alone: who an end is
+// likely to be depends on which other nodes are there.
+func (p *problem) seenEdge() string {
+	if len(p.connections) == 0 {
+		return p.edge
+	}
+	c := p.connections[0]
+	return edgeName(c.Client.Label(), c.Server.Label())
 }
 
 // onEdges splits a finding by the edges that its connections are on.
