@@ -122,12 +122,18 @@ func (c *Connection) Announced() bool {
 	return false
 }
 
+// DecryptedWhole reports whether all was decrypted that both sides sent: only
+// then what is not there was not sent.
+func (c *Connection) DecryptedWhole() bool {
+	return c.IsDecrypted && c.TLS.Opened[Client].Stopped == "" && c.TLS.Opened[Server].Stopped == ""
+}
+
 // CookieAccepted reports whether both nodes accepted the other's proof of the
 // cookie, as far as their handshake inside TLS was decrypted. The server
 // answers a proof that is right with its own; whoever finds one wrong closes.
 func (c *Connection) CookieAccepted() fact.Fact {
 	client, server := &c.Decrypted[Client], &c.Decrypted[Server]
-	closed := c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
+	closed := c.DecryptedWhole() && c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
 	switch {
 	case client.Connected && server.Handshake.Ack, server.Connected && client.Connected:
 		return fact.YesBy(fact.Decrypted, "both nodes went on after the proofs")

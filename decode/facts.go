@@ -114,7 +114,10 @@ const (
 // ending says whether the connection is whole, and who closed it first.
 func ending(c *Connection) tls.Ending {
 	a, b := c.TCP[Client], c.TCP[Server]
-	return tls.Ending{Whole: c.Start() && whole(a) && whole(b), ClosedBy: closer(a, b)}
+	return tls.Ending{
+		Whole: c.Start() && whole(a) && whole(b), ClosedBy: closer(a, b),
+		Orderly: a.FIN && b.FIN && !a.RST && !b.RST && (a.Answers || b.Answers),
+	}
 }
 
 // whole reports whether nothing of a direction is missing, contradictory or

@@ -159,3 +159,13 @@ func other() *decode.Connection { return bare(decode.Other) }
 func at(address string) change {
 	return func(c *decode.Connection) { c.Ends[server].Address = netip.MustParseAddrPort(address) }
 }
+
+// decrypted has distribution's handshake inside TLS opened: all of the client's,
+// up to its proof, and of the server's what is given.
+func decrypted(stopped string, serverSaid dist.Facts) func(*decode.Connection) {
+	return func(c *decode.Connection) {
+		c.IsDecrypted = true
+		c.Decrypted = [2]dist.Facts{{Handshake: dist.Handshake{Reply: true}}, serverSaid}
+		c.TLS.Opened[server].Stopped = stopped
+	}
+}

@@ -178,8 +178,8 @@ func distState(c *decode.Connection) State {
 	f := c.TLS
 	closed := c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
 	few := f.Sealed[decode.Client].Application < 8 && f.Sealed[decode.Server].Application < 10
-	if c.IsDecrypted {
-		return decryptedState(c, closed)
+	if s, ok := decryptedState(c, closed); ok {
+		return s
 	}
 	switch {
 	case f.Shape.Stage == tls.StageAck, f.Ticking:
@@ -192,16 +192,17 @@ func distState(c *decode.Connection) State {
 	return Up
 }
 
-// decryptedState is the same where the distribution handshake was decrypted.
-func decryptedState(c *decode.Connection, closed bool) State {
+// decryptedState is the same where the distribution handshake was decrypted. It
+// tells nothing if what was sent may be in what could not be.
+func decryptedState(c *decode.Connection, closed bool) (State, bool) {
 	client, server := &c.Decrypted[decode.Client], &c.Decrypted[decode.Server]
 	switch {
 	case server.Handshake.Ack, client.Connected, server.Connected:
-		return Up
-	case closed, refusal(server.Handshake.Status):
-		return DistRefused
+		return Up, true
+	case refusal(server.Handshake.Status), closed && c.DecryptedWhole():
+		return DistRefused, true
 	}
-	return Incomplete
+	return Incomplete, c.DecryptedWhole()
 }
 
 // undisputed is overTLS, but nothing good is claimed of a connection of which it

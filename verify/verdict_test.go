@@ -32,6 +32,10 @@ var overTLSRows = []conclusionRow{
 		c.TLS.ServerCertificate.Chain = nil
 	}), Inconclusive, Up, "did not prove to have its own key"},
 	{"acceptance not shown", with(mutual(), notAccepted), Inconclusive, Incomplete, "not shown to be accepted: the handshake's end is not in the capture"},
+	{"decrypted, refused by status", with(mutual(), as13, decrypted("", dist.Facts{Handshake: dist.Handshake{Status: "not_allowed"}})), Mutual, DistRefused, ""},
+	{"decrypted, closed before the ack", with(mutual(), as13, closedBy(tls.RoleServer), decrypted("", dist.Facts{})), Mutual, DistRefused, ""},
+	{"one side decrypted, closed", with(mutual(), as13, closedBy(tls.RoleServer), decrypted("the handshake could not be opened", dist.Facts{})), Mutual, Up, ""},
+	{"decrypted, acknowledged", with(mutual(), as13, decrypted("", dist.Facts{Handshake: dist.Handshake{Ack: true}})), Mutual, Up, ""},
 	{"given up before the server spoke", with(mutual(), as13, notAccepted, func(c *decode.Connection) { c.TLS.Unanswered = true }), Refused, Incomplete, "given up, most likely because both nodes dialled at once"},
 	{"given up, but in conflict", with(mutual(), as13, notAccepted, conflict(client, 0), func(c *decode.Connection) { c.TLS.Unanswered = true }), Inconclusive, Incomplete, "retransmissions with other bytes"},
 	{"only the client finished", with(mutual(), func(c *decode.Connection) {

@@ -60,8 +60,8 @@ type Facts struct {
 	// the server accepted.
 	Finished bool
 	// Unanswered: in TLS 1.3 both sides came to the end of their handshake, and
-	// the connection was closed before the server sent anything more than an
-	// answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
+	// the connection was closed in an orderly way before the server sent anything
+	// more than an answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
 	// told, but no protocol in which it has to speak came up.
 	Unanswered bool
 	// Failure says how the handshake came to nothing; nil if it is not known
@@ -185,6 +185,9 @@ type Ending struct {
 	Whole bool
 	// ClosedBy is the side that sent the first FIN or RST; RoleUnknown if none.
 	ClosedBy Role
+	// Orderly: both sides sent a FIN and no RST, and the second acknowledged the
+	// first. One forged packet cannot bring that about.
+	Orderly bool
 }
 
 // Combine puts the directions of a connection together. Either may be nil if

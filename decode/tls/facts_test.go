@@ -58,15 +58,16 @@ func TestUnanswered(t *testing.T) {
 		end    Ending
 		want   bool
 	}{
-		"given up":                      {asked, Ending{Whole: true, ClosedBy: RoleClient}, true},
-		"by the server":                 {asked + ", c 47", Ending{Whole: true, ClosedBy: RoleServer}, true},
-		"with close_notify":             {asked + ", c 47 19, s 19", Ending{Whole: true, ClosedBy: RoleClient}, true},
-		"something is missing":          {asked, Ending{ClosedBy: RoleClient}, false},
+		"given up":                      {asked, Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, true},
+		"by the server":                 {asked + ", c 47", Ending{Whole: true, ClosedBy: RoleServer, Orderly: true}, true},
+		"with close_notify":             {asked + ", c 47 19, s 19", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, true},
+		"something is missing":          {asked, Ending{ClosedBy: RoleClient, Orderly: true}, false},
 		"the capture ends":              {asked, Ending{Whole: true}, false},
-		"the server spoke":              {asked + ", c 47, s 24", Ending{Whole: true, ClosedBy: RoleClient}, false},
-		"it may have spoken before":     {"s 23 1027 97 69, c 69, S 24", Ending{Whole: true, ClosedBy: RoleClient}, false},
-		"it spoke, and the client left": {asked + ", S 24, c 19, s 19", Ending{Whole: true, ClosedBy: RoleClient}, false},
-		"the handshake is not known":    {"s 23 142 1027 97 69, c 1027 96", Ending{Whole: true, ClosedBy: RoleClient}, false},
+		"a RST, or one FIN":             {asked, Ending{Whole: true, ClosedBy: RoleClient}, false},
+		"the server spoke":              {asked + ", c 47, s 24", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, false},
+		"it may have spoken before":     {"s 23 1027 97 69, c 69, S 24", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, false},
+		"it spoke, and the client left": {asked + ", S 24, c 19, s 19", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, false},
+		"the handshake is not known":    {"s 23 142 1027 97 69, c 1027 96", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, false},
 	} {
 		w := &outline{suite: 0x1302}
 		w.play(r.script)

@@ -130,8 +130,9 @@ func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	}
 }
 
-// over reports whether the connection was closed, and nothing of it is missing.
-func (x *combiner) over() bool { return x.end.Whole && x.end.ClosedBy != RoleUnknown }
+// over reports whether the connection was closed in an orderly way, and nothing
+// of it is missing.
+func (x *combiner) over() bool { return x.end.Whole && x.end.Orderly }
 
 // established13 looks for the server's first record after the client's Finished.
 func (x *combiner) established13(shaper shaper, finished Record, server []Record) {
