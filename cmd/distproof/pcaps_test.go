@@ -299,7 +299,7 @@ func small(t *testing.T, each func(t *testing.T, packets []mutate.Packet, origin
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Size() > largest || testing.Short() && i%8 != 0 {
+		if info.Size() > largest || testing.Short() && i%16 != 0 {
 			continue
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
