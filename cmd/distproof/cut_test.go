@@ -38,7 +38,7 @@ func TestCutCleartext(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { // the captures are tested in parallel
-		if n := compared.Load(); n < 1000 && !testing.Short() || n == 0 {
+		if n := compared.Load(); n < 1000 && !testing.Short() {
 			t.Errorf("%d facts compared", n)
 		}
 	})

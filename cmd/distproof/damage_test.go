@@ -72,6 +72,9 @@ const changedVariants = 300
 //   - nothing passes that did not pass before, and no file that is damaged.
 func TestChangedBytes(t *testing.T) {
 	variants := changedVariants
+	if testing.Short() {
+		variants /= 10
+	}
 	if text := os.Getenv("DISTPROOF_DAMAGE"); text != "" {
 		var err error
 		if variants, err = strconv.Atoi(text); err != nil {
