@@ -2,6 +2,7 @@ package live
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -187,7 +188,35 @@ func all(t *testing.T, s *Source) []segment {
 	return out
 }
 
-// check wants one connection with every byte once, whole.
+// covered counts the bytes of the streams that segments brought, each once: on a
+// busy machine the kernel sends some again.
+func covered(segments []segment) int {
+	sorted := slices.Clone(segments)
+	slices.SortFunc(sorted, func(a, b segment) int {
+		return cmp.Or(cmp.Compare(a.Src.Port, b.Src.Port), int(int32(a.Seq-b.Seq)))
+	})
+	n, port, end := 0, uint16(0), uint32(0)
+	for _, g := range sorted {
+		if len(g.Payload) == 0 {
+			continue
+		}
+		from, to := g.Seq, g.Seq+uint32(len(g.Payload))
+		if g.Src.Port != port {
+			port, end = g.Src.Port, from
+		}
+		if int32(from-end) < 0 {
+			from = end
+		}
+		if int32(to-from) > 0 {
+			n += int(to - from)
+			end = to
+		}
+	}
+	return n
+}
+
+// check wants one connection with every byte, and but for what was sent again
+// once, whole.
 func check(t *testing.T, segments []segment, size int, kind capture.LinkType) {
 	t.Helper()
 	syns, bytes := 0, 0
@@ -207,8 +236,8 @@ func check(t *testing.T, segments []segment, size int, kind capture.LinkType) {
 			t.Errorf("captured %v ago", age)
 		}
 	}
-	if syns != 2 || bytes != size {
-		t.Errorf("%d SYNs, want 2; %d bytes of payload, want %d", syns, bytes, size)
+	if got := covered(segments); syns != 2 || got != size || bytes > size+size/4 {
+		t.Errorf("%d SYNs, want 2; %d bytes of payload, %d of them different, want %d", syns, bytes, got, size)
 	}
 }
 
