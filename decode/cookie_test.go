@@ -34,3 +34,16 @@ func TestCookieAccepted(t *testing.T) {
 		}
 	}
 }
+
+// What was opened and is no distribution is not called so for the sizes and the
+// spacing of its records.
+func TestOpenedIsNoDistribution(t *testing.T) {
+	for opened, want := range map[uint64]Protocol{0: DistTLS, 100: TLS} {
+		c := Connection{Protocol: TLS, TLS: &tls.Facts{Distribution: true, Ticks: true, Shape: tls.Shape{ClientName: 11, ServerName: 12}}}
+		c.TLS.Opened = [2]tls.Opened{{Bytes: opened}, {Bytes: opened}}
+		c.identifyTLS()
+		if named := c.Ends[Server].NodeLength != 0; c.Protocol != want || named != (want == DistTLS) {
+			t.Errorf("%d bytes opened: %s by %v, name of %d bytes", opened, c.Protocol, c.ProtocolBasis, c.Ends[Server].NodeLength)
+		}
+	}
+}

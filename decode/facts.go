@@ -257,32 +257,26 @@ func (c *Connection) identifyDecrypted(s [2]*stream) {
 	c.addBasis(ByDecryption)
 }
 
-// identifyTLS tells whether a TLS connection is distribution, from what it shows by itself.
+// identifyTLS tells whether a TLS connection is distribution, from what it shows
+// by itself.
 func (c *Connection) identifyTLS() {
-	if c.TLS.Distribution && !c.showsOther() {
+	shaped := c.TLS.Distribution && !c.showsOther()
+	if shaped {
 		c.addBasis(ByRecordSizes)
+		c.Ends[Client].NodeLength, c.Ends[Server].NodeLength = c.TLS.Shape.ClientName, c.TLS.Shape.ServerName
 	}
 	// Where the handshake was captured, distribution would show in it.
-	if c.TLS.Ticking && !c.TLS.Established.Is() || c.TLS.Distribution && c.TLS.Ticks {
+	if c.TLS.Ticking && !c.TLS.Established.Is() || shaped && c.TLS.Ticks {
 		c.addBasis(ByTicks)
 	}
 	if len(c.ProtocolBasis) > 0 {
 		c.Protocol = DistTLS
 	}
-	c.Ends[Client].NodeLength, c.Ends[Server].NodeLength = c.nameLengths()
 }
 
 // showsOther reports whether both sides' data was opened, and is no distribution.
 func (c *Connection) showsOther() bool {
 	return !c.IsDecrypted && c.TLS.Opened[Client].Bytes > 0 && c.TLS.Opened[Server].Bytes > 0
-}
-
-func (c *Connection) nameLengths() (client, server int) {
-	shape := c.TLS.Shape
-	if !c.TLS.Distribution || c.showsOther() {
-		return 0, 0
-	}
-	return shape.ClientName, shape.ServerName
 }
 
 func (c *Connection) addBasis(b string) {

@@ -10,6 +10,7 @@ import (
 	"distproof/decode/dist"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
+	"distproof/verify"
 )
 
 var sideNames = [2]string{decode.Client: "client", decode.Server: "server"}
@@ -165,23 +166,13 @@ func callAccount(calls []Call, names [2]string, how string) string {
 		case dist.ByRequest.String():
 			verb = "asked for %s on %s"
 		}
-		parts = append(parts, from+" "+fmt.Sprintf(verb, call.Function, to)+" "+often(call.Count))
+		parts = append(parts, from+" "+fmt.Sprintf(verb, call.Function, to)+" "+verify.Often(call.Count))
 	}
 	text := strings.Join(parts, ", ") + " " + how
 	if more := len(calls) - len(parts); more > 0 {
 		text += ", and " + count(more, "more function", "more functions")
 	}
 	return text
-}
-
-func often(n uint64) string {
-	switch n {
-	case 1:
-		return "once"
-	case 2:
-		return "twice"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 // listNames lists the names that were used most.

@@ -253,7 +253,7 @@ func (r *ruler) settle() {
 func (r *ruler) switchedOffRules() {
 	for _, rule := range Rules() {
 		if n := r.switchedOff[rule]; n > 0 {
-			f := r.add(RuleOff, Info, nil, fmt.Sprintf("%s (%s) is switched off by the policy, and would have found something %s", rule, rule.Title(), often(uint64(n))))
+			f := r.add(RuleOff, Info, nil, fmt.Sprintf("%s (%s) is switched off by the policy, and would have found something %s", rule, rule.Title(), Often(uint64(n))))
 			f.Place = r.options.Policy.Places["severities."+string(rule)]
 		}
 	}

@@ -259,7 +259,7 @@ const maxCalls = 8
 func remoteExecution(d *dist.Facts, who string) []Evidence {
 	var out []Evidence
 	for call, uses := range d.Calls {
-		out = append(out, Evidence{uses.First.Frame, fmt.Sprintf("by the %s: %s %s (%s)", who, call.Means, call.Function, often(uses.Count))})
+		out = append(out, Evidence{uses.First.Frame, fmt.Sprintf("by the %s: %s %s (%s)", who, call.Means, call.Function, Often(uses.Count))})
 	}
 	slices.SortFunc(out, func(a, b Evidence) int {
 		return cmp.Or(cmp.Compare(a.Frame.Input, b.Frame.Input), cmp.Compare(a.Frame.Number, b.Frame.Number), strings.Compare(a.Text, b.Text))
@@ -277,7 +277,8 @@ func remoteExecution(d *dist.Facts, who string) []Evidence {
 	return out
 }
 
-func often(n uint64) string {
+// Often says in words how often something was seen.
+func Often(n uint64) string {
 	switch n {
 	case 1:
 		return "once"

@@ -2,24 +2,19 @@ package secrets
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"distproof/capture"
-	"distproof/capture/link"
 	"distproof/decode/tcp"
+	"distproof/internal/recorded"
 )
 
 // streams are both directions of a connection.
 type streams struct {
-	*tcp.Conn
-	first link.Endpoint
-	sent  [2]bytes.Buffer
-	gap   bool
+	sent [2]bytes.Buffer
+	gap  bool
 }
 
 func (s *streams) Data(d tcp.Dir, _ tcp.Position, b []byte) { s.sent[d].Write(b) }
@@ -29,38 +24,8 @@ func (s *streams) Gap(tcp.Dir, tcp.Position, int64)         { s.gap = true }
 // the client's direction first.
 func tlsStreams(t *testing.T, path string) []*streams {
 	t.Helper()
-	files, err := capture.Open([]string{path}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
-	dec := link.NewDecoder(link.Options{})
-	open := make(map[[2]link.Endpoint]*streams)
-	var all, out []*streams
-	var p capture.Packet
-	var s link.Segment
-	for {
-		if err := files.Next(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if !dec.Decode(&p, &s) {
-			continue
-		}
-		c, d := open[[2]link.Endpoint{s.Src, s.Dst}], tcp.From0
-		if c == nil {
-			c = &streams{Conn: tcp.New(tcp.Limits{}, nil), first: s.Src}
-			open[[2]link.Endpoint{s.Src, s.Dst}], open[[2]link.Endpoint{s.Dst, s.Src}] = c, c
-			all = append(all, c)
-		}
-		if s.Src != c.first {
-			d = tcp.From1
-		}
-		c.Segment(d, &s, c)
-	}
-	for _, c := range all {
-		c.Flush(c)
+	var out []*streams
+	for _, c := range recorded.Connections(t, path, func() *streams { return new(streams) }) {
 		if b := c.sent[0].Bytes(); len(b) > 5 && b[0] == 22 && b[5] == 1 {
 			out = append(out, c)
 		}
