@@ -73,16 +73,16 @@ type Connection struct {
 
 	// TLS is valid iff at least one direction is TLS; nil otherwise.
 	TLS *tls.Facts
-	// Dist has what client and server sent of distribution in the clear; valid
-	// iff InClear.
-	Dist    [2]dist.Facts
+	// Dist has what client and server sent of distribution in the clear; nil
+	// unless InClear.
+	Dist    *[2]dist.Facts
 	InClear bool
 	// Decrypted has what client and server sent of distribution inside TLS, as
-	// far as it was opened with a key log; valid iff IsDecrypted.
-	Decrypted   [2]dist.Facts
+	// far as it was opened with a key log; nil unless IsDecrypted.
+	Decrypted   *[2]dist.Facts
 	IsDecrypted bool
 	// EPMD has the requests and replies; valid iff Protocol is EPMD.
-	EPMD [2]epmd.Facts
+	EPMD *[2]epmd.Facts
 	// ToEPMD says that the server is a port mapper, or that its port is one's
 	// and nothing tells otherwise.
 	ToEPMD bool
@@ -132,6 +132,10 @@ func (c *Connection) DecryptedWhole() bool {
 // cookie, as far as their handshake inside TLS was decrypted. The server
 // answers a proof that is right with its own; whoever finds one wrong closes.
 func (c *Connection) CookieAccepted() fact.Fact {
+	const notWhole = "the handshake inside TLS is not whole"
+	if !c.IsDecrypted {
+		return fact.UnknownBecause(notWhole)
+	}
 	client, server := &c.Decrypted[Client], &c.Decrypted[Server]
 	closed := c.DecryptedWhole() && c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown
 	switch {
@@ -140,7 +144,7 @@ func (c *Connection) CookieAccepted() fact.Fact {
 	case client.Handshake.Reply && !server.Handshake.Ack && !server.Connected && closed:
 		return fact.NoBy(fact.Decrypted, "closed after the client's proof")
 	}
-	return fact.UnknownBecause("the handshake inside TLS is not whole")
+	return fact.UnknownBecause(notWhole)
 }
 
 // Start reports how the beginning of both directions is known: false if one of

@@ -27,7 +27,7 @@ func TestCookieAccepted(t *testing.T) {
 		"not all decrypted":                    {[2]dist.Facts{went(reply), {}}, "the handshake could not be opened", tls.Ending{Whole: true, ClosedBy: tls.RoleServer}, fact.Unknown},
 		"the server's proof alone, and closed": {[2]dist.Facts{reply, ack}, "", tls.Ending{Whole: true, ClosedBy: tls.RoleClient}, fact.Unknown},
 	} {
-		c := Connection{IsDecrypted: true, Decrypted: row.sides, Ending: row.ending, TLS: &tls.Facts{}}
+		c := Connection{IsDecrypted: true, Decrypted: &row.sides, Ending: row.ending, TLS: &tls.Facts{}}
 		c.TLS.Opened[Server].Stopped = row.stopped
 		if got := c.CookieAccepted(); got.Value != row.want {
 			t.Errorf("%s: %+v", name, got)

@@ -150,17 +150,18 @@ func (c *Connection) identify(s [2]*stream) {
 	isTLS := s[Client].tls != nil || s[Server].tls != nil
 	for side, x := range s {
 		if d := firstOf(x.dist, x.inside); d != nil {
-			c.InClear = true
+			c.InClear, c.Dist = true, orNew(c.Dist)
 			c.Dist[side] = d.Facts()
 			c.addBasis(recognised(c.Dist[side].Recognition))
 		}
 		if x.epmd != nil {
-			c.Protocol, c.EPMD[side] = EPMD, x.epmd.Facts()
+			c.Protocol, c.EPMD = EPMD, orNew(c.EPMD)
+			c.EPMD[side] = x.epmd.Facts()
 		}
 		c.Unidentified[side] = c.TCP[side].Bytes > 0 && x.tls == nil && x.dist == nil && x.epmd == nil
 	}
 	if c.InClear && !c.beyondDoubt(s) {
-		c.InClear, c.Dist, c.ProtocolBasis = false, [2]dist.Facts{}, nil
+		c.InClear, c.Dist, c.ProtocolBasis = false, nil, nil
 	}
 	if isTLS {
 		c.TLS = tls.Combine(s[Client].tls, s[Server].tls, c.Ending)
@@ -178,6 +179,14 @@ func (c *Connection) identify(s [2]*stream) {
 	default:
 		c.Protocol = Other
 	}
+}
+
+// orNew returns what both sides have, or room for it.
+func orNew[T any](sides *[2]T) *[2]T {
+	if sides == nil {
+		return new([2]T)
+	}
+	return sides
 }
 
 // dropTentative drops distribution messages that prove nothing by themselves,
@@ -245,15 +254,15 @@ func (c *Connection) identifyDecrypted(s [2]*stream) {
 	for side, x := range s {
 		if x.decrypted != nil {
 			x.decrypted.End()
+			c.Decrypted = orNew(c.Decrypted)
 			c.Decrypted[side] = x.decrypted.Facts()
 		}
 	}
-	client, server := &c.Decrypted[Client], &c.Decrypted[Server]
-	c.IsDecrypted = client.Recognition == dist.ByHandshake || server.Recognition == dist.ByHandshake
-	if !c.IsDecrypted {
-		c.Decrypted = [2]dist.Facts{}
+	if d := c.Decrypted; d == nil || d[Client].Recognition != dist.ByHandshake && d[Server].Recognition != dist.ByHandshake {
+		c.Decrypted = nil
 		return
 	}
+	c.IsDecrypted = true
 	c.addBasis(ByDecryption)
 }
 

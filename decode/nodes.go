@@ -88,10 +88,10 @@ func (c *Capture) nameNodes() {
 	n := naming{hosts: make(map[netip.Addr]string), loopbacks: c.severalLoopbacks()}
 	for _, x := range c.Connections {
 		if x.InClear {
-			n.fromHandshake(x, &x.Dist, FromHandshake, fact.Observed)
+			n.fromHandshake(x, x.Dist, FromHandshake, fact.Observed)
 		}
 		if x.IsDecrypted {
-			n.fromHandshake(x, &x.Decrypted, FromInside, fact.Decrypted)
+			n.fromHandshake(x, x.Decrypted, FromInside, fact.Decrypted)
 		}
 	}
 	for _, x := range c.Connections {

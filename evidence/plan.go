@@ -237,7 +237,8 @@ func windows(c *decode.Connection, side int) []window {
 	if f := c.TLS.Foreign[side]; f != nil {
 		out = append(out, window{f.Offset - 2*maxRecord, f.Offset + connected})
 	}
-	if d := &c.Dist[side]; c.InClear && d.Recognition != dist.NotRecognised {
+	if c.InClear && c.Dist[side].Recognition != dist.NotRecognised {
+		d := &c.Dist[side]
 		out = append(out, window{d.RecognisedAt.Offset - 2*maxRecord, d.RecognisedAt.Offset + connected})
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/decode/dist"
 	"distproof/decode/fact"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
@@ -33,7 +34,7 @@ func TestSupport(t *testing.T) {
 	disputed := between(a, n, decode.DistTLS, "record-sizes")
 	disputed.Disputed = true
 	clear := between(b, n, decode.Dist, "handshake")
-	clear.Dist[decode.Server].Handshake.Version = 6
+	clear.Dist = &[2]dist.Facts{decode.Server: {Handshake: dist.Handshake{Version: 6}}}
 	shown := between(a, n, decode.DistTLS, "listener")
 	other := between(b, "10.0.0.2:9200", decode.DistTLS, "record-sizes")
 	tests := []struct {

@@ -11,6 +11,8 @@ import (
 
 	"distproof/capture"
 	"distproof/decode"
+	"distproof/decode/dist"
+	"distproof/decode/epmd"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
 	tlsfacts "distproof/decode/tls"
@@ -61,13 +63,13 @@ func unproven(n int) *decode.Connection {
 func inTheClear(n int) *decode.Connection {
 	c := overTLS(n)
 	c.Protocol, c.TLS, c.InClear = decode.Dist, nil, true
-	c.Dist[0].Bytes = 10
+	c.Dist = &[2]dist.Facts{{Bytes: 10}}
 	return c
 }
 
 func elsewhere(p decode.Protocol, n int) *decode.Connection {
 	c := overTLS(n)
-	c.Protocol, c.ProtocolBasis, c.TLS = p, nil, nil
+	c.Protocol, c.ProtocolBasis, c.TLS, c.EPMD = p, nil, nil, new([2]epmd.Facts)
 	return c
 }
 
@@ -77,7 +79,7 @@ func TestArraysAreNeverNull(t *testing.T) {
 	captures := map[string]*decode.Capture{
 		"empty": {},
 		"bare connections": {Connections: []*decode.Connection{
-			{Protocol: decode.None}, {Protocol: decode.Other}, {Protocol: decode.EPMD}, {Protocol: decode.Dist, InClear: true},
+			{Protocol: decode.None}, {Protocol: decode.Other}, {Protocol: decode.EPMD, EPMD: new([2]epmd.Facts)}, {Protocol: decode.Dist, InClear: true, Dist: new([2]dist.Facts)},
 			{Protocol: decode.TLS, TLS: &tlsfacts.Facts{}}, {Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{}},
 			{Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{Alerts: []tlsfacts.SideAlert{{}}, ClientCertificate: tlsfacts.ClientCertificate{Chain: [][]byte{{1}}}}},
 		}, Nodes: []*decode.Node{{Name: "a@b"}}},

@@ -16,7 +16,7 @@ import (
 var sideNames = [2]string{decode.Client: "client", decode.Server: "server"}
 
 func newCleartext(c *decode.Connection) *Cleartext {
-	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(&c.Dist), Payloads: []Payload{}}
+	out := &Cleartext{Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(c.Dist), Payloads: []Payload{}}
 	var counts [2]uint64
 	var first, last tcp.Position
 	for side := range c.Dist {
@@ -39,7 +39,7 @@ func newCleartext(c *decode.Connection) *Cleartext {
 	out.FirstFrame, out.LastFrame = first.Frame.Number, last.Frame.Number
 	out.Bytes = Counts{uint64(c.Dist[decode.Client].Bytes), uint64(c.Dist[decode.Server].Bytes)}
 	out.MessageCount = Counts{counts[decode.Client], counts[decode.Server]}
-	out.Account = account(c, &c.Dist, "in the clear")
+	out.Account = account(c, c.Dist, "in the clear")
 	return out
 }
 
@@ -48,14 +48,15 @@ func newDecrypted(c *decode.Connection) *Decrypted {
 	out := &Decrypted{
 		Bytes: Counts{client.Bytes, server.Bytes}, Incomplete: cmp.Or(client.Stopped, server.Stopped),
 		Cookie:   map[fact.Value]string{fact.Yes: "accepted", fact.No: "refused", fact.Unknown: "unknown"}[c.CookieAccepted().Value],
-		Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: newCalls(&c.Decrypted),
+		Messages: map[string]uint64{}, RegisteredNames: map[string]uint64{}, Calls: []Call{},
+	}
+	if !c.IsDecrypted {
+		return out
 	}
 	for side := range c.Decrypted {
 		countMessages(out.Messages, out.RegisteredNames, &c.Decrypted[side])
 	}
-	if c.IsDecrypted {
-		out.Account = account(c, &c.Decrypted, "inside TLS")
-	}
+	out.Calls, out.Account = newCalls(c.Decrypted), account(c, c.Decrypted, "inside TLS")
 	return out
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func connectionOf(change func(*decode.Connection)) report.Connection {
-	c := &decode.Connection{Protocol: decode.Dist, InClear: true, Ends: [2]decode.End{{Node: "a@n1"}, {Node: "b@n2"}}}
+	c := &decode.Connection{Protocol: decode.Dist, InClear: true, Dist: new([2]dist.Facts), Ends: [2]decode.End{{Node: "a@n1"}, {Node: "b@n2"}}}
 	c.Dist[decode.Client].Bytes = 100
 	change(c)
 	capture := &decode.Capture{Connections: []*decode.Connection{c}}
@@ -62,6 +62,7 @@ func TestDecrypted(t *testing.T) {
 	c := connectionOf(func(c *decode.Connection) {
 		c.Protocol, c.InClear, c.IsDecrypted = decode.DistTLS, false, true
 		c.TLS = &tlsfacts.Facts{Opened: [2]tlsfacts.Opened{{Bytes: 40}, {Bytes: 20, Stopped: "packets are missing"}}}
+		c.Decrypted = new([2]dist.Facts)
 		c.Decrypted[decode.Client] = dist.Facts{Connected: true, Messages: map[string]uint64{"SEND": 2}}
 		c.Decrypted[decode.Server] = dist.Facts{Handshake: dist.Handshake{Ack: true}}
 	})

@@ -202,7 +202,7 @@ func proving(clientCookie, serverCookie string) change {
 // insideTLS has a connection's handshake read inside TLS with a key log.
 func insideTLS(clientCookie, serverCookie string) change {
 	return func(c *decode.Connection) {
-		c.IsDecrypted = true
+		c.IsDecrypted, c.Decrypted = true, new([2]dist.Facts)
 		for side, h := range handshakes(clientCookie, serverCookie) {
 			c.Decrypted[side] = dist.Facts{Handshake: h, Connected: serverCookie != ""}
 		}

@@ -5,6 +5,7 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/dist"
+	"distproof/decode/epmd"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
@@ -44,7 +45,7 @@ func frame(n uint32) decode.Frame { return decode.Frame{Number: n} }
 func bare(p decode.Protocol) *decode.Connection {
 	sent := tcp.Stats{Packets: 10, Bytes: 4000, End: 4000, Start: tcp.StartSYN}
 	return &decode.Connection{
-		Protocol: p,
+		Protocol: p, Dist: room[dist.Facts](p == decode.Dist), EPMD: room[epmd.Facts](p == decode.EPMD),
 		Ends: [2]decode.End{
 			{Address: netip.MustParseAddrPort("10.1.0.1:40001")},
 			{Address: netip.MustParseAddrPort("10.1.0.2:9100")},
@@ -54,6 +55,14 @@ func bare(p decode.Protocol) *decode.Connection {
 		TCP:    [2]tcp.Stats{sent, sent},
 		Ending: tls.Ending{Whole: true},
 	}
+}
+
+// room returns that for both sides' facts of a protocol, if it is the one.
+func room[T any](it bool) *[2]T {
+	if !it {
+		return nil
+	}
+	return new([2]T)
 }
 
 // mutual returns a connection that is mutual TLS 1.2 beyond doubt.
@@ -165,7 +174,7 @@ func at(address string) change {
 func decrypted(stopped string, serverSaid dist.Facts) func(*decode.Connection) {
 	return func(c *decode.Connection) {
 		c.IsDecrypted = true
-		c.Decrypted = [2]dist.Facts{{Handshake: dist.Handshake{Reply: true}}, serverSaid}
+		c.Decrypted = &[2]dist.Facts{{Handshake: dist.Handshake{Reply: true}}, serverSaid}
 		c.TLS.Opened[server].Stopped = stopped
 	}
 }

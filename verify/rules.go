@@ -198,7 +198,7 @@ func clearEvidence(c *decode.Connection) []Evidence {
 	}
 	var out []Evidence
 	for side, who := range [2]string{"client", "server"} {
-		d := c.Dist[side]
+		d := &c.Dist[side]
 		if d.Bytes == 0 {
 			continue
 		}
@@ -232,19 +232,19 @@ func (r *ruler) oneWay(c *decode.Connection) {
 // wherever its proof was read.
 func (r *ruler) exposure(c *decode.Connection) {
 	if c.IsDecrypted {
-		r.cookie(c, &c.Decrypted, true)
+		r.cookie(c, c.Decrypted, true)
 	}
 	if !c.InClear {
 		return
 	}
-	r.cookie(c, &c.Dist, false)
+	r.cookie(c, c.Dist, false)
 	for side, who := range [2]string{"client", "server"} {
-		d := c.Dist[side]
+		d := &c.Dist[side]
 		if d.Handshake.Proved {
 			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline",
 				Evidence{d.Handshake.DigestAt.Frame, fmt.Sprintf("the %s's digest of the cookie and the other side's challenge", who)})
 		}
-		if e := remoteExecution(&d, who); len(e) > 0 {
+		if e := remoteExecution(d, who); len(e) > 0 {
 			r.add(RemoteExecutionExposed, Critical, c, "messages that have other nodes run code crossed in the clear", e...)
 		}
 	}

@@ -98,7 +98,7 @@ func openState(c *decode.Connection) State {
 
 // inTheClear judges distribution without TLS.
 func inTheClear(c *decode.Connection) Conclusion {
-	client, server := c.Dist[decode.Client], c.Dist[decode.Server]
+	client, server := &c.Dist[decode.Client], &c.Dist[decode.Server]
 	state, reason := Incomplete, "distribution in the clear, handshake not finished in the capture"
 	switch {
 	case client.Handshake.Version == 0 && server.Handshake.Version == 0 && (client.Connected || server.Connected):
@@ -195,6 +195,9 @@ func distState(c *decode.Connection) State {
 // decryptedState is the same where the distribution handshake was decrypted. It
 // tells nothing if what was sent may be in what could not be.
 func decryptedState(c *decode.Connection, closed bool) (State, bool) {
+	if !c.IsDecrypted {
+		return Incomplete, false
+	}
 	client, server := &c.Decrypted[decode.Client], &c.Decrypted[decode.Server]
 	switch {
 	case server.Handshake.Ack, client.Connected, server.Connected:

@@ -332,6 +332,7 @@ func randomFacts(rng *rand.Rand, depth int) *decode.Connection {
 	seldom := func() bool { return rng.IntN(12) == 0 }
 	pick := func(n int) int { return rng.IntN(n) }
 	c := mutual()
+	c.Dist = new([2]dist.Facts) // whatever the protocol
 	if pick(2) == 0 {
 		as13(c)
 	}
