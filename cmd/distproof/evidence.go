@@ -107,7 +107,7 @@ func (p *prover) watch(src capture.Source) capture.Source {
 	if p == nil {
 		return src
 	}
-	p.first = watch(src, maphash.MakeSeed())
+	p.first = newWatched(src, maphash.MakeSeed())
 	return p.first
 }
 
@@ -236,7 +236,7 @@ func (p *prover) reopen(inputs []capture.Input, show func(meter) func()) (captur
 	if err != nil {
 		return nil, err
 	}
-	return &secondReading{watched: watch(src, p.first.hash.Seed()), first: p.first, clear: show(src)}, nil
+	return &secondReading{watched: newWatched(src, p.first.hash.Seed()), first: p.first, clear: show(src)}, nil
 }
 
 // A watched source computes a checksum of all packets.
@@ -246,7 +246,7 @@ type watched struct {
 	ended bool
 }
 
-func watch(src capture.Source, seed maphash.Seed) *watched {
+func newWatched(src capture.Source, seed maphash.Seed) *watched {
 	w := &watched{Source: src}
 	w.hash.SetSeed(seed)
 	return w
