@@ -11,6 +11,7 @@ import (
 	"distproof/decode/secrets"
 	"distproof/report"
 	"distproof/verify"
+	"distproof/verify/policy"
 )
 
 // analyzeOptions are the settings of the analysis.
@@ -28,6 +29,8 @@ type analyzeOptions struct {
 	Workers int
 	// Expect has what the user says of the cluster, and the cookies to try.
 	Expect verify.Options
+	// Policy is where Expect and CAs are from; nil if nothing is judged.
+	Policy *policy.File
 	// CAs is nil if certificates are not to be checked.
 	CAs *x509.CertPool
 	// Keys has the key logs given; nil if there are none. Those found in the

@@ -57,7 +57,7 @@ func (a *app) diff(before, after string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	if err := outs.refuse([]string{before, after}, "a saved report"); err != nil {
+	if err := outs.refuse(a.readingsOf("a saved report", before, after)); err != nil {
 		return err
 	}
 	var box sandbox

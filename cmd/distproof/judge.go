@@ -178,6 +178,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err := a.refuseTerminal(args); err != nil {
 		return nil, err
 	}
+	readings := a.readings(s, o) // while folders of certificates can be read
 	var box sandbox
 	box.inputs(args)
 	box.inputs(s.keyLogs)
@@ -201,7 +202,10 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 		return nil, err
 	}
 	defer src.Close()
-	if err := outs.refuseInputs(src.Inputs()); err != nil {
+	for _, in := range src.Inputs() {
+		readings = append(readings, a.readingsOf("the capture", in.Path)...)
+	}
+	if err := outs.refuse(readings); err != nil {
 		return nil, err
 	}
 	clear := a.showProgress(src, s.quiet)

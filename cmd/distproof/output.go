@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"distproof/capture"
 	"distproof/report"
 )
 
@@ -50,10 +49,15 @@ func parseOutputsIn(values, formats []string) (outputs, error) {
 	return outs, nil
 }
 
-// sameFile reports whether two paths lead to one file.
+// sameFile reports whether two paths lead to one file, which need not be there
+// yet.
 func sameFile(a, b string) bool {
 	x, err1 := os.Stat(a)
 	y, err2 := os.Stat(b)
+	if err1 != nil && err2 != nil && filepath.Base(a) == filepath.Base(b) {
+		x, err1 = os.Stat(filepath.Dir(a))
+		y, err2 = os.Stat(filepath.Dir(b))
+	}
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
@@ -68,40 +72,100 @@ func (outs outputs) refuseUnjudged() error {
 	return nil
 }
 
-// refuseInputs fails if an output would overwrite a capture, or cannot be
-// written because its folder is not there: better now than after an hour.
-func (outs outputs) refuseInputs(inputs []capture.Input) error {
-	var paths []string
-	for _, in := range inputs {
-		paths = append(paths, in.Path)
-	}
-	return outs.refuse(paths, "the capture")
+// A reading is a file that a run reads, and what it is to the user.
+type reading struct {
+	what string
+	file fs.FileInfo // nil if there is none
 }
 
-// refuse is refuseInputs for any files that are read.
-func (outs outputs) refuse(inputs []string, what string) error {
+// readingsOf are those of files, of those in folders, and of standard input (-).
+func (a *app) readingsOf(what string, paths ...string) []reading {
+	var out []reading
+	for _, path := range paths {
+		if path == "-" {
+			out = append(out, reading{what, a.stdinFile()})
+			continue
+		}
+		files, err := regularFiles(path)
+		if err != nil {
+			files = []string{path}
+		}
+		for _, file := range files {
+			info, _ := os.Stat(file) // what cannot be read is told by who wants to read it
+			out = append(out, reading{what, info})
+		}
+	}
+	return out
+}
+
+// stdinFile is nil if standard input is no file.
+func (a *app) stdinFile() fs.FileInfo {
+	file, ok := a.stdin.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, _ := file.Stat()
+	return info
+}
+
+// readings are the files that verify, record and inspect read besides captures.
+func (a *app) readings(s *settings, o analyzeOptions) []reading {
+	out := a.readingsOf("a key log", s.keyLogs...)
+	if s.baseline != "" {
+		out = append(out, a.readingsOf("the baseline", s.baseline)...)
+	}
+	f := o.Policy
+	if f == nil {
+		return out
+	}
+	if name := f.Options.Policy.Name; name != "" && !strings.HasPrefix(name, builtinPrefix) {
+		out = append(out, a.readingsOf("the policy", name)...)
+	}
+	for _, ref := range f.CAs {
+		out = append(out, a.readingsOf("a CA certificate", ref.Path)...)
+	}
+	for _, ref := range f.Cookies {
+		out = append(out, a.readingsOf("a list of cookies", ref.Path)...)
+	}
+	return out
+}
+
+// refuse fails if an output would replace what is read, or cannot be written
+// because its folder is not there: better now than after an hour.
+func (outs outputs) refuse(inputs []reading) error {
 	for _, out := range outs {
 		if out.path == "" {
 			continue
 		}
-		dir, err := os.Stat(filepath.Dir(out.path))
-		if err != nil || !dir.IsDir() {
-			return usagef("", "-o %s=%s: no such folder: %s", out.format, out.path, filepath.Dir(out.path))
-		}
-		info, err := os.Stat(out.path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if err := refuseTarget(fmt.Sprintf("-o %s=%s", out.format, out.path), out.path, inputs); err != nil {
 			return err
 		}
-		if info.IsDir() {
-			return usagef("name a file in it", "-o %s=%s: is a folder", out.format, out.path)
-		}
-		for _, in := range inputs {
-			if sameFile(out.path, in) {
-				return usagef("choose another name for the report", "-o %s=%s would overwrite %s", out.format, out.path, what)
-			}
+	}
+	return nil
+}
+
+// refuseTarget is refuse for one path, and the flag that names it.
+func refuseTarget(flag, path string, inputs []reading) error {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil || !dir.IsDir() {
+		return usagef("", "%s: no such folder: %s", flag, filepath.Dir(path))
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return usagef("name a file in it", "%s: is a folder", flag)
+	}
+	if !info.Mode().IsRegular() {
+		return nil // written to, not replaced: a terminal, /dev/null
+	}
+	for _, in := range inputs {
+		if in.file != nil && os.SameFile(info, in.file) {
+			return usagef("choose another name", "%s would overwrite %s", flag, in.what)
 		}
 	}
 	return nil

@@ -208,7 +208,7 @@ func parsePolicy(data []byte, path string) (*policy.File, error) {
 
 // judgingBy reads the files that a policy names.
 func judgingBy(f *policy.File) (analyzeOptions, error) {
-	o := analyzeOptions{Judge: true, Expect: f.Options}
+	o := analyzeOptions{Judge: true, Policy: f, Expect: f.Options}
 	var err error
 	if o.CAs, err = loadCAs(f.CAs); err != nil {
 		return o, err

@@ -66,6 +66,12 @@ func (a *app) initPolicy(s *initSettings, now time.Time) error {
 	if err := a.refuseTerminal(s.from); err != nil {
 		return err
 	}
+	if s.out != "" {
+		readings := slices.Concat(a.readingsOf("the capture", s.from...), a.readingsOf("a key log", s.keyLogs...))
+		if err := refuseTarget("-o "+s.out, s.out, readings); err != nil {
+			return err
+		}
+	}
 	var box sandbox
 	box.inputs(s.from)
 	box.inputs(s.keyLogs)

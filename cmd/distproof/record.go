@@ -192,9 +192,6 @@ func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, col
 	if outs, err = parseOutputs(s.outputs); err != nil {
 		return fail(err)
 	}
-	if err := outs.refuse(nil, ""); err != nil {
-		return fail(err)
-	}
 	if err := outs.refuseSave(s.save); err != nil {
 		return fail(err)
 	}
@@ -203,6 +200,15 @@ func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, col
 	}
 	if o, err = s.judging(); err != nil {
 		return fail(err)
+	}
+	readings := a.readings(&s.settings, o)
+	if err := outs.refuse(readings); err != nil {
+		return fail(err)
+	}
+	if s.save != "" {
+		if err := refuseTarget("--save "+s.save, s.save, readings); err != nil {
+			return fail(err)
+		}
 	}
 	if o.Baseline, err = a.readBaseline(&s.settings); err != nil {
 		return fail(err)

@@ -92,7 +92,7 @@ func (a *app) showReport(path string, s *settings) error {
 			return err
 		}
 	}
-	if err := outs.refuse([]string{path}, "the saved report"); err != nil {
+	if err := outs.refuse(a.readingsOf("the saved report", path)); err != nil {
 		return err
 	}
 	s.tolerate(doc)
