@@ -98,8 +98,8 @@ lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang
 
 # With a tag of its own, because `make test` runs where there is only Go. The
 # tests of live capture are in `make test`, too, which skips them unless root.
-labtest: ## test the key log script and record on real nodes (needs root, Erlang, tcpdump)
-	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample)$$' ./pcaps/lab
+labtest: ## test the key log script and record on real nodes (needs root, Erlang, Elixir, tcpdump)
+	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners)$$' ./pcaps/lab
 	$(GO) test -count=1 ./capture/live
 	$(GO) test -count=1 -run '^TestRecord' ./cmd/distproof
 

@@ -54,7 +54,8 @@ Exit codes:
      also if there is no connection between nodes at all, or packets were lost
 
 Interrupts and other signals that ask to end go to the command, and the report
-comes all the same; a second one kills it (a third one, if typed at a terminal).`,
+comes all the same; the same one again kills it (a third time, if typed at a
+terminal).`,
 		Example: `  distproof record -i lo -- mix test
   distproof record -i any -- docker compose up --abort-on-container-exit
   distproof record -i any --netns lab --save cluster.pcapng -- ./cluster-test`,

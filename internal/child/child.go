@@ -16,6 +16,7 @@ import (
 type Command struct {
 	cmd     *exec.Cmd
 	signals chan os.Signal
+	times   map[os.Signal]int // how often each came
 	// terminal says that interrupts from a keyboard reach the command without
 	// help.
 	terminal bool
@@ -35,7 +36,7 @@ const outputDelay = 2 * time.Second
 // Start starts a program. From now on until Stop, signals that ask this program
 // to end do not end it.
 func Start(argv []string, s Streams) (*Command, error) {
-	c := &Command{cmd: exec.Command(argv[0], argv[1:]...), signals: make(chan os.Signal, 4), terminal: hasTerminal()}
+	c := &Command{cmd: exec.Command(argv[0], argv[1:]...), signals: make(chan os.Signal, 4), times: make(map[os.Signal]int), terminal: hasTerminal()}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = s.In, s.Out, s.Err
 	c.cmd.WaitDelay = outputDelay
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
@@ -57,11 +58,11 @@ func (c *Command) Signals() <-chan os.Signal { return c.signals }
 func (c *Command) Stop() { signal.Stop(c.signals) }
 
 // Wait waits for the command's end, and passes signals on; one that comes again
-// and again kills it. An error says how it failed.
+// kills it. An error says how it failed.
 func (c *Command) Wait() error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.cmd.Wait() }()
-	for n := 1; ; n++ {
+	for {
 		select {
 		case err := <-ended:
 			if errors.Is(err, exec.ErrWaitDelay) {
@@ -69,18 +70,21 @@ func (c *Command) Wait() error {
 			}
 			return err
 		case s := <-c.signals:
-			c.pass(s, n)
+			c.times[s]++
+			c.pass(s)
 		}
 	}
 }
 
-// pass passes on the nth signal. The command is in the same process group, as
-// every command in the foreground: what is typed at the terminal reaches it from
-// there, and twice could mean more to it than once. So nothing is sent then, and
-// only a third time says that it does not listen.
-func (c *Command) pass(s os.Signal, n int) {
+// pass passes on a signal. The command is in the same process group, as every
+// command in the foreground: what is typed at the terminal reaches it from there,
+// and twice could mean more to it than once. So nothing is sent then, and only a
+// third time says that it does not listen. Another signal is passed on first, as
+// those who cancel a job send SIGINT and then SIGTERM, and a command that is killed
+// cannot clean up.
+func (c *Command) pass(s os.Signal) {
 	typed := c.terminal && (s == os.Interrupt || s == syscall.SIGQUIT)
-	switch {
+	switch n := c.times[s]; {
 	case n > 2, n > 1 && !typed:
 		_ = c.cmd.Process.Kill() // gone already is fine
 	case !typed:

@@ -137,6 +137,39 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestAnotherSignal: who cancels a job sends one signal and then another, and both
+// arrive.
+func TestAnotherSignal(t *testing.T) {
+	if signal.Ignored(os.Interrupt) {
+		t.Skip("SIGINT is ignored here, as in the background of a script")
+	}
+	c, rest := start(t, "trap 'echo int' INT; trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.02; done")
+	c.terminal = false
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := rest.ReadString('\n'); line != "int\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := self.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err = <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the command runs still")
+	}
+	if heard, _ := io.ReadAll(rest); text(err) != "exit status 3" || string(heard) != "term\n" {
+		t.Errorf("%v; the command said %q", err, heard)
+	}
+}
+
 // What is not passed on while the command runs is told of afterwards.
 func TestSignalAfterwards(t *testing.T) {
 	c, _ := start(t, "echo ready")

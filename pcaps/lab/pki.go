@@ -36,7 +36,8 @@ type authority struct {
 }
 
 // newPKI writes ca.crt, other-ca.crt, and for each host HOST.crt and HOST.key
-// of the lab's authority, and HOST-other.crt and HOST-other.key of the other.
+// of the lab's authority, also for localhost, and HOST-other.crt and HOST-other.key
+// of the other.
 func newPKI(dir string) (*pki, error) {
 	p := &pki{dir: dir}
 	ours, err := p.authority("ca", "distproof lab CA")
@@ -46,6 +47,9 @@ func newPKI(dir string) (*pki, error) {
 	p.ca = ours.cert
 	other, err := p.authority("other-ca", "somebody else's CA")
 	if err != nil {
+		return nil, err
+	}
+	if err := p.issue(ours, "localhost", "localhost"); err != nil {
 		return nil, err
 	}
 	for i := 1; i <= hostCount; i++ {
