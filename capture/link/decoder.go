@@ -23,6 +23,9 @@ type Options struct {
 	// VXLANPorts are UDP destination ports that carry VXLAN, beside 4789
 	// (RFC 7348, Section 5) and 8472 (the Linux kernel's own, used by flannel).
 	VXLANPorts []uint16
+	// Only restricts what is found. Segments of other connections are counted as
+	// not asked for.
+	Only Restriction
 }
 
 // A Decoder finds the TCP segments in packets. It keeps the fragments of
@@ -30,6 +33,8 @@ type Options struct {
 // used by several goroutines at once.
 type Decoder struct {
 	vxlanPorts []uint16
+	only       Restriction
+	restricted bool
 	encaps     encapsulations
 	fragments  fragments
 	counts     counts
@@ -62,7 +67,7 @@ type Decoder struct {
 // NewDecoder returns a Decoder without any history.
 func NewDecoder(o Options) *Decoder {
 	ports := slices.Concat([]uint16{portVXLAN, portVXLANLinux}, o.VXLANPorts)
-	return &Decoder{vxlanPorts: ports, encaps: newEncapsulations(), fragments: newFragments()}
+	return &Decoder{vxlanPorts: ports, only: o.Only, restricted: !o.Only.IsZero(), encaps: newEncapsulations(), fragments: newFragments()}
 }
 
 // Decode looks for a TCP segment in p. If there is one, it fills s and returns
@@ -76,6 +81,9 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 	d.joined, d.parts = d.joined[:0], d.parts[:0]
 	why := d.linkLayer(p.LinkType, packetBytes(p))
 	d.waiting = why == pending
+	if why == found && d.restricted && !d.only.allows(s) {
+		why = reasonNotAsked
+	}
 	if why == found {
 		return true
 	}

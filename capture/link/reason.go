@@ -56,6 +56,7 @@ const (
 	reasonFragmentLimit
 	reasonFragmentConflict
 	reasonFragmentRepeated
+	reasonNotAsked
 )
 
 var fixedReasons = [...]string{
@@ -84,6 +85,7 @@ var fixedReasons = [...]string{
 	reasonFragmentLimit - kindFixed:    "IP fragment incomplete (limit of unfinished datagrams)",
 	reasonFragmentConflict - kindFixed: "IP fragments contradict each other",
 	reasonFragmentRepeated - kindFixed: "IP fragment repeated",
+	reasonNotAsked - kindFixed:         "TCP of a connection that was not asked for",
 }
 
 // A protocol names a header in a "malformed" reason.

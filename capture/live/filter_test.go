@@ -21,10 +21,16 @@ const extraPort = 7777
 // as capture/link reads them, without what only the kernel knows of a packet.
 func vm(t testing.TB, cooked bool) *bpf.VM {
 	t.Helper()
-	p := packets(load(12, 2), 14, []uint16{extraPort})
+	return vmOnly(t, cooked, link.Restriction{})
+}
+
+func vmOnly(t testing.TB, cooked bool, only link.Restriction) *bpf.VM {
+	t.Helper()
+	w := wanted{tunnels: []uint16{extraPort}, only: &only}
+	p := w.packets(load(12, 2), 14)
 	if cooked {
 		// The kernel tells the protocol; here it is in the bytes.
-		p = packets(load(0, 2), 20, []uint16{extraPort})
+		p = w.packets(load(0, 2), 20)
 	}
 	m, err := bpf.NewVM(p)
 	if err != nil {
@@ -237,11 +243,11 @@ func FuzzFilter(f *testing.F) {
 func TestKernelFilter(t *testing.T) {
 	many := make([]uint16, maxList-len(tunnelPorts))
 	interfaces := make([]int, maxList)
-	code, err := kernelFilter(interfaces, many)
+	code, err := kernelFilter(interfaces, &Options{VXLANPorts: many})
 	if err != nil || len(code) > 4096 {
 		t.Errorf("%d instructions, %v", len(code), err)
 	}
-	if _, err := kernelFilter(nil, append(many, 1)); err == nil {
+	if _, err := kernelFilter(nil, &Options{VXLANPorts: append(many, 1)}); err == nil {
 		t.Error("one port more than a jump reaches over, and no error")
 	}
 }

@@ -38,6 +38,12 @@ func (*Source) HasSecrets() bool { return false }
 // Notes are remarks for the user.
 func (*Source) Notes() []string { return nil }
 
+// Interfaces says how the interfaces do that are captured on.
+func (*Source) Interfaces() []InterfaceState { return nil }
+
+// Statistics returns what the kernel counts.
+func (*Source) Statistics() Statistics { return Statistics{} }
+
 // Stop ends the capture.
 func (*Source) Stop() {}
 

@@ -18,6 +18,7 @@ type ring struct {
 	fd     int
 	memory []byte
 	blocks int
+	// cooked asks for cooked headers in place of all link layers.
 	cooked bool
 
 	block int // the one that is read, or that is waited for
@@ -135,6 +136,11 @@ func (r *ring) ready() bool {
 	return true
 }
 
+// begun is how many packets are in the block that the kernel fills.
+func (r *ring) begun() uint32 {
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.current()[blockPackets])))
+}
+
 // next reads the next packet, of a ring that is ready. Its bytes stay until
 // ready is called again.
 func (r *ring) next(p *capture.Packet) {
@@ -143,7 +149,8 @@ func (r *ring) next(p *capture.Packet) {
 	start := int(binary.NativeEndian.Uint16(h[packetMAC:]))
 	end := start + int(u32(packetSnaplen))
 	at := start
-	if r.cooked {
+	cooked := r.cooked || !isEthernet(binary.NativeEndian.Uint16(h[addressHardware:]))
+	if cooked {
 		at = cook(h, start, end)
 	} else if tag, tagged := tagOf(h); tagged && end-start >= addresses {
 		at = start - len(tag)
@@ -156,7 +163,7 @@ func (r *ring) next(p *capture.Packet) {
 		Time:     int64(u32(packetSeconds))*1e9 + int64(u32(packetNanos)),
 		LinkType: linkEthernet,
 	}
-	if r.cooked {
+	if cooked {
 		p.LinkType = linkCooked
 	}
 	r.at += int(u32(packetNext))
@@ -214,13 +221,4 @@ func cook(h []byte, start, end int) (at int) {
 	at = behind - len(header)
 	copy(h[at:], header)
 	return at
-}
-
-// lost returns how many packets found no room since it was asked last.
-func (r *ring) lost() uint64 {
-	stats, err := unix.GetsockoptTpacketStatsV3(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
-	if err != nil {
-		return 0
-	}
-	return uint64(stats.Drops)
 }

@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -20,21 +17,40 @@ import (
 )
 
 // A Source captures until it is stopped. It is a [capture.Source] with a single
-// input, whose packets are in the order in which the kernel saw them.
+// input, whose packets are in the order in which the kernel saw them. Once opened,
+// it needs no capability any more, and opens nothing.
 type Source struct {
-	mu sync.Mutex // over what Stop, Inputs and Close share with Next
+	options Options
+
+	mu sync.Mutex // over what other goroutines share with Next
 	in capture.Input
 	// fd is the packet socket, wake an eventfd; -1 when closed.
 	fd, wake int
 	stopping bool
+	links    *links
+	states   map[string]*state
+	stats    Statistics
+	// watched is closed when interfaces are followed no more.
+	watched chan struct{}
 
 	ring  *ring
-	links *links // nil with Any
 	notes []string
 	frame uint32
 	// ended is set when nothing more will come.
 	ended bool
 }
+
+// A state is that of an interface that is captured on.
+type state struct {
+	InterfaceState
+	// up says that it is to be used, index is its number; false and zero if it is
+	// not there.
+	up    bool
+	index int
+}
+
+// maxStates bounds what is remembered of interfaces that are gone.
+const maxStates = 1 << 10
 
 // Open begins to capture. An [*capture.Error] says what is missing: the
 // interface, or which capability.
@@ -42,66 +58,92 @@ func Open(o Options) (*Source, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Source{fd: -1, wake: -1}
-	s.in.Path, s.in.Format = strings.Join(o.Interfaces, ","), "live"
-	if err := within(o.Namespace, func() error { return s.open(o) }); err != nil {
+	s := &Source{options: o, fd: -1, wake: -1, states: make(map[string]*state)}
+	s.in.Path, s.in.Format = o.describe(), "live"
+	if err := within(o.Namespace, s.open); err != nil {
 		s.Close()
 		return nil, err
 	}
+	s.watched = make(chan struct{})
+	go s.watch()
 	return s, nil
 }
 
 // open opens everything, in the namespace.
-func (s *Source) open(o Options) error {
-	names, err := resolve(o.Interfaces)
-	if err != nil {
-		return err
-	}
+func (s *Source) open() (err error) {
 	// Without a protocol the socket gets no packet before it is bound: none comes
 	// in before the filter and the ring are there.
-	cooked := true
-	if len(names) == 1 {
-		if cooked, err = lacksEthernet(indexes(names)[0]); err != nil {
-			return permission(err)
-		}
-	}
 	if s.fd, err = packetSocket(); err != nil {
 		return permission(err)
 	}
 	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return systemError("eventfd", err)
 	}
-	if len(names) > 0 {
-		if s.links, err = watchLinks(names); err != nil {
-			return systemError("netlink", err)
+	for _, name := range s.options.Interfaces {
+		if name != Any {
+			s.states[name] = &state{InterfaceState: InterfaceState{Name: name}}
 		}
 	}
-	if err := s.prepare(o, names, cooked); err != nil {
+	if s.links, err = openLinks(s.linkChanged); err != nil {
+		return systemError("netlink", err)
+	}
+	if err := s.refuseMissing(); err != nil {
 		return err
 	}
-	return s.bind(o, names)
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if err := s.aim(); err != nil {
+		return err
+	}
+	s.warn()
+	return nil
+}
+
+// any says that all interfaces are captured on, and single that it is just one.
+func (s *Source) any() bool    { return s.options.Interfaces[0] == Any }
+func (s *Source) single() bool { return len(s.options.Interfaces) == 1 && !s.any() }
+
+// refuseMissing fails if an interface is missing or down, or notes it if it is to
+// be waited for.
+func (s *Source) refuseMissing() error {
+	for name, i := range s.states {
+		e := &capture.Error{Path: name, Advice: adviceInterfaces(s.links.names())}
+		switch {
+		case s.any() || i.up:
+			continue
+		case i.index == 0:
+			e.Reason, e.Err = "no such interface", unix.ENODEV
+		default:
+			e.Reason, e.Err = "the interface is down", unix.ENETDOWN
+		}
+		if !s.options.Wait {
+			return e
+		}
+		s.notes = append(s.notes, e.Error()+": it is waited for; "+e.Advice)
+	}
+	slices.Sort(s.notes)
+	return nil
 }
 
 // prepare sets up the socket.
-func (s *Source) prepare(o Options, names map[int]string, cooked bool) error {
+func (s *Source) prepare() error {
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V3); err != nil {
 		return systemError("PACKET_VERSION", err)
 	}
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_RESERVE, headroom); err != nil {
 		return systemError("PACKET_RESERVE", err)
 	}
-	var only []int
-	if len(names) > 1 {
-		only = indexes(names)
+	if s.options.HardwareTime {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_TIMESTAMP, unix.SOF_TIMESTAMPING_RAW_HARDWARE); err != nil {
+			return systemError("PACKET_TIMESTAMP", err)
+		}
 	}
-	filter, err := kernelFilter(only, o.VXLANPorts)
-	if err != nil {
-		return &capture.Error{Reason: err.Error()}
+	if err := s.filter(); err != nil {
+		return err
 	}
-	if err := attach(s.fd, filter); err != nil {
-		return systemError("SO_ATTACH_FILTER", err)
-	}
-	s.ring, err = openRing(s.fd, cmp.Or(o.Buffer, DefaultBuffer), cooked)
+	var err error
+	s.ring, err = openRing(s.fd, cmp.Or(s.options.Buffer, DefaultBuffer), !s.single())
 	if errors.Is(err, unix.ENOMEM) {
 		return &capture.Error{Reason: "no memory for the ring of packets", Advice: "give it less: --buffer", Err: err}
 	}
@@ -111,32 +153,70 @@ func (s *Source) prepare(o Options, names map[int]string, cooked bool) error {
 	return nil
 }
 
-// bind lets packets in.
-func (s *Source) bind(o Options, names map[int]string) error {
+// filter gives the socket its filter, of several interfaces with their numbers.
+func (s *Source) filter() error {
+	var only []int
+	if !s.any() && !s.single() {
+		only = s.indexes()
+	}
+	code, err := kernelFilter(only, &s.options)
+	if err != nil {
+		return &capture.Error{Reason: err.Error()}
+	}
+	err = attach(s.fd, code)
+	if err != nil && s.options.Filter != nil {
+		return &capture.Error{Reason: "the kernel refuses the filter: " + reasonOf(err), Err: err}
+	}
+	if err != nil {
+		return systemError("SO_ATTACH_FILTER", err)
+	}
+	return nil
+}
+
+// indexes are the numbers of the interfaces that are there; not nil.
+func (s *Source) indexes() []int {
+	list := []int{}
+	for _, i := range s.states {
+		if i.index != 0 {
+			list = append(list, i.index)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// aim lets packets in: of the interface, if it is only one and there, or of all,
+// among which the filter chooses.
+func (s *Source) aim() error {
 	address := &unix.SockaddrLinklayer{Protocol: hostToNetwork(unix.ETH_P_ALL)}
-	if len(names) == 1 {
-		address.Ifindex = indexes(names)[0]
+	there := s.indexes()
+	if s.single() {
+		if len(there) == 0 {
+			return nil
+		}
+		address.Ifindex = there[0]
 	}
 	if err := unix.Bind(s.fd, address); err != nil {
 		return systemError("bind", err)
 	}
-	if !o.Promiscuous {
-		s.warn(names)
+	if s.any() || !s.options.Promiscuous {
 		return nil
 	}
-	for _, index := range indexes(names) {
+	for _, index := range there {
 		m := unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC}
 		if err := unix.SetsockoptPacketMreq(s.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &m); err != nil {
-			return systemError("promiscuous mode of "+names[index], err)
+			return systemError("promiscuous mode", err)
 		}
 	}
 	return nil
 }
 
 // warn notes bridges: what they forward they do not see.
-func (s *Source) warn(names map[int]string) {
-	for _, index := range indexes(names) {
-		name := names[index]
+func (s *Source) warn() {
+	if s.any() || s.options.Promiscuous {
+		return
+	}
+	for _, name := range s.options.Interfaces {
 		if info, err := unix.IoctlGetEthtoolDrvinfo(s.fd, name); err == nil && unix.ByteSliceToString(info.Driver[:]) == "bridge" {
 			s.notes = append(s.notes, name+" is a bridge: what passes it from one port to another is seen in promiscuous mode only")
 		}
@@ -146,61 +226,102 @@ func (s *Source) warn(names map[int]string) {
 // Notes are remarks on what may not be captured, for the user.
 func (s *Source) Notes() []string { return s.notes }
 
-// resolve looks names up; there are none for [Any].
-func resolve(interfaces []string) (map[int]string, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, systemError("interfaces", err)
+// watch follows the interfaces until the capture is stopped, also while nobody
+// calls Next.
+func (s *Source) watch() {
+	defer close(s.watched)
+	for {
+		fds := []unix.PollFd{{Fd: int32(s.links.fd), Events: unix.POLLIN}, {Fd: int32(s.wake), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if fds[1].Revents != 0 {
+			return
+		}
+		s.mu.Lock()
+		s.follow()
+		s.mu.Unlock()
 	}
-	names := make(map[int]string)
-	for _, name := range interfaces {
-		if name == Any {
-			return nil, nil
-		}
-		i := slices.IndexFunc(all, func(i net.Interface) bool { return i.Name == name })
-		if i < 0 {
-			return nil, &capture.Error{Path: name, Reason: "no such interface", Advice: adviceInterfaces(all), Err: unix.ENODEV}
-		}
-		if all[i].Flags&net.FlagUp == 0 {
-			return nil, &capture.Error{Path: name, Reason: "the interface is down", Advice: adviceInterfaces(all), Err: unix.ENETDOWN}
-		}
-		names[all[i].Index] = name
-	}
-	return names, nil
 }
 
-func indexes(names map[int]string) []int {
-	var list []int
-	for index := range names {
-		list = append(list, index)
+// follow takes in what happened to interfaces. The caller has locked s.
+func (s *Source) follow() {
+	if s.stopping || s.links == nil {
+		return
 	}
-	slices.Sort(list)
-	return list
+	if err := s.links.read(); err != nil {
+		s.damage("interfaces cannot be followed: " + reasonOf(err))
+	}
+	if s.links.missed && !s.any() {
+		s.damage("interfaces changed faster than could be followed")
+	}
+}
+
+// linkChanged takes in that an interface came, changed or went.
+func (s *Source) linkChanged(i netInterface, there bool) {
+	known := s.states[i.name]
+	if known == nil {
+		if !s.any() || !there {
+			return
+		}
+		known = &state{InterfaceState: InterfaceState{Name: i.name}}
+		s.states[i.name] = known
+	}
+	before := *known
+	known.index, known.up, known.Up = 0, there && i.up(), there && i.carries()
+	if there {
+		known.index = i.index
+	}
+	if before.Up && !known.Up {
+		known.Vanished++
+	}
+	if s.any() {
+		if !there && len(s.states) > maxStates {
+			delete(s.states, i.name)
+		}
+		return // the socket has them all
+	}
+	switch {
+	case before.up && !there:
+		s.damage(fmt.Sprintf("the interface %s went away while it was captured on", i.name))
+	case before.up && !known.up:
+		s.damage(fmt.Sprintf("the interface %s went down while it was captured on", i.name))
+	}
+	if s.ring != nil && known.index != before.index {
+		s.aimAgain()
+	}
+}
+
+// aimAgain takes an interface that is back, under another number.
+func (s *Source) aimAgain() {
+	err := s.filter()
+	if err == nil {
+		err = s.aim()
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) { // gone again, which will be told
+		s.damage(err.Error())
+	}
+}
+
+// Interfaces says how the interfaces do that are captured on, in the order of
+// their names; with [Any], those that are gone, too. It may be called from any
+// goroutine.
+func (s *Source) Interfaces() []InterfaceState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow()
+	var out []InterfaceState
+	for _, i := range s.states {
+		out = append(out, i.InterfaceState)
+	}
+	slices.SortFunc(out, func(a, b InterfaceState) int { return cmp.Compare(a.Name, b.Name) })
+	return out
 }
 
 // packetSocket opens a socket, which gets packets from where the link layer
 // begins.
 func packetSocket() (int, error) {
 	return unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-}
-
-// lacksEthernet reports whether the packets of an interface begin with something
-// other than an Ethernet header.
-func lacksEthernet(index int) (bool, error) {
-	fd, err := packetSocket()
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
-		return false, err
-	}
-	address, err := unix.Getsockname(fd)
-	if err != nil {
-		return false, err
-	}
-	l, _ := address.(*unix.SockaddrLinklayer)
-	return l == nil || !isEthernet(l.Hatype), nil
 }
 
 // isEthernet says whether interfaces of an ARPHRD type have Ethernet headers.
@@ -276,25 +397,28 @@ func (s *Source) count(p *capture.Packet) {
 	in.First, in.Last = min(in.First, p.Time), max(in.Last, p.Time)
 }
 
-// lastBlock is how long the kernel may take to hand over the block that it was
-// filling when the filter was closed.
-const lastBlock = 3 * retirement * time.Millisecond
+// grace is how many milliseconds the kernel may take to hand over what it took
+// before the filter was closed: a block that it was filling, or else a packet that
+// had just passed.
+func (s *Source) grace() int {
+	if s.ring.begun() > 0 {
+		return 3 * retirement
+	}
+	return 10
+}
 
-// wait waits for a block, and for what else may happen. It returns io.EOF when
-// the capture was stopped and nothing is left.
+// wait waits for a block. It returns io.EOF when the capture was stopped and
+// nothing is left.
 func (s *Source) wait() error {
 	s.mu.Lock()
 	stopping := s.stopping
 	s.mu.Unlock()
-	fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}, {Fd: -1}}
 	timeout := -1
 	if stopping {
-		timeout = int(lastBlock.Milliseconds())
+		timeout = s.grace()
 	} else {
 		fds[1] = unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN}
-	}
-	if s.links != nil {
-		fds[2] = unix.PollFd{Fd: int32(s.links.fd), Events: unix.POLLIN}
 	}
 	n, err := unix.Poll(fds, timeout)
 	switch {
@@ -302,13 +426,8 @@ func (s *Source) wait() error {
 		return nil
 	case err != nil:
 		return systemError("poll", err)
-	case n == 0 && !s.ring.ready():
+	case n == 0 && !s.ring.ready() && s.grace() <= timeout:
 		return io.EOF
-	}
-	if fds[2].Revents != 0 {
-		if text := s.links.trouble(); text != "" {
-			s.damage(text)
-		}
 	}
 	if fds[0].Revents&unix.POLLERR != 0 {
 		s.failed()
@@ -321,14 +440,15 @@ func (s *Source) wait() error {
 func (s *Source) failed() {
 	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno != 0 && unix.Errno(errno) != unix.ENETDOWN {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.damage(unix.Errno(errno).Error())
 	}
 }
 
 // damage notes that packets may be missing from here on; the first trouble stays.
+// The caller has locked s.
 func (s *Source) damage(reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.in.Damage == nil {
 		s.in.Damage = &capture.Damage{Frame: s.frame, Reason: reason, Continued: true}
 	}
@@ -338,14 +458,29 @@ func (s *Source) damage(reason string) {
 func (s *Source) Inputs() []capture.Input {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.follow()
 	s.countLost()
 	return []capture.Input{s.in}
 }
 
-// countLost adds what the kernel lost, whose counters start anew when read.
+// Statistics returns what the kernel counts; it may be called from any goroutine.
+func (s *Source) Statistics() Statistics {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.countLost()
+	return s.stats
+}
+
+// countLost adds what the kernel counted, which starts anew when read.
 func (s *Source) countLost() {
-	if s.ring != nil && s.fd >= 0 {
-		s.in.Dropped += s.ring.lost()
+	if s.ring == nil || s.fd < 0 {
+		return
+	}
+	if n, err := unix.GetsockoptTpacketStatsV3(s.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+		s.stats.Packets += uint64(n.Packets)
+		s.stats.Dropped += uint64(n.Drops)
+		s.stats.Full += uint64(n.Freeze_q_cnt)
+		s.in.Dropped = s.stats.Dropped
 	}
 }
 
@@ -357,6 +492,7 @@ func (s *Source) HasSecrets() bool { return false }
 func (s *Source) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.follow()
 	if s.stopping || s.fd < 0 {
 		return
 	}
@@ -369,6 +505,10 @@ func (s *Source) Stop() {
 
 // Close gives everything back; it must not be called while Next runs.
 func (s *Source) Close() error {
+	s.Stop()
+	if s.watched != nil {
+		<-s.watched
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.countLost()

@@ -19,6 +19,8 @@ type analyzeOptions struct {
 	// Judge asks for findings and a conclusion.
 	Judge                        bool
 	Ports, EPMDPorts, VXLANPorts []uint16
+	// Only restricts the connections to those of interest.
+	Only link.Restriction
 	// Payload keeps the first terms that cross in the clear.
 	Payload bool
 	// AnyChecksum takes packets with wrong TCP checksums for what they are.
@@ -62,7 +64,7 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 
 // examine is analyze, with what the document was made of.
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
-	links := link.NewDecoder(link.Options{VXLANPorts: o.VXLANPorts})
+	links := link.NewDecoder(o.links())
 	keys := o.keyring(src)
 	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum, MaxMemory: o.MaxMemory, Workers: o.Workers, Secrets: keys.current})
 	if err := capture.Guard(func() error { return follow(src, links, decoder, keys, o.workers()) }); err != nil {
@@ -91,6 +93,11 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	}
 	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement)
 	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
+}
+
+// links are the options for taking packets apart.
+func (o analyzeOptions) links() link.Options {
+	return link.Options{VXLANPorts: o.VXLANPorts, Only: o.Only}
 }
 
 // keyring returns the key logs of the run, to which those in src are added.

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"distproof/capture"
-	"distproof/capture/link"
 	"distproof/decode/secrets"
 	"distproof/evidence"
 	"distproof/report"
@@ -138,7 +137,7 @@ func (a *app) prove(p *prover, x *analysis, o analyzeOptions, quiet bool) error 
 	}
 	c := evidence.Case{Document: x.document, Facts: x.facts, Inputs: x.inputs, SHA256: sums, Secrets: x.secrets}
 	summary, err := evidence.Write(ctx, p.folder, c, evidence.Options{
-		IncludeSecrets: p.secrets, Flags: p.flags, Links: link.Options{VXLANPorts: o.VXLANPorts},
+		IncludeSecrets: p.secrets, Flags: p.flags, Links: o.links(),
 		Reopen: func() (capture.Source, error) {
 			return p.reopen(x.inputs, func(m meter) func() { return a.showProgress(m, quiet) })
 		},

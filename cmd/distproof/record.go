@@ -10,10 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"distproof/capture"
-	"distproof/capture/live"
 	"distproof/decode/secrets"
 	"distproof/internal/child"
 	"distproof/report"
@@ -22,16 +20,13 @@ import (
 // recordSettings are the flags of record beside those of verify.
 type recordSettings struct {
 	settings
-	interfaces  []string
-	namespace   string
-	promiscuous bool
-	buffer      megabytes
-	settle      time.Duration
-	save        string
+	capture captureSettings
+	settle  time.Duration
+	save    string
 }
 
 func (a *app) recordCommand() *cobra.Command {
-	s := recordSettings{settings: settings{expiresWithin: 30}, buffer: live.DefaultBuffer >> 20, settle: 2 * time.Second}
+	s := recordSettings{settings: settings{expiresWithin: 30}, settle: 2 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "record -i INTERFACE [flags] -- COMMAND [ARG...]",
 		Short: "Capture while a command runs, then judge",
@@ -64,7 +59,9 @@ terminal).`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows the command is its own
-	s.captureFlags(f)
+	captureFlags(f, &s.capture)
+	f.DurationVar(&s.settle, "settle", s.settle, "end when the command has ended and no packet came for `TIME`, or after five times that")
+	f.StringVar(&s.save, "save", "", "write the packets to `FILE` (pcapng)")
 	judgeFlags(f, &s.settings)
 	// Landlock would keep it from sending signals to the command, which is not in
 	// the same domain.
@@ -76,16 +73,6 @@ terminal).`,
 		return nil
 	}
 	return cmd
-}
-
-func (s *recordSettings) captureFlags(f *pflag.FlagSet) {
-	f.SortFlags = false
-	f.StringSliceVarP(&s.interfaces, "interface", "i", nil, "capture on `NAME`, or any for all (repeatable)")
-	f.StringVar(&s.namespace, "netns", "", "capture in another network namespace, of `NAME|PID`; the command is not run there")
-	f.BoolVar(&s.promiscuous, "promiscuous", false, "take packets to other hosts, too")
-	f.Var(&s.buffer, "buffer", "keep up to `MIB` of packets that are not read yet")
-	f.DurationVar(&s.settle, "settle", s.settle, "end when the command has ended and no packet came for `TIME`, or after five times that")
-	f.StringVar(&s.save, "save", "", "write the packets to `FILE` (pcapng)")
 }
 
 func needsCommand(cmd *cobra.Command, args []string) error {
@@ -110,10 +97,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		return err
 	}
 	defer prover.close()
-	source, err := live.Open(live.Options{
-		Interfaces: s.interfaces, Namespace: s.namespace, Promiscuous: s.promiscuous,
-		Buffer: s.buffer.bytes(), VXLANPorts: s.vxlanPorts,
-	})
+	source, err := s.capture.open(&s.settings, false)
 	if err != nil {
 		return err
 	}
@@ -178,8 +162,8 @@ func (a *app) reportRecord(x *analysis, s *recordSettings, o analyzeOptions, p *
 // prepareRecord finds what is wrong before the command runs.
 func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, color colorMode, o analyzeOptions, err error) {
 	fail := func(err error) (outputs, colorMode, analyzeOptions, error) { return nil, color, o, err }
-	if len(s.interfaces) == 0 {
-		return fail(usagef("-i lo for nodes of this host, -i any for all interfaces", "name an interface to capture on: -i NAME"))
+	if err := s.capture.check(); err != nil {
+		return fail(err)
 	}
 	if s.settle < 0 {
 		return fail(usagef("--settle 2s", "--settle %v is in the past", s.settle))
@@ -215,6 +199,7 @@ func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, col
 		return fail(err)
 	}
 	o.recognise(&s.settings)
+	o.Only = s.capture.only(s.epmdPorts)
 	o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, true)
 	return outs, color, o, err
 }
@@ -305,23 +290,3 @@ func latest(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// megabytes is a flag for the size of a ring.
-type megabytes int
-
-func (m *megabytes) bytes() int { return int(*m) << 20 }
-
-func (m *megabytes) String() string { return fmt.Sprint(int(*m)) }
-
-func (m *megabytes) Set(text string) error {
-	const least, most = live.MinBuffer >> 20, live.MaxBuffer >> 20
-	var n int
-	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || fmt.Sprint(n) != text || n < least || n > most {
-		return usagef("", "%q is no number from %d to %d", text, least, most)
-	}
-	*m = megabytes(n)
-	return nil
-}
-
-// Type is the name of the value in help texts.
-func (m *megabytes) Type() string { return "MIB" }
