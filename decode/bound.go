@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"slices"
 	"sort"
 
 	"distproof/capture/link"
@@ -51,6 +52,13 @@ type queue struct {
 	next  int
 }
 
+// remove takes out the connections that are over.
+func (q *queue) remove(over func(*conn) bool) {
+	// The oldest comes first again.
+	q.conns = slices.Concat(q.conns[q.next:], q.conns[:q.next])
+	q.conns, q.next = slices.DeleteFunc(q.conns, over), 0
+}
+
 // admit takes a new connection. It reports false if there is no room for it.
 func (d *shard) admit(c *conn) bool {
 	q := &d.fresh
@@ -90,12 +98,7 @@ func (c *conn) empty() bool {
 
 // drop forgets a connection.
 func (d *shard) drop(c *conn) {
-	if key := flowOf(c.ends[0], c.ends[1]); d.open[key] == c {
-		delete(d.open, key)
-	}
-	if d.last == c {
-		d.last = nil
-	}
+	d.unlist(c)
 	if c.after != nil {
 		c.after.before = c.before
 	}
@@ -105,6 +108,30 @@ func (d *shard) drop(c *conn) {
 	a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
 	d.left.count(&d.left.empty, c.first.Input, a.Packets+b.Packets)
 	d.left.connections++
+	if c.dropped = true; c.tracked != nil {
+		d.gone = append(d.gone, c.tracked.number)
+	}
+}
+
+// unlist has no more segments join c.
+func (d *shard) unlist(c *conn) {
+	if key := flowOf(c.ends[0], c.ends[1]); d.open[key] == c {
+		delete(d.open, key)
+	}
+	if d.last == c {
+		d.last = nil
+	}
+}
+
+// release gives up a connection that is over.
+func (d *shard) release(c *conn) {
+	d.unlist(c)
+	if c.after != nil {
+		c.after.before = nil
+	}
+	if c.before != nil {
+		c.before.after = nil
+	}
 }
 
 // refuse leaves out a segment for whose connection there is no room.

@@ -52,6 +52,9 @@ const (
 
 // A Connection is what is known of one TCP connection.
 type Connection struct {
+	// Number is that of the connection, from 1 on, in the order of the first
+	// packets.
+	Number   uint64
 	Protocol Protocol
 	// ProtocolBasis says what makes the connection distribution; empty if it is not.
 	ProtocolBasis []string

@@ -10,10 +10,7 @@ package decode
 
 import (
 	"cmp"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -94,6 +91,10 @@ type conn struct {
 	// followed, see Follower.
 	index  int
 	silent bool
+	// tracked is nil unless the decoder is a Live one, and dropped says that the
+	// connection was forgotten.
+	tracked *tracked
+	dropped bool
 }
 
 // handshakeHead is the part of each direction in which retransmissions are
@@ -203,6 +204,9 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 		}
 	})
 	out.join(d.options, func(i int) *Connection { return all[i].swapped(encapsulation) })
+	for i, c := range out.Connections {
+		c.Number = uint64(i + 1)
+	}
 	return out
 }
 
@@ -218,18 +222,7 @@ func (d *Decoder) connections() []*conn {
 }
 
 // inParallel calls f with 0 to n-1, on several processors.
-func (d *Decoder) inParallel(n int, f func(int)) {
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(cmp.Or(d.options.Workers, runtime.GOMAXPROCS(0)), n) {
-		wait.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				f(int(i))
-			}
-		})
-	}
-	wait.Wait()
-}
+func (d *Decoder) inParallel(n int, f func(int)) { inParallel(n, d.options.Workers, f) }
 
 // dispute finds the connections of which it is uncertain what belongs to them:
 // those with data that has no place in them, and those before them, whose end a

@@ -47,6 +47,8 @@ type shard struct {
 	bounds bounds
 	fresh  queue
 	left   leftOut
+	// gone has the numbers of connections that a Live decoder forgot.
+	gone []uint64
 }
 
 // A flow is a pair of endpoints, the lesser one first.

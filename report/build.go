@@ -20,7 +20,7 @@ import (
 func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement) *Document {
 	b := builder{capture: c, judgement: j, ids: make(map[*decode.Connection]string)}
 	for i, x := range c.Connections {
-		b.ids[x] = "c" + strconv.Itoa(i+1)
+		b.ids[x] = "c" + strconv.FormatUint(cmp.Or(x.Number, uint64(i+1)), 10)
 	}
 	doc := &Document{
 		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: make([]Connection, 0, len(c.Connections)), Findings: []Finding{},

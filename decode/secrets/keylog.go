@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // Limits on a key log.
@@ -71,8 +72,9 @@ var labels = map[string]label{
 }
 
 // A Log holds the secrets of key logs by the client random of their handshake.
-// It is not safe for use while Read runs.
+// It is safe for concurrent use.
 type Log struct {
+	mu       sync.RWMutex
 	byRandom map[[32]byte]*Secrets
 	kept     int
 	withheld bool
@@ -132,18 +134,39 @@ func (s *Stats) Add(t Stats) {
 
 // Lookup returns the secrets of the handshake whose ClientHello had the given
 // random, or nil.
-func (l *Log) Lookup(random [32]byte) *Secrets { return l.byRandom[random] }
+func (l *Log) Lookup(random [32]byte) *Secrets {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := l.byRandom[random]
+	if s == nil {
+		return nil
+	}
+	now := *s // more may be read meanwhile
+	return &now
+}
 
 // HandshakeOnly reports whether secrets were passed over because they open more
 // than a handshake.
-func (l *Log) HandshakeOnly() bool { return l.withheld }
+func (l *Log) HandshakeOnly() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.withheld
+}
 
 // Secrets returns the number of secrets in l: if it is the same as before,
 // nothing has been added.
-func (l *Log) Secrets() int { return l.kept }
+func (l *Log) Secrets() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.kept
+}
 
 // Len returns the number of handshakes of which l has secrets.
-func (l *Log) Len() int { return len(l.byRandom) }
+func (l *Log) Len() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.byRandom)
+}
 
 // Read adds the key log r, in the NSS format, to l. The error is one of r;
 // lines that are wrong only count.
@@ -186,6 +209,8 @@ func (l *Log) Read(r io.Reader, o Options) (Stats, error) {
 
 // line takes one line. It returns what is wrong with it, or "".
 func (l *Log) line(line []byte, long bool, o Options, st *Stats) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	word, rest := cutBlank(bytes.TrimSpace(line))
 	if len(word) == 0 || word[0] == '#' {
 		return ""

@@ -59,6 +59,18 @@ type mode interface {
 	open(dst []byte, r sealed) ([]byte, error)
 	// skip says that records are missing.
 	skip()
+	// clone returns one that goes on from here by itself.
+	clone() mode
+}
+
+// Clone returns an Opener that goes on from here by itself. Both may be used at
+// the same time.
+func (o *Opener) Clone() *Opener {
+	c := *o
+	if o.mode != nil {
+		c.mode = o.mode.clone()
+	}
+	return &c
 }
 
 // NewOpener12 returns an Opener for what the client or the server sends after
@@ -300,6 +312,11 @@ func (m *aeadMode) open(dst []byte, r sealed) ([]byte, error) {
 
 func (m *aeadMode) skip() {}
 
+func (m *aeadMode) clone() mode {
+	c := *m
+	return &c
+}
+
 // appendHeader appends type, version and length.
 func appendHeader(b []byte, r sealed, n int) []byte {
 	return append(b, r.kind, byte(r.version>>8), byte(r.version), byte(n>>8), byte(n))
@@ -317,10 +334,19 @@ func recordMAC(mac hash.Hash, r sealed, content []byte) []byte {
 	return mac.Sum(nil)
 }
 
+// A macKey makes a connection's HMACs.
+type macKey struct {
+	hash crypto.Hash
+	key  []byte
+}
+
+func (k macKey) new() hash.Hash { return hmac.New(k.hash.New, k.key) }
+
 // A cbcMode opens records of CBC suites (RFC 5246, Section 6.2.3.2; RFC 2246,
 // Section 6.2.3.2; RFC 7366).
 type cbcMode struct {
 	block          cipher.Block
+	key            macKey
 	mac            hash.Hash
 	encryptThenMAC bool
 	// chained says that a record's IV is the last block of the record before
@@ -329,8 +355,9 @@ type cbcMode struct {
 	iv      []byte
 }
 
-func newCBCMode(kind cipherKind, key, iv []byte, h crypto.Hash, macKey []byte, encryptThenMAC bool) (*cbcMode, error) {
-	m := &cbcMode{mac: hmac.New(h.New, macKey), encryptThenMAC: encryptThenMAC, chained: len(iv) > 0, iv: bytes.Clone(iv)}
+func newCBCMode(kind cipherKind, key, iv []byte, h crypto.Hash, mac []byte, encryptThenMAC bool) (*cbcMode, error) {
+	k := macKey{h, mac}
+	m := &cbcMode{key: k, mac: k.new(), encryptThenMAC: encryptThenMAC, chained: len(iv) > 0, iv: bytes.Clone(iv)}
 	var err error
 	if kind == desCBC {
 		m.block, err = des.NewTripleDESCipher(key)
@@ -394,6 +421,12 @@ func (m *cbcMode) skip() {
 	}
 }
 
+func (m *cbcMode) clone() mode {
+	c := *m
+	c.mac = m.key.new()
+	return &c
+}
+
 // unpad removes the padding: its length n, n+1 times.
 func unpad(b []byte) ([]byte, bool) {
 	n := int(b[len(b)-1]) + 1
@@ -411,16 +444,18 @@ func unpad(b []byte) ([]byte, bool) {
 // An rc4Mode opens records of RC4 suites, whose key stream never begins anew.
 type rc4Mode struct {
 	cipher rc4.Cipher
+	key    macKey
 	mac    hash.Hash
 	lost   bool
 }
 
-func newRC4Mode(key []byte, h crypto.Hash, macKey []byte) (*rc4Mode, error) {
+func newRC4Mode(key []byte, h crypto.Hash, mac []byte) (*rc4Mode, error) {
 	c, err := rc4.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	return &rc4Mode{cipher: *c, mac: hmac.New(h.New, macKey)}, nil
+	k := macKey{h, mac}
+	return &rc4Mode{cipher: *c, key: k, mac: k.new()}, nil
 }
 
 func (m *rc4Mode) open(dst []byte, r sealed) ([]byte, error) {
@@ -442,3 +477,9 @@ func (m *rc4Mode) open(dst []byte, r sealed) ([]byte, error) {
 }
 
 func (m *rc4Mode) skip() { m.lost = true }
+
+func (m *rc4Mode) clone() mode {
+	c := *m
+	c.mac = m.key.new()
+	return &c
+}

@@ -1,0 +1,237 @@
+package decode
+
+import (
+	"net/netip"
+	"slices"
+
+	"distproof/capture/link"
+	"distproof/decode/dist"
+	"distproof/decode/tcp"
+)
+
+// A Live decoder takes segments for as long as they come, and hands out what
+// changes. It is not safe for concurrent use, but what it hands out is: the
+// facts are stated by a [Ledger] while further segments are taken.
+type Live struct {
+	d *Decoder
+	// encapsulation is [link.Decoder.Encapsulation].
+	encapsulation func(uint16) []string
+	numbers       uint64
+	now           uint32
+	changed       []*conn
+}
+
+// NewLive returns a Live decoder that has seen nothing.
+func NewLive(o Options, encapsulation func(uint16) []string) *Live {
+	return &Live{d: NewDecoder(o), encapsulation: encapsulation}
+}
+
+// tracked is what a Live decoder remembers of a connection.
+type tracked struct {
+	number  uint64
+	changed bool // since it was handed out
+	// seen is when its last segment came, and data when the last with data did
+	// in each direction; in seconds by the clock of Advance, 0 if none did.
+	seen uint32
+	data [2]uint32
+	// first is the end that sent first, whose data counts first.
+	first netip.AddrPort
+}
+
+// Advance sets the clock by which connections are retired, in seconds from 1 on.
+// It never goes back, whatever the packets' times do.
+func (l *Live) Advance(now uint32) { l.now = max(l.now, now) }
+
+// Segment takes the next segment, and returns the number of its connection: they
+// count from 1 in the order of their first segments. It is 0 if the segment was
+// left out.
+func (l *Live) Segment(s *link.Segment) uint64 {
+	c := l.d.segment(s)
+	if c == nil {
+		return 0
+	}
+	if c.tracked == nil {
+		l.numbers++
+		c.tracked = &tracked{number: l.numbers, first: c.ends[0].AddrPort()}
+		if c.before != nil {
+			l.touch(c.before) // it was ended
+		}
+	}
+	l.touch(c)
+	t := c.tracked
+	t.seen = l.now
+	if s.Length > 0 {
+		t.data[c.dir(s)] = l.now
+	}
+	return t.number
+}
+
+func (l *Live) touch(c *conn) {
+	if t := c.tracked; t != nil && !t.changed {
+		t.changed = true
+		l.changed = append(l.changed, c)
+	}
+}
+
+// Changed reports whether there is anything to hand out.
+func (l *Live) Changed() bool { return len(l.changed) > 0 }
+
+// Connections returns how many connections were ever seen.
+func (l *Live) Connections() uint64 { return l.numbers }
+
+// LeftOut returns what was left out so far. Its Hidden is not valid.
+func (l *Live) LeftOut() LeftOut { return l.d.leftOut() }
+
+// A Change is a connection as of a moment, of which a [Ledger] states the facts.
+type Change struct {
+	number uint64
+	// gone says that it is to be forgotten: it carried nothing, and there were
+	// too many of these. over says that the decoder does not have it any more.
+	gone, over bool
+	conn       *conn
+	before     uint64
+	// ways has the encapsulations by their numbers.
+	ways map[uint16][]string
+	tracked
+}
+
+// Changes hands out the first connections that changed since they were handed
+// out last; most of them, or fewer if there are no more. That takes about a
+// microsecond for each.
+func (l *Live) Changes(most int) []Change {
+	var out []Change
+	for i := range l.d.shards {
+		for _, number := range l.d.shards[i].gone {
+			out = append(out, Change{number: number, gone: true})
+		}
+		l.d.shards[i].gone = nil
+	}
+	n := min(most, len(l.changed))
+	for _, c := range l.changed[:n] {
+		c.tracked.changed = false
+		if !c.dropped {
+			out = append(out, l.change(c, c.clone()))
+		}
+	}
+	l.changed = l.changed[n:]
+	if len(l.changed) == 0 {
+		l.changed = nil
+	}
+	return out
+}
+
+// change describes c, of which as is a copy, or c itself.
+func (l *Live) change(c, as *conn) Change {
+	out := Change{number: c.tracked.number, conn: as, tracked: *c.tracked}
+	if c.before != nil && c.before.tracked != nil {
+		out.before = c.before.tracked.number
+	}
+	if len(c.encaps) > 0 {
+		out.ways = make(map[uint16][]string, len(c.encaps))
+		for _, e := range c.encaps {
+			out.ways[e] = slices.Clone(l.encapsulation(e))
+		}
+	}
+	return out
+}
+
+// clone returns a copy of c that goes on by itself.
+func (c *conn) clone() *conn {
+	out := *c
+	out.tcp, out.encaps = c.tcp.Clone(), slices.Clone(c.encaps)
+	out.before, out.after, out.tracked = nil, nil, nil
+	for i := range out.streams {
+		out.streams[i].own()
+	}
+	return &out
+}
+
+// own gives s its own copy of what it would change.
+func (s *stream) own() {
+	s.head, s.pieces = slices.Clip(s.head), slices.Clip(s.pieces)
+	if s.tls != nil {
+		s.tls = s.tls.Clone(s.plain)
+	}
+	for _, d := range []**dist.Stream{&s.dist, &s.inside, &s.decrypted} {
+		if *d != nil {
+			*d = (*d).Clone()
+		}
+	}
+	if s.epmd != nil {
+		s.epmd = s.epmd.Clone()
+	}
+}
+
+// now ends c, which is a copy or over, and states the facts.
+func (c *conn) now(ways map[uint16][]string) *Connection {
+	c.end()
+	return c.facts(func(e uint16) []string { return ways[e] })
+}
+
+// end says that no more segments will come.
+func (c *conn) end() {
+	c.tcp.Flush(c)
+	for i := range c.streams {
+		c.streams[i].end(c.epmdPort)
+	}
+}
+
+// A Retirement says which connections a Live decoder is to give up, by how many
+// seconds nothing came of them.
+type Retirement struct {
+	// Closed is for those that both sides closed or one reset, HalfClosed for
+	// those that one side closed, and Idle for all others.
+	Closed, HalfClosed, Idle uint32
+}
+
+// Parts is the number of parts of [Live.Retire].
+const Parts = shards
+
+// Retire gives up connections of a part, from 0 to below [Parts], and hands them
+// out for the last time: what comes of them afterwards counts as another
+// connection, which began before the capture. Those with changes that were not
+// handed out are not given up yet.
+func (l *Live) Retire(part int, r Retirement) []Change {
+	return l.giveUp(part, func(c *conn) bool {
+		bound := r.Idle
+		switch closed := c.closed(); {
+		case closed[0] && closed[1]:
+			bound = r.Closed
+		case closed[0] || closed[1]:
+			bound = r.HalfClosed
+		}
+		return l.now-c.tracked.seen >= bound
+	})
+}
+
+// giveUp hands out for the last time the connections of a part that are over.
+func (l *Live) giveUp(part int, over func(*conn) bool) []Change {
+	d := &l.d.shards[part]
+	var out []Change
+	is := func(c *conn) bool {
+		if c.tracked == nil || c.tracked.changed || !over(c) {
+			return false
+		}
+		change := l.change(c, c)
+		change.over = true
+		d.release(c)
+		out = append(out, change)
+		return true
+	}
+	d.all = slices.DeleteFunc(d.all, is)
+	d.fresh.remove(is)
+	return out
+}
+
+// closed tells of which directions no more is to come.
+func (c *conn) closed() [2]bool {
+	var out [2]bool
+	for d := range out {
+		s := c.tcp.Stats(tcp.Dir(d))
+		if s.RST && s.RSTAt.Offset >= s.End {
+			return [2]bool{true, true}
+		}
+		out[d] = s.FIN
+	}
+	return out
+}

@@ -1,0 +1,254 @@
+package decode_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"distproof/capture"
+	"distproof/capture/link"
+	"distproof/decode"
+	"distproof/decode/secrets"
+	"distproof/report"
+	"distproof/verify"
+)
+
+// recording has the segments of a capture, and its key log if there is one.
+type recording struct {
+	segments      []link.Segment
+	encapsulation func(uint16) []string
+	keys          *secrets.Log
+}
+
+func (r *recording) options() decode.Options {
+	o := decode.Options{Workers: 1}
+	if r.keys != nil {
+		o.Secrets = func() *secrets.Log { return r.keys }
+	}
+	return o
+}
+
+func recordingOf(tb testing.TB, path string) *recording {
+	tb.Helper()
+	src, err := capture.Open([]string{path}, capture.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer src.Close()
+	links := link.NewDecoder(link.Options{})
+	r := &recording{encapsulation: links.Encapsulation}
+	var p capture.Packet
+	var s link.Segment
+	for {
+		if err := src.Next(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			tb.Fatal(err)
+		}
+		if links.Decode(&p, &s) {
+			s.Payload = bytes.Clone(s.Payload)
+			r.segments = append(r.segments, s)
+		}
+	}
+	if f, err := os.Open(strings.TrimSuffix(path, ".pcap") + ".keylog"); err == nil {
+		defer f.Close()
+		r.keys = new(secrets.Log)
+		if _, err := r.keys.Read(f, secrets.Options{}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return r
+}
+
+func recordings(tb testing.TB) []string {
+	tb.Helper()
+	files, _ := filepath.Glob("../pcaps/*.pcap")
+	more, _ := filepath.Glob("../../shared/captures/*.pcap")
+	if len(files) == 0 {
+		tb.Fatal("no captures")
+	}
+	return append(files, more...)
+}
+
+// documentOf renders all that verify would say.
+func documentOf(tb testing.TB, c *decode.Capture) string {
+	tb.Helper()
+	doc := report.New(report.Tool{}, nil, nil, c, verify.Judge(c, verify.Coverage{}, verify.Options{}))
+	b, err := json.MarshalIndent(doc, "", " ")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(b)
+}
+
+// finished decodes segments as those of a file.
+func (r *recording) finished(segments []link.Segment) *decode.Capture {
+	d := decode.NewDecoder(r.options())
+	for i := range segments {
+		s := segments[i]
+		d.Segment(&s)
+	}
+	return d.Finish(r.encapsulation)
+}
+
+// all hands out all changes.
+func all(l *decode.Live) (out []decode.Change) {
+	for l.Changed() {
+		out = append(out, l.Changes(3)...)
+	}
+	return out
+}
+
+// firstDifference shows where two texts differ.
+func firstDifference(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range x {
+		if i >= len(y) || x[i] != y[i] {
+			other := "(nothing)"
+			if i < len(y) {
+				other = y[i]
+			}
+			return x[i] + "\n  want " + other
+		}
+	}
+	return "(the end)"
+}
+
+// What a Live decoder hands out after a part of a capture comes to just what a
+// capture of this part would, and changes nothing of what is found later.
+func TestLiveIsAFileSoFar(t *testing.T) {
+	for _, path := range recordings(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			r := recordingOf(t, path)
+			r.followed(t, r.segments, max(1, len(r.segments)/40))
+			r.followed(t, disordered(r.segments), max(1, len(r.segments)/10))
+		})
+	}
+}
+
+// disordered returns the segments in another order, and not all of them: so that
+// at most moments something is waited for.
+func disordered(segments []link.Segment) []link.Segment {
+	var out []link.Segment
+	for i, s := range segments {
+		if i%23 != 22 {
+			out = append(out, s)
+		}
+		if n := len(out); n > 1 && i%3 != 0 {
+			out[n-1], out[n-2] = out[n-2], out[n-1]
+		}
+	}
+	return out
+}
+
+func (r *recording) followed(t *testing.T, segments []link.Segment, every int) {
+	t.Helper()
+	live := decode.NewLive(r.options(), r.encapsulation)
+	ledger := decode.NewLedger(r.options())
+	for i := range segments {
+		s := segments[i]
+		live.Segment(&s)
+		if (i+1)%every != 0 && i+1 != len(segments) {
+			continue
+		}
+		ledger.Take(all(live))
+		got, _ := ledger.Capture(live.LeftOut())
+		want := documentOf(t, r.finished(segments[:i+1]))
+		if is := documentOf(t, got); is != want {
+			t.Fatalf("after %d of %d segments, looked at every %d: %s", i+1, len(segments), every, firstDifference(is, want))
+		}
+		if again, _ := ledger.Capture(live.LeftOut()); documentOf(t, again) != want {
+			t.Fatalf("after %d segments: another document when asked twice", i+1)
+		}
+	}
+}
+
+// Connections that are given up keep their facts and numbers, and what comes
+// with their addresses and ports afterwards is another connection.
+func TestLiveRetires(t *testing.T) {
+	talk := newTalk()
+	const a, b, mapper = "10.0.0.1:40000", "10.0.0.2:9100", "10.0.0.2:4369"
+	talk.dials(a, b).connects("a@n1", "b@n2").closes(client)
+	talk.asks(mapper, "b", 9100)
+	talk.dials("10.0.0.1:40001", b).connects("a@n1", "b@n2")
+	half := talk.dials("10.0.0.3:40001", b).connects("c@n3", "b@n2")
+	half.segment(server, link.FIN|link.ACK, nil)
+	r := recording{segments: talk.segments, encapsulation: func(uint16) []string { return nil }}
+
+	live, ledger := decode.NewLive(r.options(), r.encapsulation), decode.NewLedger(r.options())
+	live.Advance(1)
+	for _, s := range r.segments {
+		live.Segment(&s)
+	}
+	retire := func(o decode.Retirement) (n int) {
+		for part := range decode.Parts {
+			over := live.Retire(part, o)
+			ledger.Take(over)
+			n += len(over)
+		}
+		return n
+	}
+	live.Advance(100)
+	if n := retire(decode.Retirement{}); n != 0 {
+		t.Errorf("%d connections given up of which not all was handed out", n)
+	}
+	ledger.Take(all(live))
+	for _, step := range []struct {
+		name string
+		r    decode.Retirement
+		want int
+	}{
+		{"too early", decode.Retirement{Closed: 100, HalfClosed: 100, Idle: 100}, 0},
+		{"closed", decode.Retirement{Closed: 99, HalfClosed: 100, Idle: 100}, 2},
+		{"half closed", decode.Retirement{Closed: 99, HalfClosed: 99, Idle: 100}, 1},
+		{"idle", decode.Retirement{Closed: 99, HalfClosed: 99, Idle: 99}, 1},
+	} {
+		if n := retire(step.r); n != step.want {
+			t.Errorf("%s: %d connections given up, want %d", step.name, n, step.want)
+		}
+		facts, _ := ledger.Capture(live.LeftOut())
+		if got, want := documentOf(t, facts), documentOf(t, r.finished(r.segments)); got != want {
+			t.Errorf("%s: %s", step.name, firstDifference(got, want))
+		}
+	}
+	late := half.segments[len(half.segments)-1]
+	if got := live.Segment(&late); got != 5 {
+		t.Errorf("a late segment is of connection %d, want 5", got)
+	}
+	ledger.Take(all(live))
+	facts, presences := ledger.Capture(live.LeftOut())
+	for i, c := range facts.Connections {
+		if c.Number != uint64(i+1) || presences[i].Over != (i < 4) {
+			t.Errorf("connection %d has number %d, over %t", i+1, c.Number, presences[i].Over)
+		}
+	}
+	ledger.Forget(map[uint64]bool{2: true})
+	if facts, _ = ledger.Capture(live.LeftOut()); len(facts.Connections) != 4 || facts.Connections[1].Number != 3 {
+		t.Errorf("%d connections after one was forgotten", len(facts.Connections))
+	}
+}
+
+// Whoever sent data, and when, is told by the clock that was set.
+func TestLivePresence(t *testing.T) {
+	talk := newTalk()
+	d := talk.dials("10.0.0.1:40000", "10.0.0.2:9100")
+	d.sends(client, []byte("first")).sends(server, []byte("second"))
+	d.segment(client, link.ACK, nil)
+	live, ledger := decode.NewLive(decode.Options{}, nil), decode.NewLedger(decode.Options{})
+	for i, s := range talk.segments {
+		live.Advance(uint32(10 + i))
+		live.Segment(&s)
+	}
+	live.Advance(1) // clocks do not go back
+	ledger.Take(all(live))
+	_, presences := ledger.Capture(live.LeftOut())
+	if want := (decode.Presence{Seen: 15, Data: [2]uint32{13, 14}}); len(presences) != 1 || presences[0] != want {
+		t.Errorf("%+v, want %+v", presences, want)
+	}
+}

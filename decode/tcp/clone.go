@@ -1,0 +1,35 @@
+package tcp
+
+import "slices"
+
+// Clone returns a connection that goes on from here by itself, such as to find
+// out with [Conn.Flush] what there is as of now. Both may be used at the same
+// time, and what the clone takes of the [Budget] is not taken from that of c.
+func (c *Conn) Clone() *Conn {
+	out := *c
+	if c.budget != nil {
+		b := *c.budget
+		out.budget = &b
+	}
+	for d := range out.half {
+		out.half[d].own()
+	}
+	return &out
+}
+
+// own gives h its own copy of what it would change.
+func (h *half) own() {
+	if h.head != nil {
+		// What was delivered is not changed any more, only appended to.
+		h.head = &head{b: slices.Clip(h.head.b), holes: slices.Clip(h.head.holes), spans: slices.Clone(h.head.spans)}
+	}
+	if h.held != nil {
+		l := *h.held
+		l.chunks = slices.Clone(l.chunks)
+		h.held = &l
+	}
+	if h.rare != nil {
+		r := *h.rare
+		h.rare = &r
+	}
+}
