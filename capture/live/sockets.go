@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -13,9 +14,18 @@ type Socket struct {
 	Local, Remote netip.AddrPort
 	// Listening says that it takes connections; else it is one that is up.
 	Listening bool
+	// Received and Sent count the bytes of the stream that came, and those that
+	// the other end said to have, of which the end that opened the connection has
+	// one too many; zero for listeners.
+	Received, Sent uint64
 	// Process has it open; zero if that could not be found out, for example of
 	// another user's.
 	Process Process
+}
+
+// compareSockets orders sockets by their ends.
+func compareSockets(a, b Socket) int {
+	return cmp.Or(a.Local.Compare(b.Local), a.Remote.Compare(b.Remote), cmp.Compare(a.Process.ID, b.Process.ID))
 }
 
 // A Process is one that has sockets open.

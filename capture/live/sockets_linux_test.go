@@ -1,14 +1,16 @@
 package live
 
 import (
-	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"distproof/capture"
 )
@@ -49,15 +51,13 @@ func TestSockets(t *testing.T) {
 		{Local: end(client.LocalAddr()), Remote: end(listener.Addr()), Process: self},
 		{Local: end(listener.Addr()), Remote: end(client.LocalAddr()), Process: self},
 	}
-	if !slices.Equal(got, sorted(want)) {
+	slices.SortFunc(want, compareSockets)
+	for i := range got {
+		got[i].Received, got[i].Sent = 0, 0
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("%+v,\nwant %+v", got, want)
 	}
-}
-
-func sorted(sockets []Socket) []Socket {
-	return slices.SortedFunc(slices.Values(sockets), func(a, b Socket) int {
-		return cmp.Or(a.Local.Compare(b.Local), a.Remote.Compare(b.Remote))
-	})
 }
 
 // An IPv4 connection to an IPv6 listener is one of IPv4.
@@ -102,4 +102,175 @@ func TestSocketsNoNamespace(t *testing.T) {
 	if e, ok := errors.AsType[*capture.Error](err); !ok || !strings.Contains(e.Error(), "there is none") {
 		t.Error(err)
 	}
+}
+
+// What crossed is counted as TCP does, at both ends.
+func TestSocketBytes(t *testing.T) {
+	const asked, answered = 5000, 70_000
+	a := newSpace(t)
+	client, server := a.connect("[::1]:0")
+	defer client.Close()
+	defer server.Close()
+	for _, x := range []struct {
+		from, to net.Conn
+		size     int
+	}{{client, server, asked}, {server, client, answered}} {
+		go x.from.Write(make([]byte, x.size))
+		if _, err := io.ReadFull(x.to, make([]byte, x.size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table, err := OpenSockets(a.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	// The last acknowledgement may be under way.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got, err := table.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := 0
+		for _, s := range got {
+			switch s.Local.String() {
+			case client.LocalAddr().String():
+				// TCP counts the packet that opens a connection as a byte.
+				if s.Sent == asked+1 && s.Received == answered {
+					ends++
+				}
+			case server.LocalAddr().String():
+				if s.Sent == answered && s.Received == asked {
+					ends++
+				}
+			}
+		}
+		if ends == 2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", got)
+		}
+	}
+}
+
+// connect makes a connection within the namespace; its listener is closed.
+func (s *space) connect(address string) (client, server net.Conn) {
+	s.t.Helper()
+	s.in(func() error {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+			return err
+		}
+		server, err = l.Accept()
+		return err
+	})
+	return client, server
+}
+
+// A table that was opened once shows what comes and goes, and keeps the names of
+// processes.
+func TestSocketTable(t *testing.T) {
+	a := newSpace(t)
+	table, err := OpenSockets(a.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	list := func() []Socket {
+		t.Helper()
+		got, err := table.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := list(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	client, server := a.connect("127.0.0.1:0")
+	for range 2 {
+		got := list()
+		if len(got) != 2 || got[0].Process.ID != os.Getpid() || got[1].Process.ID != os.Getpid() {
+			t.Errorf("%+v", got)
+		}
+	}
+	client.Close() // the server's end is closed by the other side now
+	for deadline := time.Now().Add(10 * time.Second); len(list()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", list())
+		}
+	}
+	server.Close()
+	if len(table.owners) != 0 {
+		t.Errorf("%d processes are remembered of sockets that are gone", len(table.owners))
+	}
+}
+
+// A process may call itself anything.
+func TestHostileProcessName(t *testing.T) {
+	const name = "a\n\x1b[31m\xff socket"
+	a := newSpace(t)
+	path := fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid())
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(path, before, 0)
+	if err := os.WriteFile(path, []byte(name), 0); err != nil {
+		t.Fatal(err)
+	}
+	client, server := a.connect("127.0.0.1:0")
+	defer client.Close()
+	defer server.Close()
+	got, err := Sockets(a.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Process.Name != name[:min(len(name), 15)] {
+		t.Errorf("%+v", got)
+	}
+}
+
+// More sockets than fit into one answer of the kernel are all listed, each once.
+func TestManySockets(t *testing.T) {
+	const connections = 2000
+	a := newSpace(t)
+	var open []io.Closer
+	defer func() {
+		for _, c := range open {
+			c.Close()
+		}
+	}()
+	for range connections {
+		client, server := a.connect("127.0.0.1:0")
+		open = append(open, client, server)
+	}
+	got, err := Sockets(a.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make(map[string]bool)
+	for _, s := range got {
+		if s.Process.ID != os.Getpid() {
+			t.Fatalf("%+v", s)
+		}
+		ends[s.Local.String()+s.Remote.String()] = true
+	}
+	if len(got) != 2*connections || len(ends) != len(got) {
+		t.Errorf("%d sockets, %d different ones, want %d", len(got), len(ends), 2*connections)
+	}
+}
+
+// What is no whole message of the kernel is passed over, or an error.
+func FuzzSocketMessages(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{16, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _, _ = new(SocketTable).messages(b, nil)
+	})
 }
