@@ -1,0 +1,63 @@
+// Package view shows a watch in a terminal: a table of the connections between
+// nodes that changes in place, with what each comes to and why.
+//
+// It draws when there is something new, when a key is pressed, and when the mark
+// of a row that changed fades; otherwise it sleeps.
+package view
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	_ "distproof/internal/quietterm"
+	"distproof/watch"
+)
+
+// A Source is what is shown: an [watch.Engine].
+type Source interface {
+	State() *watch.State
+	// Changed is closed when there is a newer State than that of the last call.
+	Changed() <-chan struct{}
+}
+
+// A Note is something that happened.
+type Note struct {
+	Time time.Time
+	// Severity is that of a finding, "warning" for what the program says itself,
+	// and empty or info for what is no trouble.
+	Severity string
+	Text     string
+}
+
+// Options of [Run].
+type Options struct {
+	// In is where keys come from: a terminal.
+	In io.Reader
+	// Out is the terminal that is drawn on.
+	Out io.Writer
+	// Color repeats in colour what words say.
+	Color bool
+	// Notes brings what happened; nil for nothing.
+	Notes <-chan Note
+}
+
+// Run shows src until the user ends it, which is no error, or ctx does.
+func Run(ctx context.Context, src Source, o Options) error {
+	program := tea.NewProgram(newModel(src, o),
+		tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out),
+		tea.WithAltScreen(), tea.WithoutSignalHandler())
+	_, err := program.Run()
+	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Terminal opens the terminal of the process, for keys where standard input is
+// something else.
+func Terminal() (*os.File, error) { return os.Open("/dev/tty") }
