@@ -258,6 +258,17 @@ func TestSARIFShowsWaivers(t *testing.T) {
 			t.Errorf("%s has %d suppressions", *r.RuleID, len(r.Suppressions))
 		}
 	}
+	// GitHub takes no notice of suppressions: there it is a note.
+	for _, rule := range log.Runs[0].Tool.Driver.Rules {
+		if severity := fmt.Sprint(rule.Properties.Properties["security-severity"]); (severity == "0.0") != (*rule.ID == doc.Findings[1].Rule) {
+			t.Errorf("%s has the severity %s", *rule.ID, severity)
+		}
+	}
+	for _, r := range log.Runs[0].Results {
+		if len(r.Suppressions) > 0 && r.Level != "note" {
+			t.Errorf("%s is waived, and %v", *r.RuleID, r.Level)
+		}
+	}
 }
 
 // GitHub takes 25,000 results and no more.
@@ -374,6 +385,13 @@ func TestMarkdownMakesNoLinks(t *testing.T) {
 	}
 	if !strings.Contains(out, ": fine: 10:00") {
 		t.Errorf("too much is escaped in %s", out)
+	}
+	// A backslash would not do: GitHub and GitLab look for these in what was made of
+	// the Markdown.
+	doc.Reason = "@all, a@b.example and #12"
+	out = string(render(t, doc, "markdown", report.Options{}))
+	if hits := regexp.MustCompile(`[@#][0-9a-z]`).FindAllString(out, -1); len(hits) > 0 {
+		t.Errorf("mentions %q in %s", hits, out)
 	}
 }
 

@@ -193,16 +193,21 @@ func unseenItems(doc *Document) []string {
 	return slices.Concat(p.unseenInInputs(), unseenInConnections(doc))
 }
 
-// markdownText writes text so that Markdown and HTML see nothing in it.
+// markdownText writes text so that Markdown and HTML see nothing in it. A comment
+// keeps @somebody and #1 from being a mention and a mail address: those are looked
+// for when backslashes are gone.
 func markdownText(s string) string {
 	s = escape(s)
 	var b strings.Builder
 	for i, r := range s {
-		special := strings.ContainsRune("\\`*_[]<>|~&#$@", r) || linksItself(s, i)
+		special := strings.ContainsRune("\\`*_[]<>|~&#$", r) || linksItself(s, i)
 		if special || i == 0 && strings.ContainsRune("+-=", r) {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
+		if r == '@' || r == '#' {
+			b.WriteString("<!-- -->")
+		}
 	}
 	return b.String()
 }

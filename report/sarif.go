@@ -126,12 +126,13 @@ func renderSARIF(w io.Writer, doc *Document, _ Options) error {
 	})
 }
 
-// sarifRules are the rules that the document has findings of.
+// sarifRules are the rules that the document has findings of, with the worst
+// severity of those that are not waived: GitHub gives it to all alerts of the rule.
 func sarifRules(doc *Document) []sarifRule {
 	worst := map[string]*Finding{}
 	for i := range doc.Findings {
 		f := &doc.Findings[i]
-		if w := worst[f.Rule]; w == nil || rank(severities(), f.Severity) < rank(severities(), w.Severity) {
+		if w := worst[f.Rule]; w == nil || rank(severities(), f.weight()) < rank(severities(), w.weight()) {
 			worst[f.Rule] = f
 		}
 	}
@@ -141,6 +142,14 @@ func sarifRules(doc *Document) []sarifRule {
 	}
 	slices.SortFunc(rules, func(a, b sarifRule) int { return strings.Compare(a.ID, b.ID) })
 	return rules
+}
+
+// weight is the severity, of a finding that is waived the least.
+func (f *Finding) weight() string {
+	if f.Status == statusWaived {
+		return "info"
+	}
+	return f.Severity
 }
 
 func (f *Finding) sarifRule() sarifRule {
@@ -157,7 +166,7 @@ func (f *Finding) sarifRule() sarifRule {
 		},
 		Properties: map[string]any{
 			"tags":              []string{"security"},
-			"security-severity": securitySeverity(f.Severity),
+			"security-severity": securitySeverity(f.weight()),
 		},
 	}
 }
@@ -240,6 +249,8 @@ func unlinked(s string) string { return strings.ReplaceAll(s, "](", "] (") }
 
 func (p *problem) sarifLevel() string {
 	switch {
+	case p.effect == waived: // GitHub takes no notice of suppressions
+		return "note"
 	case p.effect == violates, p.Severity == "critical", p.Severity == "high":
 		return "error"
 	case p.effect == doubts, p.Severity == "medium":
