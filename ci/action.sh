@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the GitHub action runs. Inputs are variables named ACTION_..., lists have
-# an item a line; nothing of them is ever evaluated by the shell.
+# an item a line; nothing of them is ever evaluated by the shell, but for the
+# script that is to be recorded.
 set -euo pipefail
 
 # Fixed texts only: what comes from outside could be a command to the runner.
@@ -20,10 +21,16 @@ lines() {
   done <<<"$1"
 }
 
-captures=() extra=()
+captures=() extra=() interfaces=()
 lines "${ACTION_CAPTURE:-}" captures
 lines "${ACTION_ARGS:-}" extra
-((${#captures[@]})) || die 'the input "capture" is empty'
+lines "${ACTION_INTERFACE:-any}" interfaces
+recorded=${ACTION_RECORD:-}
+if [[ -z $recorded ]]; then
+  ((${#captures[@]})) || die 'the inputs "capture" and "record" are empty'
+else
+  ((${#captures[@]} == 0)) || die 'the inputs "capture" and "record" exclude each other'
+fi
 dir=${ACTION_REPORT_DIR:-distproof-report}
 # A line break would end the output's line below, and begin another output.
 [[ $dir != *[[:cntrl:]]* ]] || die 'the input "report-dir" has a control character'
@@ -42,19 +49,34 @@ if [[ -z $program ]]; then
   (cd "$ACTION_PATH" && CGO_ENABLED=0 go build -trimpath -o "$program" ./cmd/distproof) || die 'distproof could not be built'
 fi
 
+if [[ -n $recorded && $EUID -ne 0 ]]; then
+  # A copy, as the file that has the right to capture should not stay.
+  cp "$(command -v "$program")" "$work/record" && sudo -n setcap cap_net_raw+ep "$work/record" || die 'no right to capture: setcap failed'
+  program=$work/record
+fi
+
 mkdir -p "$dir"
 rm -f "$dir/distproof.json" "$dir/distproof.sarif" "$dir/distproof.junit.xml" # of a run before
 
+reports=(-o table -o "json=$dir/distproof.json" -o "sarif=$dir/distproof.sarif" -o "junit=$dir/distproof.junit.xml"
+  -o "markdown=$work/summary.md" -o "github=$work/annotations")
 code=0
-"$program" verify "${flags[@]}" "${extra[@]}" -o table \
-  -o "json=$dir/distproof.json" -o "sarif=$dir/distproof.sarif" -o "junit=$dir/distproof.junit.xml" \
-  -o "markdown=$work/summary.md" -o "github=$work/annotations" -- "${captures[@]}" || code=$?
+if [[ -n $recorded ]]; then
+  "$program" record "${interfaces[@]/#/--interface=}" "${flags[@]}" "${extra[@]}" "${reports[@]}" \
+    -- bash -eo pipefail -c "$recorded" || code=$?
+else
+  "$program" verify "${flags[@]}" "${extra[@]}" "${reports[@]}" -- "${captures[@]}" || code=$?
+fi
 
 if [[ ${ACTION_ANNOTATIONS:-true} == true && -s $work/annotations ]]; then cat "$work/annotations"; fi
 if [[ ${ACTION_SUMMARY:-true} == true && -s $work/summary.md ]]; then cat "$work/summary.md" >>"$GITHUB_STEP_SUMMARY"; fi
 # Whoever killed it, or whatever else went wrong: there is no verdict.
 case $code in
 0 | 1 | 3) ;;
+2) # A script that failed has a report all the same.
+  [[ -n $recorded && -s $dir/distproof.json ]] || die 'distproof could not run: the log has the error'
+  printf '::error title=distproof::the recorded script failed: the log has the error\n'
+  ;;
 *) die 'distproof could not run: the log has the error' ;;
 esac
 {

@@ -44,6 +44,27 @@ func TestConcludeRecord(t *testing.T) {
 			t.Errorf("%s, %v, %+v: code %d, %q, %v", tt.conclusion, tt.failure, tt.flags, a.code, a.reason, err)
 		}
 	}
+	// Every combination: a failure outweighs all else.
+	codes := map[string]int{"pass": 0, "fail": 1, "inconclusive": 3}
+	for conclusion, code := range codes {
+		for flags := range 4 {
+			s := settings{exitZero: flags&1 != 0, allowInconclusive: flags&2 != 0}
+			want := code
+			if s.exitZero || s.allowInconclusive && code == 3 {
+				want = 0
+			}
+			for _, failure := range []error{nil, failure} {
+				if failure != nil {
+					want = 2
+				}
+				var a app
+				err := a.concludeRecord(&report.Document{Conclusion: conclusion}, &s, failure)
+				if err != nil || a.code != want {
+					t.Errorf("%s, %v, %+v: code %d, want %d, %v", conclusion, failure, s, a.code, want, err)
+				}
+			}
+		}
+	}
 	var a app
 	err := a.concludeRecord(&report.Document{Conclusion: "pass"}, &settings{quiet: true}, failure)
 	if err == nil || err.Error() != "the command failed: exit status 7" {
