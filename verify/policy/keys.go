@@ -200,7 +200,11 @@ func (r *reader) items(setting string, n *yaml.Node) {
 // pair reads two peers.
 func (r *reader) pair(n *yaml.Node, what string) []verify.Peer {
 	if n.Kind != yaml.SequenceNode || len(n.Content) != 2 {
-		r.fail(n, "%s is a list of two nodes, as in [app@n1.example.org, app@n2.example.org], not %s", what, describe(n))
+		got := describe(n)
+		if n.Kind == yaml.SequenceNode {
+			got = fmt.Sprintf("of %d", len(n.Content))
+		}
+		r.fail(n, "%s is a list of two nodes, as in [app@n1.example.org, app@n2.example.org], not %s", what, got)
 		return nil
 	}
 	return listOf(r, n, what, 2, verify.ParsePeer)
