@@ -56,7 +56,6 @@ type Decoder struct {
 	waiting bool
 
 	// Layers are kept here so that decoding them needs no allocation.
-	vxlanLayer   layers.VXLAN
 	greLayer     layers.GRE
 	erspanLayer  layers.ERSPANII
 	etherIPLayer layers.EtherIP

@@ -52,8 +52,8 @@ func (d *Decoder) ipv4(r rest) reason {
 		return why
 	}
 	d.ipID = binary.BigEndian.Uint16(h[4:])
-	d.seg.Src.Addr = mapped(h[12:16])
-	d.seg.Dst.Addr = mapped(h[16:20])
+	setMapped(&d.seg.Src.Addr, h[12:16])
+	setMapped(&d.seg.Dst.Addr, h[16:20])
 	fragment := binary.BigEndian.Uint16(h[6:])
 	if fragment&0x3fff == 0 { // neither offset nor "more fragments"
 		return d.transport(h[9], r, false)
@@ -69,9 +69,11 @@ func (d *Decoder) ipv4(r rest) reason {
 	}, r)
 }
 
-// mapped returns a in IPv4-mapped form.
-func mapped(a []byte) [16]byte {
-	return [16]byte{10: 0xff, 11: 0xff, 12: a[0], 13: a[1], 14: a[2], 15: a[3]}
+// setMapped sets e to a in IPv4-mapped form. It is written in the pieces in which
+// it is read soon after: a processor has to wait for others.
+func setMapped(e *[16]byte, a []byte) {
+	binary.LittleEndian.PutUint64(e[:8], 0)
+	binary.LittleEndian.PutUint64(e[8:], uint64(binary.LittleEndian.Uint32(a))<<32|0xffff<<16)
 }
 
 // ipv6 walks an IPv6 header (RFC 8200, Section 3) and its extension headers.
@@ -300,11 +302,14 @@ func (d *Decoder) tcp(r rest) reason {
 // interfaces of one host. Addresses and ports are left out as translation changes
 // them.
 func identity(ipID uint16, h, options []byte, length int) uint32 {
-	x := mix(0, uint64(binary.BigEndian.Uint32(h[12:]))|uint64(ipID)<<32)
-	x = mix(x, binary.BigEndian.Uint64(h[4:]))
-	x = mix(x, uint64(length)|uint64(binary.BigEndian.Uint16(h[18:]))<<32)
+	x := mix(binary.LittleEndian.Uint64(h[4:]), uint64(binary.LittleEndian.Uint32(h[12:]))|uint64(ipID)<<32)
+	x ^= mix(uint64(length), uint64(binary.LittleEndian.Uint16(h[18:])))
+	for len(options) >= 12 { // as many as nearly all segments have
+		x = mix(x^binary.LittleEndian.Uint64(options), uint64(binary.LittleEndian.Uint32(options[8:])))
+		options = options[12:]
+	}
 	for len(options) >= 4 {
-		x = mix(x, uint64(binary.BigEndian.Uint32(options)))
+		x = mix(x, uint64(binary.LittleEndian.Uint32(options)))
 		options = options[4:]
 	}
 	for _, c := range options { // a rest is there only if the capture cut it
@@ -313,10 +318,10 @@ func identity(ipID uint16, h, options []byte, length int) uint32 {
 	return uint32(x ^ x>>32)
 }
 
-// mix folds v into x by a full multiplication, so that every bit of v reaches
-// both halves of the result.
+// mix folds two words into one by a full multiplication, so that every bit of
+// them reaches both halves of the result.
 func mix(x, v uint64) uint64 {
 	const k1, k2 = 0x9e3779b97f4a7c15, 0xe7037ed1a0b428db // odd, without pattern
-	hi, lo := bits.Mul64(x^v^k1, k2)
+	hi, lo := bits.Mul64(x^k1, v^k2)
 	return hi ^ lo
 }

@@ -103,23 +103,23 @@ func isWireGuard(r rest) bool {
 	return false
 }
 
-// vxlan walks a VXLAN header (RFC 7348, Section 5).
+// vxlan walks a VXLAN header (RFC 7348, Section 5), with the generic protocol
+// extension or without. It is not gopacket's, which does not know the extension
+// and takes as long as all other headers together.
 func (d *Decoder) vxlan(r rest) reason {
-	// gopacket's layer does not know the bits of the generic extension.
-	const generic = 0x04
+	const valid, generic = 0x08, 0x04
 	if len(r.b) > 0 && r.b[0]&generic != 0 {
 		return d.vxlanGPE(r)
 	}
-	if !safely(&d.vxlanLayer, r.b) {
-		return r.refused(8, protoVXLAN)
-	}
-	if !d.vxlanLayer.ValidIDFlag {
-		return malformed(protoVXLAN)
-	}
-	if _, why := r.take(len(d.vxlanLayer.Contents), protoVXLAN); why != found {
+	// flags (1), reserved (3), network identifier (3), reserved (1)
+	h, why := r.take(8, protoVXLAN)
+	if why != found {
 		return why
 	}
-	if why := d.path.push(layerVXLAN | layer(d.vxlanLayer.VNI)); why != found {
+	if h[0]&valid == 0 {
+		return malformed(protoVXLAN)
+	}
+	if why := d.path.push(layerVXLAN | layer(binary.BigEndian.Uint32(h[4:])>>8)); why != found {
 		return why
 	}
 	return d.ethernet(r)
