@@ -121,6 +121,7 @@ func (r *ring) status() *uint32 { return (*uint32)(unsafe.Pointer(&r.current()[b
 func (r *ring) ready() bool {
 	for r.left == 0 {
 		if r.held {
+			binary.NativeEndian.PutUint32(r.current()[blockPackets:], 0) // for begun
 			atomic.StoreUint32(r.status(), unix.TP_STATUS_KERNEL)
 			r.held = false
 			r.block = (r.block + 1) % r.blocks
@@ -136,7 +137,8 @@ func (r *ring) ready() bool {
 	return true
 }
 
-// begun is how many packets are in the block that the kernel fills.
+// begun is how many packets are in the block that the kernel is to hand over
+// next.
 func (r *ring) begun() uint32 {
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.current()[blockPackets])))
 }

@@ -402,7 +402,7 @@ func (s *Source) count(p *capture.Packet) {
 // had just passed.
 func (s *Source) grace() int {
 	if s.ring.begun() > 0 {
-		return 3 * retirement
+		return 25 * retirement // on a machine that is busy; else it takes one
 	}
 	return 10
 }

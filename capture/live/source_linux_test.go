@@ -360,23 +360,29 @@ func inject(name string, frame []byte) error {
 	return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: i.Index, Protocol: hostToNetwork(unix.ETH_P_ALL)})
 }
 
-// An interface without a link layer, as VPNs have: the packets are cooked.
-func TestTUN(t *testing.T) {
-	a := newSpace(t)
-	var tun int
-	a.in(func() (err error) {
-		if tun, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+// tun makes an interface without a link layer, and returns its other end.
+func (s *space) tun(name string) (fd int) {
+	s.t.Helper()
+	s.in(func() (err error) {
+		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 			return err
 		}
-		request, err := unix.NewIfreq("tun7")
+		request, err := unix.NewIfreq(name)
 		if err != nil {
 			return err
 		}
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		return unix.IoctlIfreq(tun, unix.TUNSETIFF, request)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
 	})
-	defer unix.Close(tun)
-	a.ip("link set tun7 addrgenmode none", "link set tun7 up")
+	s.t.Cleanup(func() { unix.Close(fd) })
+	s.ip("link set "+name+" addrgenmode none", "link set "+name+" up")
+	return fd
+}
+
+// An interface without a link layer, as VPNs have: the packets are cooked.
+func TestTUN(t *testing.T) {
+	a := newSpace(t)
+	tun := a.tun("tun7")
 	s := open(t, Options{Interfaces: []string{"tun7"}, Namespace: a.name})
 	packet := ip4(6, with(make([]byte, 40), 12, 0x50))
 	if _, err := unix.Write(tun, packet); err != nil {
@@ -417,7 +423,8 @@ func TestBridge(t *testing.T) {
 
 // Fragments arrive, datagrams of others do not.
 func TestKernelLeavesOut(t *testing.T) {
-	a, _ := pair(t)
+	a, b := pair(t)
+	talk(t, a, b, "10.9.0.2:0", 10) // the kernel now knows where it is, and sends at once
 	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name, VXLANPorts: []uint16{extraPort}})
 	send := func(port, size int) {
 		t.Helper()

@@ -1,0 +1,253 @@
+package live
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"distproof/capture"
+)
+
+// until waits for interfaces, but for the others of a test, to be as wanted.
+func until(t *testing.T, s *Source, want ...InterfaceState) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got := slices.DeleteFunc(s.Interfaces(), func(i InterfaceState) bool { return i.Name == "other" || i.Name == "far" })
+		if slices.Equal(got, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// connected makes an interface left, to the namespace b, as pair does.
+func (s *space) connected(b *space) {
+	s.t.Helper()
+	s.ip("link add left type veth peer name right netns "+b.name, "addr add 10.9.0.1/24 dev left", "link set left addrgenmode none", "link set left up")
+	b.ip("addr add 10.9.0.2/24 dev right", "link set right addrgenmode none", "link set right up")
+}
+
+// An interface that goes away is captured on again when it is back, though it has
+// another number then; that it was away is told.
+func TestInterfaceBack(t *testing.T) {
+	lo, left := InterfaceState{Name: "lo", Up: true}, InterfaceState{Name: "left", Up: true}
+	gone := InterfaceState{Name: "left", Vanished: 1}
+	back := InterfaceState{Name: "left", Up: true, Vanished: 1}
+	for _, tt := range []struct {
+		interfaces            []string
+		before, during, after []InterfaceState
+	}{
+		{[]string{"left"}, []InterfaceState{left}, []InterfaceState{gone}, []InterfaceState{back}},
+		{[]string{"lo", "left"}, []InterfaceState{left, lo}, []InterfaceState{gone, lo}, []InterfaceState{back, lo}},
+		{[]string{Any}, []InterfaceState{left, lo}, []InterfaceState{gone, lo}, []InterfaceState{back, lo}},
+	} {
+		t.Run(strings.Join(tt.interfaces, " "), func(t *testing.T) {
+			a, b := pair(t)
+			s := open(t, Options{Interfaces: tt.interfaces, Namespace: a.name})
+			until(t, s, tt.before...)
+			talk(t, a, b, "10.9.0.2:0", 1000)
+			a.ip("link del left")
+			until(t, s, tt.during...)
+			a.ip("link add other type veth peer name far") // takes the next number
+			a.ip("link del other")
+			a.connected(b)
+			until(t, s, tt.after...)
+			talk(t, a, b, "10.9.0.2:0", 1000)
+			segments := all(t, s)
+			if n := covered(segments); n != 2000 {
+				t.Errorf("%d bytes of payload, want 2000", n)
+			}
+			// Whoever captures on all of them misses nothing.
+			d := s.Inputs()[0].Damage
+			if (d == nil) != (tt.interfaces[0] == Any) || d != nil && !strings.Contains(d.Reason, "left went ") {
+				t.Errorf("damage: %v", d)
+			}
+		})
+	}
+}
+
+// One that was down for a while is captured on without anything being done.
+func TestInterfaceFlaps(t *testing.T) {
+	a, b := pair(t)
+	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name})
+	a.ip("link set left down")
+	until(t, s, InterfaceState{Name: "left", Vanished: 1})
+	a.ip("link set left up")
+	until(t, s, InterfaceState{Name: "left", Up: true, Vanished: 1})
+	b.ip("link set right down") // as a cable that is pulled
+	until(t, s, InterfaceState{Name: "left", Vanished: 2})
+	b.ip("link set right up")
+	until(t, s, InterfaceState{Name: "left", Up: true, Vanished: 2})
+	talk(t, a, b, "10.9.0.2:0", 1000)
+	check(t, all(t, s), 1000, linkEthernet)
+}
+
+// Names count, not numbers.
+func TestInterfaceRenamed(t *testing.T) {
+	a, b := pair(t)
+	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name})
+	a.ip("link set left down", "link set left name west", "link set west up")
+	until(t, s, InterfaceState{Name: "left", Vanished: 1})
+	a.ip("link set west down", "link set west name left", "link set left up")
+	until(t, s, InterfaceState{Name: "left", Up: true, Vanished: 1})
+	talk(t, a, b, "10.9.0.2:0", 1000)
+	check(t, all(t, s), 1000, linkEthernet)
+}
+
+// Of an interface that leaves a bridge the kernel tells in the words for one that
+// is gone.
+func TestInterfaceLeavesBridge(t *testing.T) {
+	a, b := pair(t)
+	a.ip("link add name br7 type bridge", "link set left master br7")
+	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name})
+	a.ip("link set left nomaster")
+	talk(t, a, b, "10.9.0.2:0", 1000)
+	check(t, all(t, s), 1000, linkEthernet)
+	if got := s.Interfaces(); !slices.Equal(got, []InterfaceState{{Name: "left", Up: true}}) || s.Inputs()[0].Damage != nil {
+		t.Errorf("%+v, %v", got, s.Inputs()[0].Damage)
+	}
+}
+
+// What is not there yet can be waited for, also several.
+func TestWaitForInterface(t *testing.T) {
+	for _, interfaces := range [][]string{{"left"}, {"left", "east"}} {
+		a, b := newSpace(t), newSpace(t)
+		s := open(t, Options{Interfaces: interfaces, Namespace: a.name, Wait: true})
+		if notes := s.Notes(); len(notes) != len(interfaces) || !strings.Contains(notes[len(notes)-1], "left: no such interface: it is waited for; the interfaces are lo, ") {
+			t.Errorf("%q", notes)
+		}
+		talk(t, a, a, "127.0.0.1:0", 1000) // not on any other
+		a.connected(b)
+		want := []InterfaceState{{Name: "left", Up: true}}
+		if len(interfaces) > 1 {
+			want = append([]InterfaceState{{Name: "east"}}, want...)
+		}
+		until(t, s, want...)
+		talk(t, a, b, "10.9.0.2:0", 1000)
+		check(t, all(t, s), 1000, map[bool]capture.LinkType{true: linkEthernet, false: linkCooked}[len(interfaces) == 1])
+		if d := s.Inputs()[0].Damage; d != nil {
+			t.Error(d)
+		}
+	}
+}
+
+// An interface of another kind may take the name of one that is gone.
+func TestInterfaceBackAnotherKind(t *testing.T) {
+	a, _ := pair(t)
+	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name})
+	a.ip("link del left")
+	tun := a.tun("left")
+	until(t, s, InterfaceState{Name: "left", Up: true, Vanished: 1})
+	packet := between4("10.0.0.1", "10.0.0.2", 1, 2)
+	if _, err := unix.Write(tun, packet); err != nil {
+		t.Fatal(err)
+	}
+	if p := next(t, s); p.LinkType != linkCooked || !bytes.HasSuffix(p.Data, packet) {
+		t.Errorf("link type %d: % x", p.LinkType, p.Data)
+	}
+}
+
+// A process stands for its namespace, also after its end.
+func TestNamespaceOfProcess(t *testing.T) {
+	a := newSpace(t)
+	sleep := exec.Command("sleep", "60")
+	a.in(sleep.Start)
+	s := open(t, Options{Interfaces: []string{"lo"}, Namespace: strconv.Itoa(sleep.Process.Pid)})
+	sockets, err := OpenSockets(strconv.Itoa(sleep.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sockets.Close()
+	if err := sleep.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	sleep.Wait()
+	client, server := a.connect("127.0.0.1:0")
+	defer client.Close()
+	defer server.Close()
+	if got, err := sockets.List(); err != nil || len(got) != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	talk(t, a, a, "127.0.0.1:0", 1000)
+	if n := covered(all(t, s)); n != 1000 {
+		t.Errorf("%d bytes of payload, want 1000", n)
+	}
+}
+
+// Interfaces that come and go with names of their own are forgotten in time.
+func TestInterfacesForgotten(t *testing.T) {
+	s := &Source{options: Options{Interfaces: []string{Any}}, states: make(map[string]*state)}
+	for i := range 10 * maxStates {
+		one := netInterface{index: i + 1, name: fmt.Sprintf("veth%d", i), flags: 1}
+		s.linkChanged(one, true)
+		s.linkChanged(one, false)
+	}
+	if n := len(s.states); n > maxStates {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+// polling returns how often each thread of this process slept that is in poll.
+func polling(t *testing.T) map[string]int {
+	t.Helper()
+	threads, err := filepath.Glob("/proc/self/task/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string]int)
+	for _, thread := range threads {
+		call, _ := os.ReadFile(thread + "/syscall")
+		status, _ := os.ReadFile(thread + "/status")
+		number, _, _ := strings.Cut(string(call), " ")
+		if number != strconv.Itoa(unix.SYS_PPOLL) && (runtime.GOARCH != "amd64" || number != "7") {
+			continue
+		}
+		for line := range strings.Lines(string(status)) {
+			if n, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				out[thread], _ = strconv.Atoi(strings.TrimSpace(n))
+			}
+		}
+	}
+	return out
+}
+
+// A capture that sees nothing sleeps: both who reads, and who follows interfaces.
+func TestIdle(t *testing.T) {
+	idle := time.Second
+	if !testing.Short() {
+		idle = 10 * time.Second
+	}
+	a, _ := pair(t)
+	s := open(t, Options{Interfaces: []string{"left"}, Namespace: a.name})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Next(new(capture.Packet))
+	}()
+	var before map[string]int
+	for deadline := time.Now().Add(10 * time.Second); len(before) != 2; time.Sleep(50 * time.Millisecond) {
+		if before = polling(t); time.Now().After(deadline) {
+			t.Fatalf("threads that wait: %v", before)
+		}
+	}
+	time.Sleep(idle)
+	after := polling(t)
+	s.Stop()
+	<-ended
+	if !maps.Equal(before, after) {
+		t.Errorf("threads, and how often they slept: %v; %v later: %v", before, idle, after)
+	}
+}
