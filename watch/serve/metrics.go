@@ -64,6 +64,7 @@ var (
 	nodesFamily        = gauge("nodes", "Nodes in the report, by how they were reached: cleartext, tls, both, or none if they were not.", "listener")
 	edgesFamily        = gauge("edges", "Pairs of nodes of which the first connected to the second, by the worst verdict of their connections.", "verdict")
 	findingsFamily     = gauge("findings", "Findings of the report, by rule, severity and what they do to the conclusion: violates, undecided, waived or noted. Not open are those all of whose connections are over.", "rule", "severity", "effect", "open")
+	findingTimeFamily  = gauge("finding_last_packet_timestamp_seconds", "When the last packet of a connection concerned was captured, by rule, severity and what the findings do to the conclusion; no value for findings that concern no connection.", "rule", "severity", "effect")
 	conclusionFamily   = gauge("conclusion", "1 for the conclusion of the report, 0 for the others.", "conclusion")
 	certificatesFamily = gauge("certificates", "Certificates that nodes presented on connections that are open, or were within the last 24 hours; the latest one of each node, role and subject.")
 	expiryFamily       = gauge("certificate_expiry_timestamp_seconds", "When each of distproof_certificates expires; 100 at most: accepted ones first, then those that expire first.", "role", "node", "subject", "accepted")
@@ -86,7 +87,7 @@ var (
 func families() []family {
 	return []family{
 		connectionsFamily, verdictTimeFamily, otherFamily, stalledFamily, lostFamily, unseenFamily, listenersFamily,
-		seenFamily, foldedFamily, forgottenFamily, nodesFamily, edgesFamily, findingsFamily, conclusionFamily,
+		seenFamily, foldedFamily, forgottenFamily, nodesFamily, edgesFamily, findingsFamily, findingTimeFamily, conclusionFamily,
 		certificatesFamily, expiryFamily, packetsFamily, bytesFamily, droppedFamily, lastPacketFamily,
 		interfaceUpFamily, vanishedFamily, interfacesFamily, blindFamily, healthyFamily, policyFamily,
 		statesFamily, stateTimeFamily, startFamily, buildFamily,
@@ -198,6 +199,7 @@ type figures struct {
 	folded       map[string]uint64
 	nodes, edges map[string]int
 	findings     map[[4]string]int // by rule, severity, effect, open
+	found        map[[3]string]time.Time
 	conclusion   string
 	stalled      int
 	lost         uint64
@@ -206,7 +208,7 @@ type figures struct {
 
 func count(s *watch.State) *figures {
 	f := &figures{
-		connections: make(map[[3]string]int), seen: make(map[string]time.Time), folded: make(map[string]uint64), findings: make(map[[4]string]int),
+		connections: make(map[[3]string]int), seen: make(map[string]time.Time), folded: make(map[string]uint64), findings: make(map[[4]string]int), found: make(map[[3]string]time.Time),
 		other:      map[string]int{"epmd": 0, "tls": 0, "other": 0, none: 0},
 		nodes:      map[string]int{"cleartext": 0, "tls": 0, "both": 0, none: 0},
 		edges:      make(map[string]int),
@@ -274,27 +276,33 @@ func (f *figures) rest(s *watch.State) {
 	for i := range s.Document.Edges {
 		f.edges[s.Document.Edges[i].Verdict]++
 	}
-	open := openConnections(s)
+	activities := make(map[string]*watch.Activity)
+	for i := range min(len(s.Document.Connections), len(s.Activity)) {
+		if c := &s.Document.Connections[i]; len(c.Findings) > 0 {
+			activities[c.ID] = &s.Activity[i]
+		}
+	}
 	for i := range s.Document.Findings {
-		finding := &s.Document.Findings[i]
-		now := len(finding.Connections) == 0 || slices.ContainsFunc(finding.Connections, func(id string) bool { return open[id] })
-		f.findings[[4]string{finding.Rule, finding.Severity, report.EffectOf(s.Document, finding), truth(now)}]++
+		found := &s.Document.Findings[i]
+		f.finding(found.Rule, found.Severity, report.EffectOf(s.Document, found), found.Connections, activities)
 	}
 }
 
-// openConnections returns the ids of those that are open; none if nothing was
-// found of any.
-func openConnections(s *watch.State) map[string]bool {
-	open := make(map[string]bool)
-	if len(s.Document.Findings) == 0 {
-		return open
-	}
-	for i := range s.Document.Connections {
-		if c := &s.Document.Connections[i]; len(c.Findings) > 0 && i < len(s.Activity) && s.Activity[i].Open {
-			open[c.ID] = true
+// finding counts a finding. It is open if one of its connections is, or if it
+// concerns none.
+func (f *figures) finding(rule, severity, effect string, connections []string, activities map[string]*watch.Activity) {
+	open := len(connections) == 0
+	for _, id := range connections {
+		now := activities[id]
+		if now == nil {
+			continue
+		}
+		open = open || now.Open
+		if key := [3]string{rule, severity, effect}; now.Last.After(f.found[key]) {
+			f.found[key] = now.Last
 		}
 	}
-	return open
+	f.findings[[4]string{rule, severity, effect, truth(open)}]++
 }
 
 func (f *figures) collect(out chan<- prometheus.Metric) {
@@ -303,6 +311,9 @@ func (f *figures) collect(out chan<- prometheus.Metric) {
 	}
 	for key, n := range f.findings {
 		out <- findingsFamily.value(float64(n), key[:]...)
+	}
+	for key, at := range f.found {
+		out <- findingTimeFamily.value(seconds(at), key[:]...)
 	}
 	for verdict, at := range f.seen {
 		out <- verdictTimeFamily.value(seconds(at), verdict)

@@ -40,7 +40,7 @@ func newState() *watch.State {
 				ClientCertificate: &report.ClientCertificate{Accepted: &yes, Chain: []report.Certificate{{Subject: "CN=a", NotAfter: "2026-04-01T00:00:00Z"}}},
 				ServerCertificate: &report.ServerCertificate{Accepted: &yes, Chain: []report.Certificate{{Subject: "CN=b", NotAfter: "2026-05-01T00:00:00Z"}, {Subject: "CN=ca", NotAfter: "2030-01-01T00:00:00Z"}}},
 			},
-			{ID: "c2", Protocol: "dist", Verdict: &cleartext, State: "up"},
+			{ID: "c2", Protocol: "dist", Verdict: &cleartext, State: "up", Findings: []string{"DP101"}},
 			{ID: "c3", Protocol: "epmd"},
 		},
 		Nodes:    []report.Node{{Name: "a@one"}, {Name: "b@two", Listener: "both"}},
