@@ -37,9 +37,8 @@ func (s *serveSettings) check() error {
 	return o.Check()
 }
 
-// files returns the files that are read again while it runs, and the folders that
-// must be readable for that.
-func (s *serveSettings) files() (files, folders []string) {
+// files returns the files that are read again while it runs.
+func (s *serveSettings) files() []string {
 	o := s.options()
 	return o.Files()
 }

@@ -254,6 +254,29 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestDocumented checks that every metric is in the manual.
+func TestDocumented(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/watch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := make(map[string]bool)
+	for _, name := range metricName.FindAllString(string(manual), -1) {
+		documented[name] = true
+	}
+	all := exported(t)
+	for name := range all {
+		if strings.HasPrefix(name, "distproof_") && !documented[name] {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+	for name := range documented {
+		if strings.HasPrefix(name, "distproof_") && all[name] == nil {
+			t.Errorf("%s is documented, and there is no such metric", name)
+		}
+	}
+}
+
 // rulesOf returns the dashboard's queries as recording rules, which promtool can
 // check.
 func rulesOf(d *dashboard) []byte {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,10 +29,7 @@ func newGuard(o *Options, at *address) (*guard, error) {
 	g := &guard{}
 	var err error
 	if o.CertFile != "" {
-		files := []string{o.CertFile, o.KeyFile}
-		if o.ClientCAFile != "" {
-			files = append(files, o.ClientCAFile)
-		}
+		files := slices.DeleteFunc(o.Files(), func(path string) bool { return path == o.TokenFile })
 		if g.tls, err = newRereader(o.Log, files, func() (*tls.Config, error) { return readTLS(o) }); err != nil {
 			return nil, err
 		}
@@ -211,20 +207,7 @@ func readFile(path string) ([]byte, os.FileMode, error) {
 	return content, info.Mode(), err
 }
 
-// Files returns the files that are read anew, and the folders that they are in: a
-// sandbox must allow the folders, since a file is renewed by putting another into
-// its place.
-func (o *Options) Files() (files, folders []string) {
-	for _, path := range []string{o.CertFile, o.KeyFile, o.ClientCAFile, o.TokenFile} {
-		if path == "" {
-			continue
-		}
-		files = append(files, path)
-		folders = append(folders, filepath.Dir(path))
-		if target, err := filepath.EvalSymlinks(path); err == nil {
-			folders = append(folders, filepath.Dir(target))
-		}
-	}
-	slices.Sort(folders)
-	return files, slices.Compact(folders)
+// Files returns the files that are read again while it is served.
+func (o *Options) Files() []string {
+	return slices.DeleteFunc([]string{o.CertFile, o.KeyFile, o.ClientCAFile, o.TokenFile}, func(path string) bool { return path == "" })
 }
