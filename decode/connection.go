@@ -156,6 +156,9 @@ func (c *Connection) Start() bool {
 	return c.TCP[Client].Start != tcp.StartUnknown && c.TCP[Server].Start != tcp.StartUnknown
 }
 
+// Closed reports whether either side ended the connection, as far as is known.
+func (c *Connection) Closed() bool { return c.Ending.ClosedBy != tls.RoleUnknown }
+
 // Empty reports whether no byte crossed, as far as is known.
 func (c *Connection) Empty() bool { return c.TCP[Client].End == 0 && c.TCP[Server].End == 0 }
 

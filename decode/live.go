@@ -19,6 +19,10 @@ type Live struct {
 	numbers       uint64
 	now           uint32
 	changed       []*conn
+	// evicted are those that were given up for others, and forgotten counts those
+	// of them that were open.
+	evicted   []Change
+	forgotten uint64
 }
 
 // NewLive returns a Live decoder that has seen nothing.
@@ -235,3 +239,21 @@ func (c *conn) closed() [2]bool {
 	}
 	return out
 }
+
+// Pending returns how many connections there are to hand out.
+func (l *Live) Pending() int { return len(l.changed) }
+
+// KeysGrew says that the key log has more secrets: what waits for them is handed
+// out again.
+func (l *Live) KeysGrew() {
+	for i := range l.d.shards {
+		for _, c := range l.d.shards[i].settled() {
+			if !c.unlocked {
+				l.touch(c)
+			}
+		}
+	}
+}
+
+// Forgotten returns how many open connections were given up for lack of memory.
+func (l *Live) Forgotten() uint64 { return l.forgotten }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,8 +13,22 @@ import (
 	"distproof/capture/live"
 	"distproof/decode"
 	"distproof/decode/secrets"
+	"distproof/internal/omission"
 	"distproof/report"
 	"distproof/verify"
+)
+
+// When States are made.
+const (
+	// settle is how long the first change after a while waits for others.
+	settle = 100 * time.Millisecond
+	// interval is the least time between two States. It is longer if making one
+	// takes more than a part of it, which is 1/share.
+	interval = 500 * time.Millisecond
+	share    = 5
+	// chunk is how many connections are copied at a time while the goroutine that
+	// reads packets waits: some 100 microseconds.
+	chunk = 64
 )
 
 // Options of an [Engine].
@@ -23,7 +38,8 @@ type Options struct {
 	// Verify is the policy to begin with.
 	Verify verify.Options
 	Tool   report.Tool
-	// Keys returns the key log as it is by now; nil if there is none.
+	// Keys returns the key log as it is by now; nil if there is none. It is not
+	// called from two goroutines at once.
 	Keys func() *secrets.Log
 	// Sockets returns the kernel's sockets; nil if it is not to be asked.
 	Sockets func() ([]live.Socket, error)
@@ -50,59 +66,205 @@ type Tap interface {
 type Engine struct {
 	src Source
 	o   Options
+	// began is when the clock began that intervals are measured by.
+	began time.Time
+	wake  chan struct{}
+	maker maker
 
-	mu      sync.Mutex
+	// mu is over what the goroutine that reads packets shares with the one that
+	// makes States. Neither holds it for long.
+	mu     sync.Mutex
+	links  *link.Decoder
+	live   *decode.Live
+	intake intake
+	// dirty says that there were packets since the last State was begun.
+	dirty bool
+
+	keys sync.Mutex // over Options.Keys
+
+	// view is over what everybody may ask for.
+	view    sync.Mutex
 	state   *State
 	changed chan struct{}
+	policy  policyInForce
+}
+
+// intake is what came in, beside what the decoders know.
+type intake struct {
+	inputs []capture.Input
+	// stale asks for new inputs: only who reads from a source may ask for them,
+	// unless it is a live one.
+	stale          bool
+	packets, bytes uint64
+	first, last    int64     // times of packets
+	lastAt         time.Time // when the last packet came, by this host's clock
+}
+
+type policyInForce struct {
+	verify.Options
+	// changed is set until a State was made by it; err is why another one was
+	// refused, and told whether that was said.
+	changed bool
+	err     error
+	told    bool
+}
+
+// A wire is a source that captures live: it can be asked at any time.
+type wire interface {
+	Interfaces() []live.InterfaceState
 }
 
 // New returns an Engine that has seen nothing yet.
 func New(src Source, o Options) *Engine {
-	e := &Engine{src: src, o: o, changed: make(chan struct{})}
-	now := time.Now()
-	e.state = e.stateOf(&decode.Capture{}, now)
-	e.state.Started = now
+	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
+	e.began = time.Now()
+	e.policy.Options = o.Verify
+	e.o.Decode.MaxMemory = cmp.Or(o.Decode.MaxMemory, o.MaxMemory)
+	if o.Keys != nil {
+		e.o.Decode.Secrets = e.keyLog
+	}
+	e.live = decode.NewLive(e.o.Decode, e.links.Encapsulation)
+	e.intake.inputs = src.Inputs()
+	e.maker = newMaker(e)
+	e.state = e.maker.empty()
 	return e
 }
+
+// keyLog returns the key log as it is by now.
+func (e *Engine) keyLog() *secrets.Log {
+	e.keys.Lock()
+	defer e.keys.Unlock()
+	return e.o.Keys()
+}
+
+// seconds is the clock of connections. It does not follow the host's when that
+// is set.
+func (e *Engine) seconds() uint32 { return uint32(time.Since(e.began)/time.Second) + 1 }
 
 // Run reads packets until the source ends, or ctx does: then it stops the source.
 // It returns the final State; and the error of a capture that failed.
 func (e *Engine) Run(ctx context.Context) (*State, error) {
 	stop := context.AfterFunc(ctx, e.src.Stop)
 	defer stop()
-	decoder, links := decode.NewDecoder(e.o.Decode), link.NewDecoder(e.o.Links)
+	ended := make(chan error, 1)
+	e.maker.start()
+	go func() { ended <- capture.Guard(e.read) }()
+	err := e.follow(ended)
+	e.maker.round(true)
+	return e.State(), err
+}
+
+// follow makes States until the capture has ended.
+func (e *Engine) follow(ended <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	next := time.Now() // the earliest moment for another State
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-timer.C:
+		case <-e.wake:
+			timer.Reset(max(time.Until(next), settle))
+			select {
+			case err := <-ended:
+				return err
+			case <-timer.C:
+			}
+		}
+		began := time.Now()
+		e.maker.round(false)
+		took := time.Since(began)
+		next = began.Add(max(interval, share*took))
+		timer.Reset(max(e.maker.due(), time.Until(next)))
+	}
+}
+
+// read takes packets until there are no more.
+func (e *Engine) read() error {
 	var p capture.Packet
-	var segment link.Segment
+	var s link.Segment
 	for {
 		err := e.src.Next(&p)
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			return e.State(), err
+			return err
 		}
-		if links.Decode(&p, &segment) {
-			decoder.Segment(&segment)
+		number := e.packet(&p, &s)
+		if e.o.Tap != nil {
+			e.o.Tap.Packet(&p, number)
 		}
 	}
-	e.publish(e.stateOf(decoder.Finish(links.Encapsulation), time.Now()))
-	return e.State(), nil
 }
 
-// stateOf makes a State of the facts.
-func (e *Engine) stateOf(facts *decode.Capture, at time.Time) *State {
-	inputs := e.src.Inputs()
-	judgement := verify.Judge(facts, verify.Coverage{}, e.o.Verify)
-	s := &State{At: at, Document: report.New(e.o.Tool, inputs, make([]map[string]uint64, len(inputs)), facts, judgement)}
-	s.Activity = make([]Activity, len(facts.Connections))
-	s.Policy = judgement.Policy
-	return s
+// packet takes a packet, and returns the number of its connection.
+func (e *Engine) packet(p *capture.Packet, s *link.Segment) (number uint64) {
+	at := time.Now()
+	e.mu.Lock()
+	if e.links.Decode(p, s) {
+		e.live.Advance(uint32(at.Sub(e.began)/time.Second) + 1)
+		number = e.live.Segment(s)
+	}
+	e.intake.count(p, at)
+	if e.intake.stale {
+		e.intake.inputs, e.intake.stale = e.src.Inputs(), false
+	}
+	first := !e.dirty
+	e.dirty = true
+	e.mu.Unlock()
+	if first {
+		e.rouse()
+	}
+	return number
 }
 
-func (e *Engine) publish(s *State) {
+func (i *intake) count(p *capture.Packet, at time.Time) {
+	if i.packets == 0 {
+		i.first, i.last = p.Time, p.Time
+	}
+	i.packets++
+	i.bytes += uint64(len(p.Data))
+	i.first, i.last = min(i.first, p.Time), max(i.last, p.Time)
+	i.lastAt = at
+}
+
+// rouse asks for a State.
+func (e *Engine) rouse() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// newest returns the inputs as of now. With final, nobody reads any more.
+func (e *Engine) newest(final bool) []capture.Input {
+	if _, ok := e.src.(wire); ok || final {
+		return e.src.Inputs()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s.Started, s.Number = e.state.Started, e.state.Number+1
+	out := append([]capture.Input(nil), e.intake.inputs...)
+	if len(out) == 1 && e.intake.packets > 0 {
+		in := &out[0]
+		in.Packets, in.Bytes, in.First, in.Last, in.Timed = e.intake.packets, e.intake.bytes, e.intake.first, e.intake.last, true
+	}
+	e.intake.stale = true
+	return out
+}
+
+// omitted returns what was left out so far.
+func (e *Engine) omitted(inputs int) ([]omission.Packets, decode.LeftOut) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return omission.Of(e.links, inputs), e.live.LeftOut()
+}
+
+// publish makes a State the newest one.
+func (e *Engine) publish(s *State) {
+	e.view.Lock()
+	defer e.view.Unlock()
 	e.state = s
 	close(e.changed)
 	e.changed = make(chan struct{})
@@ -110,29 +272,40 @@ func (e *Engine) publish(s *State) {
 
 // State returns the newest State. Before the first packet its document is empty.
 func (e *Engine) State() *State {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.view.Lock()
+	defer e.view.Unlock()
 	return e.state
 }
 
 // Changed returns a channel that is closed when there is a newer State than that
 // of the last call of [Engine.State].
 func (e *Engine) Changed() <-chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.view.Lock()
+	defer e.view.Unlock()
 	return e.changed
 }
 
 // SetPolicy has everything judged by another policy from now on.
 func (e *Engine) SetPolicy(o verify.Options) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.o.Verify = o
+	e.view.Lock()
+	e.policy = policyInForce{Options: o, changed: true}
+	e.view.Unlock()
+	e.rouse()
 }
 
 // RefusePolicy tells that a policy was not taken, and why.
 func (e *Engine) RefusePolicy(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_ = err
+	e.view.Lock()
+	e.policy.err, e.policy.told = err, false
+	e.view.Unlock()
+	e.rouse()
+}
+
+// judgeBy returns the policy in force, and what is to be said of it, once.
+func (e *Engine) judgeBy() policyInForce {
+	e.view.Lock()
+	defer e.view.Unlock()
+	p := e.policy
+	e.policy.changed, e.policy.told = false, true
+	return p
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
-	"maps"
 
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
 	"distproof/decode/secrets"
+	"distproof/internal/omission"
 	"distproof/report"
 	"distproof/verify"
 	"distproof/verify/policy"
@@ -75,23 +75,16 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	}
 	inputs := src.Inputs()
 	facts := decoder.Finish(links.Encapsulation)
+	packets := omission.Of(links, len(inputs))
 	var judgement *verify.Judgement
 	options := o.Expect
 	options.CAs = o.CAs
 	if o.Judge {
-		judgement = verify.Judge(facts, coverage(inputs, links, facts), options)
+		judgement = verify.Judge(facts, omission.Coverage(inputs, packets, &facts.LeftOut), options)
 	} else {
 		judgement = verify.Observe(facts, options)
 	}
-	var undecoded []map[string]uint64
-	for i := range inputs {
-		why := links.Undecoded(uint32(i))
-		for text, n := range leftOut(&facts.LeftOut, uint32(i)) {
-			why[text] = n
-		}
-		undecoded = append(undecoded, why)
-	}
-	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, undecoded, facts, judgement)
+	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, omission.Undecoded(packets, &facts.LeftOut), facts, judgement)
 	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
 }
 
@@ -105,42 +98,4 @@ func (o analyzeOptions) keyring(src capture.Source) *keyring {
 	k := cmp.Or(o.Keys, &keyring{log: new(secrets.Log)})
 	k.src = src
 	return k
-}
-
-// Why packets were left out that could be read.
-const (
-	wrongChecksum = "wrong TCP checksum"
-	tooManyEmpty  = "TCP without data: beyond the limit of connections without any"
-	noRoom        = "TCP beyond --max-memory"
-)
-
-// leftOut says why packets of an input were left out.
-func leftOut(l *decode.LeftOut, input uint32) map[string]uint64 {
-	all := map[string]uint64{wrongChecksum: l.Damaged[input], tooManyEmpty: l.Empty[input], noRoom: l.Refused[input]}
-	maps.DeleteFunc(all, func(_ string, n uint64) bool { return n == 0 })
-	return all
-}
-
-// coverage says what the inputs left out.
-func coverage(inputs []capture.Input, links *link.Decoder, facts *decode.Capture) verify.Coverage {
-	out := verify.Coverage{Unreadable: make(map[string]uint64), Sealed: make(map[string]uint64)}
-	for i, in := range inputs {
-		if in.Damage != nil {
-			out.Damaged = append(out.Damaged, in.Path+": "+in.Damage.String())
-		}
-		out.Dropped += in.Dropped
-		for why, n := range links.Unreadable(uint32(i)) {
-			out.Unreadable[why] += n
-		}
-		for why, n := range links.Sealed(uint32(i)) {
-			out.Sealed[why] += n
-		}
-	}
-	if n := facts.LeftOut.Hidden; n > 0 {
-		out.Unreadable[wrongChecksum] = n
-	}
-	for _, n := range facts.LeftOut.Refused {
-		out.Unreadable[noRoom] += n
-	}
-	return out
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"distproof/internal/mutate"
+	"distproof/internal/omission"
 )
 
 // summed returns a packet that a wire made, with its TCP checksum (RFC 9293,
@@ -68,7 +69,7 @@ func TestWrongChecksumsClaimNothing(t *testing.T) {
 		if diff := cmp.Diff(want, essence(doc)); diff != "" {
 			t.Fatalf("before packet %d: %s", i+1, diff)
 		}
-		if n := doc.Inputs[0].Undecoded[wrongChecksum]; n != uint64(len(forged.packets)) {
+		if n := doc.Inputs[0].Undecoded[omission.WrongChecksum]; n != uint64(len(forged.packets)) {
 			t.Fatalf("before packet %d: %d packets have a wrong checksum, want %d", i+1, n, len(forged.packets))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"distproof/capture"
 	"distproof/internal/mutate"
+	"distproof/internal/omission"
 	"distproof/report"
 )
 
@@ -231,7 +232,7 @@ func TestMaxMemory(t *testing.T) {
 		t.Errorf("%d MiB of memory, more than %d", used>>20, most>>20)
 	}
 	checkSound(t, doc)
-	if doc.Conclusion != "inconclusive" || doc.Inputs[0].Undecoded[noRoom] == 0 {
+	if doc.Conclusion != "inconclusive" || doc.Inputs[0].Undecoded[omission.NoRoom] == 0 {
 		t.Errorf("%s, %v", doc.Conclusion, doc.Inputs[0].Undecoded)
 	}
 }

@@ -1,0 +1,228 @@
+package watch
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"distproof/capture/live"
+	"distproof/decode"
+)
+
+const (
+	// lookAgain is how often the kernel is asked at most for the processes of new
+	// connections.
+	lookAgain = 10 * time.Second
+	// darkAfter is for how long no packet must have come until the kernel is asked
+	// whether there should have been some; nodes tick every 15 s. It is asked
+	// again after lookDark, and what the sockets carried meanwhile counts.
+	darkAfter = 30 * time.Second
+	lookDark  = 20 * time.Second
+)
+
+// A kernel knows the sockets of this host.
+type kernel struct {
+	ask         func() ([]live.Socket, error)
+	ports, epmd []uint16
+
+	looked time.Time
+	up     map[ends]live.Socket // connections that are up
+	listen []live.Socket        // of programs of Erlang
+	// named says that processes could be found out.
+	named bool
+	// seen are the connections of which packets came.
+	seen map[ends]bool
+	// numbers is how many connections were known when the kernel was asked last.
+	numbers uint64
+
+	// dark has the sockets as of when it was first looked at them because no
+	// packet came; nil while packets come.
+	dark   map[ends]live.Socket
+	darkAt time.Time
+	blind  string
+}
+
+// ends are the local one and the remote one.
+type ends [2]netip.AddrPort
+
+// look asks for the sockets. What it cannot be told stays as it is.
+func (k *kernel) look(now time.Time) {
+	if k.ask == nil {
+		return
+	}
+	k.looked = now
+	all, err := k.ask()
+	if err != nil {
+		return
+	}
+	before := k.up
+	k.up = make(map[ends]live.Socket)
+	var listen []live.Socket
+	for _, s := range all {
+		if s.Listening {
+			if runsErlang(s.Process) || s.Process.Name == "epmd" {
+				listen = append(listen, s)
+			}
+			continue
+		}
+		at := ends{s.Local, s.Remote}
+		if s.Process == (live.Process{}) {
+			s.Process = before[at].Process // this may be less privileged by now
+		}
+		k.up[at] = s
+		k.named = k.named || s.Process.ID != 0
+	}
+	if len(listen) > 0 || k.listen == nil {
+		k.listen = listen
+	}
+}
+
+// runsErlang reports whether a process is one of Erlang's runtime system, by the
+// name of its program.
+func runsErlang(p live.Process) bool { return strings.HasPrefix(p.Name, "beam") }
+
+// compare fills in what the kernel knows of the connections of a State, and what
+// it has beside them.
+func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) {
+	if k.ask == nil {
+		return
+	}
+	if k.seen == nil {
+		k.seen = make(map[ends]bool)
+	}
+	if k.named && now.Sub(k.looked) >= lookAgain && s.Connections > k.numbers && k.lacksProcess(facts) {
+		k.look(now)
+		k.numbers = s.Connections
+	}
+	between := make(map[netip.AddrPort]bool) // where nodes listen
+	for _, n := range facts.Registry.Names {
+		between[netip.AddrPortFrom(n.Host, n.Port)] = true
+	}
+	for i, c := range facts.Connections {
+		client, server := c.Ends[decode.Client].Address, c.Ends[decode.Server].Address
+		if c.Protocol == decode.Dist || c.Protocol == decode.DistTLS {
+			between[server] = true
+		}
+		if !s.Activity[i].Open {
+			continue
+		}
+		for _, at := range []ends{{client, server}, {server, client}} {
+			socket, ok := k.up[at]
+			// One that began since may have the addresses and ports of another.
+			if ok && (c.Number <= k.numbers || !c.Start()) {
+				k.seen[at] = true
+				if s.Activity[i].Process.ID == 0 {
+					s.Activity[i].Process = socket.Process
+				}
+			}
+		}
+	}
+	for at, socket := range k.up {
+		if !k.seen[at] && k.mayMatter(socket, between) {
+			s.Known = append(s.Known, socket)
+		}
+	}
+	slices.SortFunc(s.Known, func(a, b live.Socket) int {
+		if c := a.Local.Compare(b.Local); c != 0 {
+			return c
+		}
+		return a.Remote.Compare(b.Remote)
+	})
+	s.Listeners = k.listen
+	s.Blind = k.whyBlind(s, between, now, m)
+}
+
+// lacksProcess reports whether a connection between nodes is new.
+func (k *kernel) lacksProcess(facts *decode.Capture) bool {
+	for _, c := range slices.Backward(facts.Connections) {
+		if c.Number <= k.numbers {
+			return false
+		}
+		if c.Protocol == decode.Dist || c.Protocol == decode.DistTLS {
+			return true
+		}
+	}
+	return false
+}
+
+// mayMatter reports whether a connection is one between programs of Erlang, and
+// not one to a port mapper.
+func (k *kernel) mayMatter(s live.Socket, between map[netip.AddrPort]bool) bool {
+	for _, port := range []uint16{s.Local.Port(), s.Remote.Port()} {
+		if port == decode.EPMDPort || slices.Contains(k.epmd, port) {
+			return false
+		}
+	}
+	return runsErlang(s.Process) || k.isBetween(s, between)
+}
+
+// isBetween reports whether an end of a connection is where a node listens.
+func (k *kernel) isBetween(s live.Socket, between map[netip.AddrPort]bool) bool {
+	return between[s.Local] || between[s.Remote] || slices.Contains(k.ports, s.Local.Port()) || slices.Contains(k.ports, s.Remote.Port())
+}
+
+// whyBlind says why nothing is seen although connections between nodes carry
+// data; "" if that is not so, or not known.
+func (k *kernel) whyBlind(s *State, between map[netip.AddrPort]bool, now time.Time, m *maker) string {
+	last := s.LastPacket
+	if last.Before(s.Started) {
+		last = s.Started
+	}
+	quiet := now.Sub(last)
+	if k.darkAt.Before(last) {
+		k.dark, k.blind = nil, ""
+	}
+	if !slices.ContainsFunc(k.sockets(), func(x live.Socket) bool { return k.nodes(x, between) }) {
+		return k.blind
+	}
+	switch {
+	case quiet < darkAfter:
+		m.soonest(darkAfter - quiet)
+		return k.blind
+	case k.dark != nil && now.Sub(k.darkAt) < lookDark:
+		m.soonest(lookDark - now.Sub(k.darkAt))
+		return k.blind
+	}
+	before := k.dark
+	k.look(now)
+	k.dark, k.darkAt = k.up, now
+	m.soonest(lookDark)
+	if before == nil {
+		return k.blind
+	}
+	k.blind = ""
+	n, carried := 0, uint64(0)
+	for at, x := range k.up {
+		old, ok := before[at]
+		if more := x.Received + x.Sent - old.Received - old.Sent; ok && k.nodes(x, between) && int64(more) > 0 {
+			n++
+			carried += more
+		}
+	}
+	if n > 0 {
+		k.blind = fmt.Sprintf("no packet came for %d s, although %s between nodes carried %s meanwhile",
+			int(quiet.Seconds()), plural(uint64(n), "connection", "connections"), plural(carried, "byte", "bytes"))
+	}
+	return k.blind
+}
+
+// nodes reports whether a connection is one between nodes: one end is where a
+// node listens, or both are processes of Erlang on this host.
+func (k *kernel) nodes(s live.Socket, between map[netip.AddrPort]bool) bool {
+	if k.isBetween(s, between) {
+		return true
+	}
+	other, ok := k.up[ends{s.Remote, s.Local}]
+	return ok && runsErlang(s.Process) && runsErlang(other.Process)
+}
+
+// sockets returns those that are up.
+func (k *kernel) sockets() []live.Socket {
+	out := make([]live.Socket, 0, len(k.up))
+	for _, s := range k.up {
+		out = append(out, s)
+	}
+	return out
+}
