@@ -121,8 +121,8 @@ func TestAnnouncedPortTurnsRoles(t *testing.T) {
 	if c.Ending.ClosedBy != tls.RoleClient {
 		t.Errorf("closed by %v", c.Ending.ClosedBy)
 	}
-	if len(c.TLS.Records[client]) != 4 || len(c.TLS.Records[server]) != 5 {
-		t.Errorf("%d and %d records", len(c.TLS.Records[client]), len(c.TLS.Records[server]))
+	if c.TLS.Records[client].Len() != 4 || c.TLS.Records[server].Len() != 5 {
+		t.Errorf("%d and %d records", c.TLS.Records[client].Len(), c.TLS.Records[server].Len())
 	}
 }
 

@@ -103,10 +103,12 @@ func (n notes) clear(side int, d *dist.Facts) {
 func (n notes) tls(c *decode.Connection) {
 	f := c.TLS
 	for side, records := range f.Records {
-		for i, r := range records {
+		i := 0
+		for r := range records.All() {
 			if r.Type == tls.TypeHandshake && !r.Sealed {
 				n.message(f, side, r, i)
 			}
+			i++
 		}
 	}
 	switch {
@@ -136,7 +138,7 @@ func (n notes) midstream(c *decode.Connection) {
 	ticks := slices.Contains(c.ProtocolBasis, decode.ByTicks)
 	for side, records := range c.TLS.Records {
 		begun := false
-		for _, r := range records {
+		for r := range records.All() {
 			switch {
 			case !r.Sealed:
 			case !begun:
@@ -227,15 +229,16 @@ func signature(f fact.Fact) string {
 // tls12 notes the encrypted end of the handshake.
 func (n notes) tls12(f *tls.Facts) {
 	for side, records := range f.Records {
-		i := slices.IndexFunc(records, func(r tls.Record) bool { return r.Type == tls.TypeHandshake && r.Sealed })
-		if i < 0 {
-			continue
-		}
 		text := sides[side] + "'s Finished"
 		if side == decode.Server && f.Established.Is() && !f.Resumed.Is() {
 			text += ": accepted"
 		}
-		n.add(records[i].Frame, "%s", text)
+		for r := range records.All() {
+			if r.Type == tls.TypeHandshake && r.Sealed {
+				n.add(r.Frame, "%s", text)
+				break
+			}
+		}
 	}
 	n.distribution(f)
 }
@@ -274,9 +277,9 @@ func (n notes) tls13(f *tls.Facts) {
 	n.distribution(f)
 }
 
-func sealed(records []tls.Record) []tls.Record {
+func sealed(records tls.Records) []tls.Record {
 	var out []tls.Record
-	for _, r := range records {
+	for r := range records.All() {
 		if r.Type == tls.TypeApplicationData {
 			out = append(out, r)
 		}

@@ -188,7 +188,7 @@ func tlsEnd(c *decode.Connection, side int) int64 {
 		most = sealed13[side]
 	}
 	end, last, sealed := int64(0), int64(0), 0
-	for _, r := range f.Records[side] {
+	for r := range f.Records[side].All() {
 		if r.Sealed {
 			sealed++
 		}

@@ -80,9 +80,11 @@ func TestCut(t *testing.T) {
 	c.TCP = [2]tcp.Stats{{Bytes: 1 << 30, End: 1 << 30}, {Bytes: 1 << 20, End: 1 << 20}}
 	c.TLS = &tls.Facts{Version: tls.TLS12, Shape: tls.Shape{Stage: tls.StageAck}}
 	for side, count := range [2]int{30, 30} {
+		var records []tls.Record
 		for i := range count { // records of 95 bytes with their headers; the first three are not encrypted
-			c.TLS.Records[side] = append(c.TLS.Records[side], tls.Record{Type: tls.TypeApplicationData, Sealed: i > 2, Length: 95, Offset: int64(100 * i)})
+			records = append(records, tls.Record{Type: tls.TypeApplicationData, Sealed: i > 2, Length: 95, Offset: int64(100 * i)})
 		}
+		c.TLS.Records[side] = tls.NewRecords(records...)
 	}
 	c.TLS.Foreign[decode.Client] = &tls.Foreign{Offset: 1 << 29}
 	p := &pick{cut: cutOf(c, narrow, small), client: c.Ends[decode.Client].Address}
@@ -193,7 +195,7 @@ func TestSecrets(t *testing.T) {
 func TestNotesAreSafe(t *testing.T) {
 	n := make(notes)
 	f := &tls.Facts{Client: &tls.ClientHello{ServerName: "a\x1b[2J\u202eb"}}
-	f.Records[decode.Client] = []tls.Record{{Type: tls.TypeHandshake, Message: tls.TypeClientHello, Frame: decode.Frame{Number: 1}}}
+	f.Records[decode.Client] = tls.NewRecords(tls.Record{Type: tls.TypeHandshake, Message: tls.TypeClientHello, Frame: decode.Frame{Number: 1}})
 	f.ClientCertificate.Signature = fact.NoBy(fact.Verified, "")
 	n.tls(&decode.Connection{TLS: f})
 	want := `ClientHello, SNI a\x1b[2J\u{202e}b`

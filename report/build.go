@@ -209,9 +209,9 @@ func newTLS(f *tls.Facts, from string) *TLS {
 	return out
 }
 
-func recordLengths(records []tls.Record) []int {
-	out := []int{}
-	for _, r := range records {
+func recordLengths(records tls.Records) []int {
+	out := make([]int, 0, records.Len())
+	for r := range records.All() {
 		out = append(out, r.Length)
 	}
 	return out

@@ -325,7 +325,7 @@ func (u *keyUse) nodes() []string {
 // frameOf returns the frame of a side's first message of that type; that of the
 // connection's first packet if it is not known.
 func frameOf(c *decode.Connection, side int, kind tls.HandshakeType) decode.Frame {
-	for _, r := range c.TLS.Records[side] {
+	for r := range c.TLS.Records[side].All() {
 		if r.Type == tls.TypeHandshake && !r.Sealed && r.Message == kind {
 			return r.Frame
 		}
@@ -335,7 +335,7 @@ func frameOf(c *decode.Connection, side int, kind tls.HandshakeType) decode.Fram
 
 // sealedFrame returns the frame of a side's first encrypted record of a type.
 func sealedFrame(c *decode.Connection, side int, kind tls.ContentType) (decode.Frame, bool) {
-	for _, r := range c.TLS.Records[side] {
+	for r := range c.TLS.Records[side].All() {
 		if r.Sealed && r.Type == kind {
 			return r.Frame, true
 		}
@@ -372,12 +372,12 @@ func acceptedFrame(c *decode.Connection) decode.Frame {
 	if c.TLS.Version.Is13() {
 		kind = tls.TypeApplicationData
 	}
-	for _, r := range c.TLS.Records[decode.Client] {
+	for r := range c.TLS.Records[decode.Client].All() {
 		if r.Frame == c.TLS.ClientCertificate.Frame {
 			flight = r.End()
 		}
 	}
-	for _, r := range c.TLS.Records[decode.Server] {
+	for r := range c.TLS.Records[decode.Server].All() {
 		if r.Sealed && r.Type == kind && r.Acked >= flight {
 			return r.Frame
 		}

@@ -78,9 +78,9 @@ func framed(c *decode.Connection) {
 		r.Sealed = true
 		return r
 	}
-	c.TLS.Records = [2][]tls.Record{
-		{record(tls.TypeClientHello, 11, 0, 0), record(tls.TypeCertificate, 18, 100, 300), record(tls.TypeClientKeyExchange, 18, 200, 300), finished(18, 300, 300)},
-		{record(tls.TypeServerHello, 13, 0, 100), record(tls.TypeCertificate, 14, 100, 100), record(tls.TypeServerHelloDone, 14, 200, 100), finished(20, 300, 400)},
+	c.TLS.Records = [2]tls.Records{
+		tls.NewRecords(record(tls.TypeClientHello, 11, 0, 0), record(tls.TypeCertificate, 18, 100, 300), record(tls.TypeClientKeyExchange, 18, 200, 300), finished(18, 300, 300)),
+		tls.NewRecords(record(tls.TypeServerHello, 13, 0, 100), record(tls.TypeCertificate, 14, 100, 100), record(tls.TypeServerHelloDone, 14, 200, 100), finished(20, 300, 400)),
 	}
 	c.TLS.ClientCertificate.Frame = frame(18)
 }

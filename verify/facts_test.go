@@ -77,7 +77,7 @@ func mutual() *decode.Connection {
 			Chain: [][]byte{{1}}, Reason: "the client sent a Certificate", Frame: frame(5),
 		},
 		ServerCertificate: tls.ServerCertificate{Basis: fact.Observed, Possession: fact.Observed, Chain: [][]byte{{2}}},
-		Records:           [2][]tls.Record{{{Length: 195}, {Offset: 200, Length: 795}}, {{Length: 995}}},
+		Records:           [2]tls.Records{tls.NewRecords(tls.Record{Length: 195}, tls.Record{Offset: 200, Length: 795}), tls.NewRecords(tls.Record{Length: 995})},
 		Shape:             tls.Shape{Stage: tls.StageAck, Exact: true},
 		Sealed:            [2]tls.Sealed{{Application: 20}, {Application: 20}},
 	}

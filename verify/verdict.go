@@ -279,7 +279,7 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 func conflicting(c *decode.Connection) bool {
 	for i := range c.TCP {
 		s, records := c.TCP[i], c.TLS.Records[i]
-		if s.Conflicts > 0 && (len(records) == 0 || s.ConflictOffset < records[len(records)-1].End()) {
+		if s.Conflicts > 0 && (records.Len() == 0 || s.ConflictOffset < records.Last().End()) {
 			return true
 		}
 	}
@@ -306,7 +306,7 @@ func handshakeEnd(f *tls.Facts, side int) int64 {
 		most = [2]int{decode.Client: 3 + 2, decode.Server: 5 + 3}
 	}
 	end, sealed := int64(0), 0
-	for _, r := range f.Records[side] {
+	for r := range f.Records[side].All() {
 		if r.Sealed {
 			sealed++
 		}

@@ -67,7 +67,7 @@ var overTLSRows = []conclusionRow{
 	{"conflict in the handshake", with(mutual(), conflict(client, 500)), Inconclusive, Up, "retransmissions with other bytes"},
 	{"conflict at its last byte", with(mutual(), conflict(server, 999)), Inconclusive, Up, "retransmissions with other bytes"},
 	{"conflict behind it", with(mutual(), conflict(server, 1000)), Mutual, Up, ""},
-	{"conflict where no record is", with(mutual(), conflict(server, 7), func(c *decode.Connection) { c.TLS.Records[server] = nil }), Inconclusive, Up, "retransmissions with other bytes"},
+	{"conflict where no record is", with(mutual(), conflict(server, 7), func(c *decode.Connection) { c.TLS.Records[server] = tls.Records{} }), Inconclusive, Up, "retransmissions with other bytes"},
 	{"head lost", with(mutual(), headLost, unchecked(client, 5000)), Inconclusive, Up, "came again later"},
 	{"head lost, nothing came again", with(mutual(), headLost), Mutual, Up, ""},
 	{"the handshake came again unchecked", with(mutual(), unchecked(server, 999)), Inconclusive, Up, "came again later"},
@@ -227,10 +227,11 @@ func unchecked(side int, offset int64) change {
 // records gives a side n encrypted records of the given length.
 func records(side, n, length int) change {
 	return func(c *decode.Connection) {
-		c.TLS.Records[side] = nil
+		var all []tls.Record
 		for i := range n {
-			c.TLS.Records[side] = append(c.TLS.Records[side], tls.Record{Sealed: true, Length: length, Offset: int64(i * (length + 5))})
+			all = append(all, tls.Record{Sealed: true, Length: length, Offset: int64(i * (length + 5))})
 		}
+		c.TLS.Records[side] = tls.NewRecords(all...)
 	}
 }
 

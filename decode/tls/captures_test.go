@@ -96,9 +96,9 @@ func head(ps []part) []byte {
 }
 
 // sizes are the lengths of records that were not ChangeCipherSpec.
-func sizes(records []Record) string {
+func sizes(records Records) string {
 	var out []int
-	for _, r := range records {
+	for r := range records.All() {
 		if r.Type != TypeChangeCipherSpec {
 			out = append(out, r.Length)
 		}

@@ -2,6 +2,7 @@ package tls
 
 import (
 	"fmt"
+	"slices"
 
 	"distproof/capture"
 	"distproof/decode/fact"
@@ -99,7 +100,7 @@ type Facts struct {
 	Opened [2]Opened
 
 	// Records are the first records of client and server.
-	Records [2][]Record
+	Records [2]Records
 	// Sealed counts the encrypted records of client and server.
 	Sealed [2]Sealed
 }
@@ -196,9 +197,8 @@ func Combine(client, server *Stream, end Ending) *Facts {
 	if client != nil && server != nil {
 		unlockLast(client, server) // the key log may have grown
 	}
-	c := combiner{c: orEmpty(client), s: orEmpty(server), end: end, f: new(Facts)}
-	c.c.unpack()
-	c.s.unpack()
+	var room [2][MaxRecords]Record
+	c := combiner{c: client.unpacked(room[0][:0]), s: server.unpacked(room[1][:0]), end: end, f: new(Facts)}
 	c.hellos()
 	c.alerts()
 	c.observations()
@@ -213,14 +213,28 @@ func Combine(client, server *Stream, end Ending) *Facts {
 		c.unknown(fmt.Sprintf("version %s is not known", c.f.Version))
 	}
 	c.failure()
+	c.share()
 	return c.f
 }
 
-func orEmpty(s *Stream) *Stream {
+// unpacked returns s with its log in the room given; s itself stays as it is, and
+// may be nil.
+func (s *Stream) unpacked(room []Record) *Stream {
 	if s == nil {
-		return &Stream{}
+		return new(Stream)
 	}
-	return s
+	out := *s
+	if s.packed.n > 0 {
+		out.log = slices.AppendSeq(room, s.packed.All())
+	}
+	return &out
+}
+
+// share has the facts hold what they have in common with others but once.
+func (x *combiner) share() {
+	if x.c.secrets == nil {
+		x.f.Client = x.f.Client.intern()
+	}
 }
 
 type combiner struct {
@@ -274,7 +288,7 @@ func (x *combiner) observations() {
 	f.Unsynced = [2]bool{x.c.unsynced(), x.s.unsynced()}
 	f.Obscured = x.c.obscured() || x.s.obscured()
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
-	f.Records = [2][]Record{x.c.log, x.s.log}
+	f.Records = [2]Records{x.c.records(), x.s.records()}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
 	f.Ticking, f.Ticks = ticking(x.c, x.s), spaced(x.c, x.s)
 	for side, stream := range [2]*Stream{x.c, x.s} {

@@ -43,8 +43,10 @@ func ticketOf(b []byte) Ticket {
 // Section 7.4.1.2).
 type ClientHello struct {
 	LegacyVersion Version
-	Random        [32]byte
-	// SessionID identifies the legacy session id; zero if it is empty.
+	// Random is zero in the [Facts] of a connection without a key log.
+	Random [32]byte
+	// SessionID identifies the legacy session id; zero if it is empty, and in
+	// the [Facts] of a connection without a key log.
 	SessionID Ticket
 	Suites    []Suite
 	// Extensions are the extension numbers in the order sent.
@@ -64,6 +66,8 @@ type ClientHello struct {
 	Identities []Ticket
 	// PSK says that pre_shared_key was offered; EarlyData that early_data was.
 	PSK, EarlyData, PostHandshakeAuth, ExtendedMasterSecret bool
+
+	interned bool
 }
 
 // A ServerHello is a ServerHello or HelloRetryRequest message (RFC 8446,
@@ -253,7 +257,7 @@ func readCertificate12(body []byte) ([][]byte, error) {
 		if len(der) == 0 {
 			list.Fail("ASN.1Cert", "empty certificate")
 		}
-		chain = append(chain, certificates.intern(der))
+		chain = append(chain, internCertificate(der))
 	}
 	c.End("Certificate")
 	return chain, c.Err()

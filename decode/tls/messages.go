@@ -103,7 +103,7 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 		}
 	case TypeCertificate:
 		s.certificate = true
-		s.chain, err = readCertificate12(body)
+		s.chain, err = readChain(&chains12, body, readCertificate12)
 	case TypeServerKeyExchange:
 		s.group = readECDHGroup(body)
 	case TypeNewSessionTicket:

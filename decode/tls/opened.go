@@ -101,7 +101,7 @@ func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, clien
 		case TypeCertificateRequest:
 			p.requested = true
 		case TypeCertificate:
-			chain, err := readCertificate13(body)
+			chain, err := readChain(&chains13, body, readCertificate13)
 			if err != nil {
 				return p, err
 			}
@@ -123,7 +123,7 @@ func checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Trans
 	if len(chain) == 0 {
 		return fact.NoBy(fact.Verified, "a signature without a certificate"), 0
 	}
-	key, err := secrets.CertificateKey(chain[0])
+	key, err := keyOf(chain[0])
 	if err != nil {
 		return fact.UnknownBecause(err.Error()), 0
 	}
@@ -141,7 +141,7 @@ func readCertificate13(body []byte) ([][]byte, error) {
 	var chain [][]byte
 	for list := c.Vector24("certificate_list"); !list.Empty(); {
 		cert := list.Vector24("cert_data")
-		chain = append(chain, cert.Rest())
+		chain = append(chain, internCertificate(cert.Rest()))
 		extensions := list.Vector16("extensions")
 		extensions.Rest()
 	}

@@ -33,12 +33,15 @@ type held struct {
 // A heldLog has records that wait. They take little more room than their bodies:
 // there may be some in each of a million connections.
 type heldLog struct {
-	records packedLog
-	bodies  []byte // the version in the header and the body of each
+	records Records
+	last    Record
+	bodies  []byte // of each the time, the version in the header, and the body
 }
 
 func (l *heldLog) add(h held) {
-	l.records.add(h.record)
+	l.records.add(l.last, h.record)
+	l.last = h.record
+	l.bodies = binary.BigEndian.AppendUint64(l.bodies, uint64(h.record.Time))
 	l.bodies = append(binary.BigEndian.AppendUint16(l.bodies, h.version), h.body...)
 }
 
@@ -48,11 +51,12 @@ func (l *heldLog) each(f func(held)) {
 		return
 	}
 	rest := l.bodies
-	l.records.each(func(r Record) {
-		end := 2 + r.Length
-		f(held{r, binary.BigEndian.Uint16(rest), rest[2:end]})
-		rest = rest[end:]
-	})
+	for r := range l.records.All() {
+		const header = 8 + 2
+		r.Time = int64(binary.BigEndian.Uint64(rest))
+		f(held{r, binary.BigEndian.Uint16(rest[8:]), rest[header : header+r.Length]})
+		rest = rest[header+r.Length:]
+	}
 }
 
 // An opening opens the encrypted records of one direction, one after another,
@@ -148,7 +152,7 @@ func (s *Stream) holdRecord() {
 
 // file puts the record that was kept with those that wait.
 func (s *Stream) file() {
-	const header = 24 // what a record takes beside its body, at the most
+	const header = 24 // what a record takes beside its body, about
 	n := len(s.holding)
 	if s.held == nil {
 		s.held = new(heldLog)

@@ -2,61 +2,141 @@ package tls
 
 import (
 	"encoding/binary"
+	"iter"
 	"slices"
 )
 
-// A packedLog has records in a quarter of the room, each by its distance from
-// the one before: a live capture has the first records of a million connections.
-type packedLog struct {
-	b    []byte
-	n    int // records
-	last Record
+// Records are the first records of a direction, without their times. They take
+// little room: there may be a million connections.
+type Records struct {
+	packed []byte
+	n      int
 }
 
-func (l *packedLog) add(r Record) {
-	before := l.last
-	const most = 24 // bytes; appending would double the room
-	l.b = slices.Grow(l.b, most)
-	sealed := byte(0)
-	if r.Sealed {
-		sealed = 1
+// NewRecords returns the Records that all are, without their times.
+func NewRecords(all ...Record) Records {
+	var l Records
+	var last Record
+	for _, r := range all {
+		l.add(last, r)
+		last = r
 	}
-	l.b = append(l.b, byte(r.Type), sealed, byte(r.Message))
-	for _, v := range [...]int64{
-		int64(r.Length),
-		r.Offset - before.End(),
-		r.Acked - before.Acked,
-		r.Time - before.Time,
-		int64(r.Frame.Input) - int64(before.Frame.Input),
-		int64(r.Frame.Number) - int64(before.Frame.Number),
-	} {
-		l.b = binary.AppendVarint(l.b, v)
+	l.packed = slices.Clip(l.packed)
+	return l
+}
+
+// Len returns how many there are.
+func (l Records) Len() int { return l.n }
+
+// All returns the records in their order.
+func (l Records) All() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		var r Record
+		b := l.packed
+		for range l.n {
+			if r, b = readRecord(r, b); !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Last returns the last record; the zero Record if there are none.
+func (l Records) Last() Record {
+	var last Record
+	for r := range l.All() {
+		last = r
+	}
+	return last
+}
+
+// add adds r, behind last.
+func (l *Records) add(last, r Record) {
+	l.packed = appendRecord(l.packed, last, r)
+	l.n++
+}
+
+// grow adds r with no more room than it needs: appending would double it.
+func (l *Records) grow(r Record) {
+	var room [48]byte
+	b := appendRecord(room[:0], l.Last(), r)
+	if len(b) <= cap(l.packed)-len(l.packed) {
+		l.packed = append(l.packed, b...)
+	} else {
+		l.packed = slices.Concat(l.packed, b)
 	}
 	l.n++
-	l.last = r
 }
 
-// each calls f with the records.
-func (l *packedLog) each(f func(Record)) {
-	var r Record
-	b := l.b
-	next := func() int64 {
-		v, n := binary.Varint(b)
-		b = b[n:]
-		return v
+// The first byte of a packed record: what it is, and what follows.
+const (
+	firstType   = TypeChangeCipherSpec // the types from here on take three bits
+	packSealed  = 1 << 3
+	packMessage = 1 << 4 // the message's type follows
+	packPlace   = 1 << 5 // it is not in the same packet, directly behind
+	packInput   = 1 << 6 // it is in another input
+	packType    = 1 << 7 // it is of another type, which follows
+)
+
+// appendRecord appends r by its distance from the one before it.
+func appendRecord(b []byte, before, r Record) []byte {
+	at := len(b)
+	b = append(b, byte(r.Type-firstType)&7)
+	mark := func(set bool, bit byte) bool {
+		if set {
+			b[at] |= bit
+		}
+		return set
 	}
-	for range l.n {
-		end := r.End()
-		r.Type, r.Sealed, r.Message = ContentType(b[0]), b[1] != 0, HandshakeType(b[2])
-		b = b[3:]
-		r.Length = int(next())
-		r.Offset = end + next()
-		r.Acked += next()
-		r.Time += next()
-		r.Frame.Input = uint32(int64(r.Frame.Input) + next())
-		r.Frame.Number = uint32(int64(r.Frame.Number) + next())
-		f(r)
+	mark(r.Sealed, packSealed)
+	if mark(r.Type-firstType > 7, packType) {
+		b = append(b, byte(r.Type))
 	}
+	if mark(r.Message != 0, packMessage) {
+		b = append(b, byte(r.Message))
+	}
+	if mark(r.Frame.Input != before.Frame.Input, packInput) {
+		b = binary.AppendUvarint(b, uint64(r.Frame.Input))
+	}
+	place := [...]int64{r.Offset - before.End(), r.Acked - before.Acked, int64(r.Frame.Number) - int64(before.Frame.Number)}
+	if mark(place != [3]int64{}, packPlace) {
+		for _, distance := range place {
+			b = binary.AppendVarint(b, distance)
+		}
+	}
+	return binary.AppendUvarint(b, uint64(r.Length))
+}
+
+// readRecord reads the record behind r, and returns what follows it.
+func readRecord(r Record, b []byte) (Record, []byte) {
+	has, end := b[0], r.End()
+	b = b[1:]
+	r.Type, r.Sealed, r.Message = ContentType(has&7)+firstType, has&packSealed != 0, 0
+	if has&packType != 0 {
+		r.Type, b = ContentType(b[0]), b[1:]
+	}
+	if has&packMessage != 0 {
+		r.Message, b = HandshakeType(b[0]), b[1:]
+	}
+	if has&packInput != 0 {
+		input, n := binary.Uvarint(b)
+		r.Frame.Input, b = uint32(input), b[n:]
+	}
+	r.Offset = end
+	if has&packPlace != 0 {
+		var place [3]int64
+		for i := range place {
+			n := 0
+			place[i], n = binary.Varint(b)
+			b = b[n:]
+		}
+		r.Offset += place[0]
+		r.Acked += place[1]
+		r.Frame.Number = uint32(int64(r.Frame.Number) + place[2])
+	}
+	length, n := binary.Uvarint(b)
+	r.Length = int(length)
+	return r, b[n:]
 }
 
 // pack packs the log. Whoever looks at it unpacks it first.
@@ -64,34 +144,33 @@ func (s *Stream) pack() {
 	if len(s.log) == 0 {
 		return
 	}
-	var l packedLog
-	for _, r := range s.log {
-		l.add(r)
-	}
-	l.b = append(make([]byte, 0, len(l.b)), l.b...)
-	s.log, s.packed = nil, &l
+	l := NewRecords(s.log...)
+	s.log, s.packed = nil, l
 }
 
 func (s *Stream) unpack() {
-	if s.packed == nil {
+	if s.packed.n == 0 {
 		return
 	}
-	s.log = make([]Record, 0, s.packed.n)
-	s.packed.each(func(r Record) { s.log = append(s.log, r) })
-	s.packed = nil
+	s.log, s.packed = slices.AppendSeq(make([]Record, 0, s.packed.n+1), s.packed.All()), Records{}
+}
+
+// records returns the log.
+func (s *Stream) records() Records {
+	if s.packed.n > 0 {
+		return s.packed
+	}
+	return NewRecords(s.log...)
 }
 
 // logRecord adds the record that was read to the log.
 func (s *Stream) logRecord() {
-	n := len(s.log)
-	if l := s.packed; l != nil {
-		n = l.n
-	}
+	n := len(s.log) + s.packed.n
 	if n >= MaxRecords {
 		return
 	}
-	if l := s.packed; l != nil {
-		l.add(s.record)
+	if l := &s.packed; l.n > 0 {
+		l.grow(s.record)
 	} else {
 		s.log = append(s.log, s.record)
 	}

@@ -66,7 +66,7 @@ func (x *combiner) serverSignature12(der []byte) {
 		return // static RSA: nothing is signed
 	}
 	f, c := x.f, &x.f.ServerCertificate
-	key, err := secrets.CertificateKey(der)
+	key, err := keyOf(der)
 	if err != nil {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return
@@ -81,7 +81,7 @@ func (x *combiner) clientSignature12(der []byte) {
 		return
 	}
 	c := &x.f.ClientCertificate
-	key, err := secrets.CertificateKey(der)
+	key, err := keyOf(der)
 	if err != nil {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return

@@ -154,7 +154,7 @@ type Stream struct {
 	message []byte // handshake message being assembled
 
 	log      []Record
-	packed   *packedLog // instead of log, once the stream is condensed
+	packed   Records // instead of log, once the stream is condensed
 	reliable int        // records of log that were followed from the start on, before any loss of framing
 
 	hello  *ClientHello
