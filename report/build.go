@@ -52,6 +52,7 @@ type builder struct {
 	judgement *verify.Judgement
 	ids       map[*decode.Connection]string
 	found     map[*decode.Connection][]string
+	shared    sharing
 }
 
 func newInput(in capture.Input, undecoded map[string]uint64) Input {
@@ -125,7 +126,7 @@ func (b *builder) connection(i int) Connection {
 	out := Connection{
 		ID: b.ids[c], Protocol: string(c.Protocol), ProtocolBasis: notNil(c.ProtocolBasis),
 		State: string(k.State), Reason: k.Reason,
-		Client: newEndpoint(c.Ends[decode.Client]), Server: newEndpoint(c.Ends[decode.Server]), RolesBasis: c.RolesBasis,
+		Client: b.shared.endpoint(c.Ends[decode.Client]), Server: b.shared.endpoint(c.Ends[decode.Server]), RolesBasis: c.RolesBasis,
 		FirstSeen: FormatTime(capture.Time(c.First)), LastSeen: FormatTime(capture.Time(c.Last)),
 		FirstFrame: c.FirstFrame.Number, Input: int(c.FirstFrame.Input),
 		Packets:       Counts{c.TCP[0].Packets, c.TCP[1].Packets},
@@ -135,15 +136,14 @@ func (b *builder) connection(i int) Connection {
 		Findings:      notNil(b.found[c]),
 	}
 	if k.Verdict != verify.NoVerdict {
-		v := string(k.Verdict)
-		out.Verdict = &v
+		out.Verdict = b.shared.word(string(k.Verdict))
 	}
 	if c.TLS != nil {
-		out.TLS = newTLS(c.TLS, b.ids[c.ResumedFrom])
+		out.TLS = b.shared.tls(c.TLS, b.ids[c.ResumedFrom])
 	}
 	if c.Protocol == decode.TLS || c.Protocol == decode.DistTLS {
-		out.ClientCertificate = newClientCertificate(c, b.judgement.Certificates[i])
-		out.ServerCertificate = newServerCertificate(c, b.judgement.Certificates[i])
+		out.ClientCertificate = b.shared.clientCertificate(c, b.judgement.Certificates[i])
+		out.ServerCertificate = b.shared.serverCertificate(c, b.judgement.Certificates[i])
 	}
 	if c.InClear {
 		out.Cleartext = newCleartext(c)
@@ -177,14 +177,18 @@ func (b *builder) find() {
 	}
 }
 
-func newEndpoint(e decode.End) Endpoint {
+func newEndpoint(e decode.End, address string) Endpoint {
 	return Endpoint{
-		Address: e.Address.Addr().String(), Port: e.Address.Port(),
+		Address: address, Port: e.Address.Port(),
 		Node: e.Node, NodeBasis: e.NodeBasis, Host: e.Host, HostBasis: e.HostBasis, NodeLength: e.NodeLength,
 	}
 }
 
-func newTLS(f *tls.Facts, from string) *TLS {
+func (s *sharing) endpoint(e decode.End) Endpoint {
+	return newEndpoint(e, s.address(e.Address.Addr()))
+}
+
+func newTLS(f *tls.Facts, of *sessions, from string) *TLS {
 	out := &TLS{
 		CipherSuite: f.Suite.String(), Group: tls.GroupName(f.Group), Resumed: f.Resumed.Is(), ResumedFrom: from, KeyLog: f.KeyLog, Alerts: []Alert{},
 		Records: Records{Client: recordLengths(f.Records[decode.Client]), Server: recordLengths(f.Records[decode.Server])},
@@ -193,7 +197,7 @@ func newTLS(f *tls.Facts, from string) *TLS {
 		out.Version = &v
 	}
 	if f.Client != nil {
-		out.SNI, out.JA3, out.JA4 = f.Client.ServerName, f.Client.JA3(), f.Client.JA4()
+		out.SNI, out.JA3, out.JA4 = f.Client.ServerName, of.ja3, of.ja4
 	}
 	for _, a := range f.Alerts {
 		alert := Alert{From: a.From.String(), Description: a.Name, Basis: a.Basis.String(), Frame: a.Frame.Number}
@@ -217,19 +221,19 @@ func recordLengths(records tls.Records) []int {
 	return out
 }
 
-func newClientCertificate(c *decode.Connection, v verify.Certificates) *ClientCertificate {
+func newClientCertificate(c *decode.Connection, v *verify.Certificates, s *sharing) *ClientCertificate {
 	f := c.TLS.ClientCertificate
 	return &ClientCertificate{
 		Status: f.Status.String(), Requested: known(f.Requested), Basis: f.Basis.String(), Reason: f.Reason, Possession: possession(f.Possession),
-		PossessionReason: verify.PossessionReason(c, decode.Client), Accepted: accepted(c), Chain: newChain(v.ClientChain), Verification: newVerification(v.Client),
+		PossessionReason: verify.PossessionReason(c, decode.Client), Accepted: accepted(c), Chain: s.chain(v.ClientChain), Verification: newVerification(v.Client),
 	}
 }
 
-func newServerCertificate(c *decode.Connection, v verify.Certificates) *ServerCertificate {
+func newServerCertificate(c *decode.Connection, v *verify.Certificates, s *sharing) *ServerCertificate {
 	f := c.TLS.ServerCertificate
 	return &ServerCertificate{
 		Basis: f.Basis.String(), Possession: possession(f.Possession), PossessionReason: verify.PossessionReason(c, decode.Server),
-		Accepted: acceptedByClient(c), Chain: newChain(v.ServerChain), Verification: newVerification(v.Server),
+		Accepted: acceptedByClient(c), Chain: s.chain(v.ServerChain), Verification: newVerification(v.Server),
 	}
 }
 

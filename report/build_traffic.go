@@ -132,7 +132,10 @@ const maxAccount = 3
 // account says in a sentence what crossed the connection, and how. What tells
 // most comes first: calls, then names, then messages, then the handshake alone.
 func account(c *decode.Connection, sides *[2]dist.Facts, how string) string {
-	names := [2]string{newEndpoint(c.Ends[decode.Client]).Label(), newEndpoint(c.Ends[decode.Server]).Label()}
+	var names [2]string
+	for side, e := range c.Ends {
+		names[side] = newEndpoint(e, e.Address.Addr().String()).Label()
+	}
 	if calls := newCalls(sides); len(calls) > 0 {
 		return callAccount(calls, names, how)
 	}

@@ -5,30 +5,35 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // legible returns doc with the bytes that are not UTF-8 written as \xNN, as
 // the table shows them. JSON cannot hold them, and a saved document must say
 // in every format what the original did. doc itself is left as it is.
 func legible(doc *Document) *Document {
-	v, changed := mend(reflect.ValueOf(doc))
+	m := mender{fine: make(map[unsafe.Pointer]bool)}
+	v, changed := m.mend(reflect.ValueOf(doc))
 	if !changed {
 		return doc
 	}
 	return v.Interface().(*Document)
 }
 
+// A mender remembers some of what needs no mending: much is in many places.
+type mender struct{ fine map[unsafe.Pointer]bool }
+
 // mend returns v, or if a string in it is not UTF-8, a copy with that mended.
-func mend(v reflect.Value) (mended reflect.Value, changed bool) {
+func (m *mender) mend(v reflect.Value) (mended reflect.Value, changed bool) {
 	switch v.Kind() {
 	case reflect.String:
 		return mendString(v)
 	case reflect.Pointer:
-		return mendPointer(v)
+		return m.mendPointer(v)
 	case reflect.Struct:
-		return mendStruct(v)
+		return m.mendStruct(v)
 	case reflect.Slice:
-		return mendSlice(v)
+		return m.mendSlice(v)
 	case reflect.Map:
 		return mendMap(v)
 	}
@@ -61,12 +66,15 @@ func validUTF8(s string) string {
 	return b.String()
 }
 
-func mendPointer(v reflect.Value) (reflect.Value, bool) {
-	if v.IsNil() {
+func (m *mender) mendPointer(v reflect.Value) (reflect.Value, bool) {
+	if v.IsNil() || m.fine[v.UnsafePointer()] {
 		return v, false
 	}
-	elem, changed := mend(v.Elem())
+	elem, changed := m.mend(v.Elem())
 	if !changed {
+		if len(m.fine) < mostShared {
+			m.fine[v.UnsafePointer()] = true
+		}
 		return v, false
 	}
 	out := reflect.New(v.Type().Elem())
@@ -74,10 +82,10 @@ func mendPointer(v reflect.Value) (reflect.Value, bool) {
 	return out, true
 }
 
-func mendStruct(v reflect.Value) (reflect.Value, bool) {
+func (m *mender) mendStruct(v reflect.Value) (reflect.Value, bool) {
 	out, changed := v, false
 	for i := range v.NumField() {
-		field, mended := mend(v.Field(i))
+		field, mended := m.mend(v.Field(i))
 		if !mended {
 			continue
 		}
@@ -90,10 +98,10 @@ func mendStruct(v reflect.Value) (reflect.Value, bool) {
 	return out, changed
 }
 
-func mendSlice(v reflect.Value) (reflect.Value, bool) {
+func (m *mender) mendSlice(v reflect.Value) (reflect.Value, bool) {
 	out, changed := v, false
 	for i := range v.Len() {
-		elem, mended := mend(v.Index(i))
+		elem, mended := m.mend(v.Index(i))
 		if !mended {
 			continue
 		}

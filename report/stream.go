@@ -1,8 +1,6 @@
 package report
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"reflect"
 	"runtime"
@@ -13,7 +11,7 @@ import (
 // lists one by one: of a million connections, the text is larger than all that
 // is known of them.
 func writeDocument(w io.Writer, doc *Document) error {
-	s := streamer{w: escapingWriter{w}}
+	s := streamer{w: w}
 	v := reflect.ValueOf(doc).Elem()
 	s.text("{")
 	separator := "\n  "
@@ -62,8 +60,9 @@ func emptyValue(v reflect.Value) bool {
 }
 
 type streamer struct {
-	w   io.Writer
-	err error
+	w       io.Writer
+	err     error
+	encoder encoder
 }
 
 func (s *streamer) text(t string) {
@@ -75,7 +74,7 @@ func (s *streamer) text(t string) {
 // field writes the value of a field of the document.
 func (s *streamer) field(v reflect.Value) {
 	if v.Kind() != reflect.Slice || v.Len() == 0 {
-		s.write(encode(v, "  "))
+		s.write(s.encode(v, 1))
 		return
 	}
 	s.text("[\n    ")
@@ -94,7 +93,7 @@ func (s *streamer) elements(v reflect.Value) {
 		for from := 0; from < v.Len(); from += chunk {
 			one := make(chan encoded, 1)
 			chunks <- one
-			go func() { one <- encodeElements(v, from, min(from+chunk, v.Len())) }()
+			go func() { one <- s.encodeElements(v, from, min(from+chunk, v.Len())) }()
 		}
 	}()
 	for one := range chunks {
@@ -108,29 +107,20 @@ type encoded struct {
 	err  error
 }
 
-func encodeElements(v reflect.Value, from, to int) encoded {
-	var out []byte
-	for i := from; i < to; i++ {
+func (s *streamer) encodeElements(v reflect.Value, from, to int) (out encoded) {
+	for i := from; i < to && out.err == nil; i++ {
 		if i > 0 {
-			out = append(out, ",\n    "...)
+			out.text = append(out.text, ",\n    "...)
 		}
-		e := encode(v.Index(i), "    ")
-		if e.err != nil {
-			return e
-		}
-		out = append(out, e.text...)
+		out.text, out.err = s.encoder.append(out.text, v.Index(i), 2)
 	}
-	return encoded{text: out}
+	return out
 }
 
-// encode encodes a value that is written behind indent.
-func encode(v reflect.Value, indent string) encoded {
-	var buffer bytes.Buffer
-	enc := json.NewEncoder(&buffer)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent(indent, "  ")
-	err := enc.Encode(v.Interface())
-	return encoded{bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), err}
+// encode encodes a value at the given depth.
+func (s *streamer) encode(v reflect.Value, depth int) encoded {
+	text, err := s.encoder.append(nil, v, depth)
+	return encoded{text, err}
 }
 
 func (s *streamer) write(e encoded) {

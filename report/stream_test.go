@@ -46,3 +46,23 @@ func same(t *testing.T, name string, doc *Document) {
 		t.Errorf("%s: not the same in pieces:\n%s", name, got.Bytes())
 	}
 }
+
+// TestStreamShared: what is in several places is written in each, as deep as it
+// is there, and strange strings as WriteJSON has them.
+func TestStreamShared(t *testing.T) {
+	verdict, version := "mutual", "1.3"
+	yes := true
+	for _, text := range []string{"plain", `"`, `\`, "##[error]", "#", "\x1b[31m", "ä", "\u202e", "\xff", "<&>", "\u2028", "😀"} {
+		chain := []Certificate{{Subject: text, DNSNames: []string{text, ""}, KeyUsage: []string{}}}
+		shared := &TLS{Version: &version, SNI: text, Alerts: []Alert{}, Records: Records{Client: []int{1, 2}}}
+		client := &ClientCertificate{Status: text, Requested: &yes, Chain: chain}
+		doc := &Document{Reason: text, Inputs: []Input{{Path: text, Undecoded: map[string]uint64{text: 1, "b": 2}}}}
+		for range 3 {
+			doc.Connections = append(doc.Connections, Connection{
+				ID: text, Verdict: &verdict, TLS: shared, ClientCertificate: client, ServerCertificate: &ServerCertificate{Chain: chain},
+				Cleartext: &Cleartext{Messages: map[string]uint64{text: 3}, Calls: []Call{{Function: text}}}, Findings: []string{text},
+			})
+		}
+		same(t, text, doc)
+	}
+}

@@ -53,19 +53,35 @@ func (k Key) String() string {
 
 // A certificateStore reads each distinct certificate once: many connections
 // show the same few.
-type certificateStore map[[32]byte]*Certificate
+type certificateStore struct {
+	certificates map[[32]byte]*Certificate
+	// chains has what was read of chains that several connections share, by the
+	// place of the first certificate.
+	chains map[*[]byte][]*Certificate
+}
+
+func newCertificateStore() certificateStore {
+	return certificateStore{make(map[[32]byte]*Certificate), make(map[*[]byte][]*Certificate)}
+}
 
 func (s certificateStore) chain(ders [][]byte) []*Certificate {
+	if len(ders) == 0 {
+		return nil
+	}
+	if known := s.chains[&ders[0]]; len(known) == len(ders) {
+		return known
+	}
 	var out []*Certificate
 	for _, der := range ders {
 		sum := sha256.Sum256(der)
-		cert, ok := s[sum]
+		cert, ok := s.certificates[sum]
 		if !ok {
 			cert = readCertificate(der)
-			s[sum] = cert
+			s.certificates[sum] = cert
 		}
 		out = append(out, cert)
 	}
+	s.chains[&ders[0]] = out
 	return out
 }
 

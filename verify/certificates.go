@@ -63,18 +63,48 @@ type examiner struct {
 	chains chainChecker
 	// anyHost leaves names out.
 	anyHost bool
+	// results has those that several connections share.
+	results map[resultKey]*Certificates
+}
+
+// A resultKey tells results without problems apart.
+type resultKey struct {
+	client, server             VerifyStatus
+	clientReason, serverReason string
+	clientChain, serverChain   **Certificate
+}
+
+// share returns a result that is the same as out, kept once if it is without
+// problems, as most are.
+func (x *examiner) share(out Certificates) *Certificates {
+	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
+		return &out
+	}
+	first := func(chain []*Certificate) **Certificate {
+		if len(chain) == 0 {
+			return nil
+		}
+		return &chain[0]
+	}
+	key := resultKey{out.Client.Status, out.Server.Status, out.Client.Reason, out.Server.Reason, first(out.ClientChain), first(out.ServerChain)}
+	known := x.results[key]
+	if known == nil {
+		known = &out
+		x.results[key] = known
+	}
+	return known
 }
 
 func newExaminer(cas *x509.CertPool) *examiner {
-	return &examiner{store: make(certificateStore), chains: chainChecker{cas: cas}}
+	return &examiner{store: newCertificateStore(), chains: chainChecker{cas: cas}, results: make(map[resultKey]*Certificates)}
 }
 
 // examine verifies the chains of a connection at the time when they crossed:
 // what has expired since was good then.
-func (x *examiner) examine(c *decode.Connection) Certificates {
+func (x *examiner) examine(c *decode.Connection) *Certificates {
 	f := c.TLS
 	if f == nil {
-		return Certificates{}
+		return x.share(Certificates{})
 	}
 	out := Certificates{ClientChain: x.store.chain(f.ClientCertificate.Chain), ServerChain: x.store.chain(f.ServerCertificate.Chain)}
 	at := timeOf(c)
@@ -91,7 +121,7 @@ func (x *examiner) examine(c *decode.Connection) Certificates {
 			out.Client.Reason = "no client certificate"
 		}
 	}
-	return out
+	return x.share(out)
 }
 
 // timeOf is when a connection began; zero if the capture does not tell.

@@ -15,7 +15,7 @@ var sides = [2]string{"client", "server"}
 
 // certificates has the rules about what the peers showed, where the handshake
 // completed: before that nobody accepted it.
-func (r *ruler) certificates(c *decode.Connection, v Certificates) {
+func (r *ruler) certificates(c *decode.Connection, v *Certificates) {
 	if !c.TLS.Established.Is() {
 		return
 	}
@@ -203,14 +203,18 @@ func (r *ruler) weakSignatures(c *decode.Connection) {
 }
 
 func (r *ruler) weakScheme(c *decode.Connection, scheme, who string, by ...int) {
+	md5, sha1 := strings.HasSuffix(scheme, "md5"), strings.HasSuffix(scheme, "sha1")
+	if !md5 && !sha1 {
+		return
+	}
 	var evidence []Evidence
 	for _, side := range by {
 		evidence = append(evidence, Evidence{certificateFrame(c, side), fmt.Sprintf("the %s's handshake", sides[side])})
 	}
 	switch {
-	case strings.HasSuffix(scheme, "md5"):
+	case md5:
 		r.add(WeakTLS, High, c, fmt.Sprintf("%s the handshake with MD5 (%s)", who, scheme), evidence...)
-	case strings.HasSuffix(scheme, "sha1"):
+	case sha1:
 		r.addFix(WeakTLS, Low, c, fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2, unless told otherwise", who, scheme), signatureFix, evidence...)
 	}
 }

@@ -44,7 +44,7 @@ func TestAnswersAreKept(t *testing.T) {
 	if results[VerifyOK] < 10 || results[VerifyFailed] < 10 {
 		t.Errorf("too little variety: %v", results)
 	}
-	if n := len(seasoned.store); n != 7 {
+	if n := len(seasoned.store.certificates); n != 7 {
 		t.Errorf("%d certificates were read, want 7", n)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // demands has the rules about what a policy asks of a connection beyond what
 // all are asked.
-func (r *ruler) demands(c *decode.Connection, k Conclusion, v Certificates) {
+func (r *ruler) demands(c *decode.Connection, k Conclusion, v *Certificates) {
 	if c.TLS == nil || c.Protocol != decode.DistTLS {
 		return
 	}
@@ -79,7 +79,7 @@ func (r *ruler) floor(c *decode.Connection) {
 var notBy = [2]Rule{decode.Client: ClientCertNotVerifiable, decode.Server: ServerCertNotVerifiable}
 
 // issuers judges who issued the nodes' certificates.
-func (r *ruler) issuers(c *decode.Connection, v Certificates) {
+func (r *ruler) issuers(c *decode.Connection, v *Certificates) {
 	p := &r.options.Policy.Certificates
 	for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
 		if len(chain) == 0 || chain[0].X509 == nil {
@@ -144,7 +144,7 @@ func signer(cert *Certificate, chain []*Certificate) (*Certificate, error) {
 
 // unseen finds certificates of which the policy asks something, and that could
 // not be looked at.
-func (r *ruler) unseen(c *decode.Connection, v Certificates) {
+func (r *ruler) unseen(c *decode.Connection, v *Certificates) {
 	if !r.options.Policy.Certificates.Seen {
 		return
 	}

@@ -105,8 +105,9 @@ type Evidence struct {
 type Judgement struct {
 	// Conclusions has one for each connection of the capture, in its order.
 	Conclusions []Conclusion
-	// Certificates has the results of checking certificates, likewise.
-	Certificates []Certificates
+	// Certificates has the results of checking certificates, likewise. What
+	// several have in common is there once.
+	Certificates []*Certificates
 	// Findings are ordered by severity, then by rule.
 	Findings []Finding
 	Outcome  Outcome
@@ -120,7 +121,8 @@ type Judgement struct {
 
 // Observe draws the verdicts of a capture without judging them.
 func Observe(c *decode.Capture, o Options) *Judgement {
-	j := &Judgement{}
+	n := len(c.Connections)
+	j := &Judgement{Conclusions: make([]Conclusion, 0, n), Certificates: make([]*Certificates, 0, n)}
 	examiner := newExaminer(o.CAs)
 	examiner.anyHost = o.Policy.Certificates.AnyHost
 	for _, x := range c.Connections {

@@ -28,20 +28,13 @@ func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 	return &c
 }
 
-func (l *packedLog) clone() *packedLog {
-	if l == nil {
-		return nil
-	}
-	c := *l
-	c.b = slices.Clip(l.b)
-	return &c
-}
+func (l Records) clone() Records { return Records{slices.Clip(l.packed), l.n} }
 
 func (l *heldLog) clone() *heldLog {
 	if l == nil {
 		return nil
 	}
-	return &heldLog{records: *l.records.clone(), bodies: slices.Clip(l.bodies)}
+	return &heldLog{records: l.records.clone(), last: l.last, bodies: slices.Clip(l.bodies)}
 }
 
 func (o *opening) clone(sink func(tcp.Position, []byte)) *opening {

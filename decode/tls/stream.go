@@ -155,7 +155,7 @@ type Stream struct {
 
 	log      []Record
 	packed   Records // instead of log, once the stream is condensed
-	reliable int        // records of log that were followed from the start on, before any loss of framing
+	reliable int     // records of log that were followed from the start on, before any loss of framing
 
 	hello  *ClientHello
 	server *ServerHello

@@ -94,7 +94,7 @@ func (l *learner) look() {
 	slices.Sort(l.unnamed)
 }
 
-func (l *learner) lookAt(c *decode.Connection, v verify.Certificates) {
+func (l *learner) lookAt(c *decode.Connection, v *verify.Certificates) {
 	var edge [2]string
 	for side, e := range c.Ends {
 		pattern, how := pattern(e)
