@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"distproof": main, "probe": probe, "confined": confined})
+	testscript.Main(m, map[string]func(){"distproof": main, "probe": probe, "confined": confined, "keeper": keeper})
 }
 
 // TestScripts runs the scripts of testdata/script. $PCAPS is the folder of the

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"slices"
@@ -40,6 +41,8 @@ type connection struct {
 	// after which none is.
 	after int
 	until int64
+	// upTo is the last frame that was saved.
+	upTo capture.Frame
 	// notes are for the next packet that is saved.
 	notes []string
 	// rules are the findings that it had so far.
@@ -295,6 +298,9 @@ func (k *Keeper) save(n *news) {
 		c.after, c.until = afterPackets, math.MaxInt64
 	}
 	held := [2][]byte{c.older, c.packets}
+	if text := n.missing(c.upTo, held); text != "" {
+		notes = append(notes, text)
+	}
 	k.release(c)
 	k.move(c, orderSaved)
 	if len(held[0])+len(held[1]) == 0 {
@@ -303,10 +309,33 @@ func (k *Keeper) save(n *news) {
 	}
 	for _, records := range held {
 		if len(records) > 0 {
-			k.push(records, n.notesFor(records, notes))
+			k.push(c, records, n.notesFor(records, notes))
 			notes = nil
 		}
 	}
+}
+
+// missing says which frames show something and are neither saved, up to the given
+// one, nor held.
+func (n *news) missing(upTo capture.Frame, held [2][]byte) string {
+	lost := maps.Clone(n.evidence)
+	maps.DeleteFunc(lost, func(f capture.Frame, _ []string) bool { return f.Number <= upTo.Number })
+	var p capture.Packet
+	for _, records := range held {
+		for at := 0; at < len(records); {
+			at += readRecord(records[at:], &p)
+			delete(lost, p.Frame)
+		}
+	}
+	if len(lost) == 0 {
+		return ""
+	}
+	var numbers []uint32
+	for f := range lost {
+		numbers = append(numbers, f.Number)
+	}
+	slices.Sort(numbers)
+	return fmt.Sprintf("what showed it is not saved: it came too long before (frames %d to %d of the watch)", numbers[0], numbers[len(numbers)-1])
 }
 
 // notesFor are those of the first packet of records, and of what others show.

@@ -25,6 +25,7 @@ type files struct {
 	lock *os.File
 
 	file *os.File // nil while nothing can be written
+	path string
 	w    *capture.Writer
 	// block is what w wrote and the file has not yet, and size how many bytes the
 	// file has.
@@ -126,17 +127,40 @@ func (f *files) next() error {
 	if err := f.prune(all, f.o.Files-1, f.o.Size-f.limit()); err != nil {
 		return err
 	}
-	f.opened = time.Now()
-	name := fmt.Sprintf("distproof-%s-%06d.pcapng", f.opened.UTC().Format("20060102T150405Z"), number)
-	if f.file, err = os.OpenFile(filepath.Join(f.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-		f.file = nil
+	return f.create(number)
+}
+
+// unborn is the name of a file that does not even have its header yet.
+const unborn = ".distproof-next"
+
+// create makes a file and, once it has its header, gives it its name.
+func (f *files) create(number uint64) error {
+	now := time.Now()
+	path := filepath.Join(f.dir, unborn)
+	name := fmt.Sprintf("distproof-%s-%06d.pcapng", now.UTC().Format("20060102T150405Z"), number)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be another user's
 		return err
 	}
-	f.size, f.packets = 0, 0
-	f.lost, f.told = f.lost+f.told, 0
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
 	f.block.Reset()
-	f.w = capture.NewWriter(&f.block, f.o.Program, sectionComment)
-	return f.flush()
+	w := capture.NewWriter(&f.block, f.o.Program, sectionComment)
+	n, err := file.Write(f.block.Bytes())
+	f.block.Reset()
+	if err == nil {
+		err = os.Rename(path, filepath.Join(f.dir, name))
+	}
+	if err != nil {
+		file.Close()
+		_ = os.Remove(path)
+		return err
+	}
+	f.file, f.path, f.w, f.opened = file, filepath.Join(f.dir, name), w, now
+	f.size, f.packets = int64(n), 0
+	f.lost, f.told = f.lost+f.told, 0
+	return nil
 }
 
 // prune deletes the oldest files until there are no more of them than given, no
@@ -285,7 +309,7 @@ func (f *files) pause() {
 	_ = f.file.Truncate(f.size)
 	f.file.Close()
 	if f.packets == 0 {
-		_ = os.Remove(f.file.Name())
+		_ = os.Remove(f.path)
 	}
 	f.file = nil
 }
@@ -295,11 +319,10 @@ func (f *files) finish() error {
 	if f.file == nil {
 		return nil
 	}
-	name := f.file.Name()
 	err := cmp.Or(f.file.Sync(), f.file.Close())
 	f.file = nil
 	if f.packets == 0 {
-		return cmp.Or(err, os.Remove(name))
+		return cmp.Or(err, os.Remove(f.path))
 	}
 	return err
 }

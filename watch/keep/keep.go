@@ -9,9 +9,11 @@ package keep
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"distproof/capture"
@@ -101,12 +103,19 @@ func Open(dir string, o Options) (*Keeper, error) {
 	return k, nil
 }
 
-// Start makes the first file and begins to save. It is called once.
+// Start makes the first file and begins to save. It is called once. A disk that is
+// full is no error: there may be room later.
 func (k *Keeper) Start() error {
-	if err := k.files.next(); err != nil {
+	var said told
+	err := k.files.next()
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		k.files.pause()
+		k.tell(&said, Counters{}, err)
+	case err != nil:
 		return err
 	}
-	go k.write()
+	go k.write(said)
 	return nil
 }
 

@@ -184,6 +184,27 @@ func TestFinding(t *testing.T) {
 	}
 }
 
+// TestTooLate: that the packets which show a finding are gone is noted.
+func TestTooLate(t *testing.T) {
+	finding := map[uint64]known{1: {"dist-tls", "cleartext", []string{"DP102"}}} // frame 2 shows it
+	for _, tt := range []struct {
+		packets int
+		want    bool
+	}{{3, false}, {2 * recent / 1000, true}} {
+		k := keeperFor(t, t.TempDir(), func(o *Options) { o.Head = 1000 })
+		k.Packet(packet(1, 1000), 1)
+		k.State(stateOf(map[uint64]known{1: {protocol: "dist-tls", verdict: "mutual"}}))
+		for n := 2; n < 2+tt.packets; n++ {
+			k.Packet(packet(n, 1000), 1)
+		}
+		k.State(stateOf(finding))
+		finish(t, k)
+		if got := strings.Contains(comments(t, k.files.dir), "what showed it is not saved"); got != tt.want {
+			t.Errorf("with %d packets after the beginning: noted: %t", tt.packets, got)
+		}
+	}
+}
+
 // TestAfterTime: a slow connection does not go on being saved for ever.
 func TestAfterTime(t *testing.T) {
 	k := keeperFor(t, t.TempDir(), func(o *Options) { o.Head = 1000 })
@@ -310,21 +331,28 @@ func TestQueue(t *testing.T) {
 	if k.queue.bytes != 0 {
 		t.Errorf("%d bytes are left in the queue", k.queue.bytes)
 	}
-	src, err := capture.Open([]string{k.files.dir}, capture.Options{})
+	if told := droppedIn(t, k.files.dir); told != uint64(lost) {
+		t.Errorf("the files tell of %d lost packets, not %d", told, lost)
+	}
+}
+
+// droppedIn sums what the files say was lost.
+func droppedIn(t *testing.T, dir string) uint64 {
+	t.Helper()
+	src, err := capture.Open([]string{dir}, capture.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
 	var p capture.Packet
-	for src.Next(&p) == nil {
+	for err == nil {
+		err = src.Next(&p)
 	}
-	dropped := uint64(0)
+	sum := uint64(0)
 	for _, in := range src.Inputs() {
-		dropped += in.Dropped
+		sum += in.Dropped
 	}
-	if dropped != uint64(lost) {
-		t.Errorf("the files tell of %d lost packets, not %d", dropped, lost)
-	}
+	return sum
 }
 
 // TestRotation: neither files nor bytes are ever more than allowed, the newest

@@ -71,6 +71,7 @@ type queue struct {
 // enqueue saves a packet.
 func (k *Keeper) enqueue(c *connection, p *capture.Packet) {
 	c.taken += len(p.Data)
+	c.upTo = p.Frame
 	q := &k.queue
 	size := recordSize(p)
 	if q.bytes+size > maxQueue {
@@ -93,12 +94,13 @@ func (k *Keeper) enqueue(c *connection, p *capture.Packet) {
 }
 
 // push saves packets that were held.
-func (k *Keeper) push(records []byte, notes []note) {
+func (k *Keeper) push(c *connection, records []byte, notes []note) {
 	n := 0
 	var p capture.Packet
 	for at := 0; at < len(records); n++ {
 		at += readRecord(records[at:], &p)
 	}
+	c.upTo = p.Frame
 	q := &k.queue
 	if q.bytes+len(records) > maxQueue {
 		k.counters.Lost += uint64(n)

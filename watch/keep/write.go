@@ -6,9 +6,8 @@ import (
 )
 
 // write writes what comes, until the end.
-func (k *Keeper) write() {
+func (k *Keeper) write(said told) {
 	defer close(k.out)
-	var said told
 	for end := false; !end; {
 		end = k.wait()
 		var failure error
