@@ -85,19 +85,27 @@ func (s *streamer) field(v reflect.Value) {
 // chunk is how many elements are written at once.
 const chunk = 64
 
-// elements writes the elements of a list, which several goroutines encode.
+// elements writes the elements of a list, which several goroutines encode. It
+// ends when nobody reads any more.
 func (s *streamer) elements(v reflect.Value) {
-	chunks := make(chan chan encoded, runtime.GOMAXPROCS(0))
+	chunks, gone := make(chan chan encoded, runtime.GOMAXPROCS(0)), make(chan struct{})
 	go func() {
 		defer close(chunks)
 		for from := 0; from < v.Len(); from += chunk {
 			one := make(chan encoded, 1)
-			chunks <- one
+			select {
+			case chunks <- one:
+			case <-gone:
+				return
+			}
 			go func() { one <- s.encodeElements(v, from, min(from+chunk, v.Len())) }()
 		}
 	}()
 	for one := range chunks {
-		s.write(<-one)
+		if s.write(<-one); s.err != nil {
+			close(gone)
+			return
+		}
 	}
 }
 

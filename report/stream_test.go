@@ -2,10 +2,12 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 )
 
 // TestStream: writing the document piece by piece shows nowhere.
@@ -64,5 +66,29 @@ func TestStreamShared(t *testing.T) {
 			})
 		}
 		same(t, text, doc)
+	}
+}
+
+// goneWriter is for a reader who goes away.
+type goneWriter struct{ left int }
+
+var errGone = errors.New("gone")
+
+func (w *goneWriter) Write(p []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, errGone
+	}
+	return len(p), nil
+}
+
+// TestStreamGone: when nobody reads any more, nothing goes on in the background.
+func TestStreamGone(t *testing.T) {
+	large := &Document{Connections: make([]Connection, 100*chunk)}
+	for _, left := range []int{0, 1, 20, 50} {
+		synctest.Test(t, func(t *testing.T) { // which waits for all goroutines
+			if err := writeDocument(&goneWriter{left}, large); !errors.Is(err, errGone) {
+				t.Error(err)
+			}
+		})
 	}
 }

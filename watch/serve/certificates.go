@@ -40,8 +40,16 @@ type expiries struct {
 	latest map[holder]string
 }
 
+// newExpiries counts back from the last packet, by the capture's clock: what is
+// piped in may be of another day.
 func newExpiries(s *watch.State) *expiries {
-	return &expiries{s.LastPacket.Add(-lately), make(map[holder]string)}
+	var last time.Time
+	for i := range s.Activity {
+		if at := s.Activity[i].Last; at.After(last) {
+			last = at
+		}
+	}
+	return &expiries{last.Add(-lately), make(map[holder]string)}
 }
 
 // connection takes connections in the order in which they began: what one says

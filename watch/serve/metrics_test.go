@@ -125,9 +125,11 @@ func TestCertificates(t *testing.T) {
 	})
 	t.Run("gone", func(t *testing.T) {
 		s := withCertificates(presented("CN=open", "2026-04-01T00:00:00Z", true), presented("CN=gone", "2026-01-01T00:00:00Z", true), presented("CN=lately", "2027-04-01T00:00:00Z", false))
+		s.LastPacket = time.Now() // the host's clock is not the capture's
+		s.Activity = append(s.Activity, watch.Activity{Last: began})
 		s.Activity[0].Last = began.Add(-1000 * time.Hour)
-		s.Activity[1] = watch.Activity{Last: s.LastPacket.Add(-lately - time.Second)}
-		s.Activity[2] = watch.Activity{Last: s.LastPacket.Add(-lately + time.Second)}
+		s.Activity[1] = watch.Activity{Last: began.Add(-lately - time.Second)}
+		s.Activity[2] = watch.Activity{Last: began.Add(-lately + time.Second)}
 		got := series(scrape(t, newCollector(options(s))), "distproof_certificate_expiry_timestamp_seconds")
 		want := []string{line("CN=lately", "false", "2027-04-01T00:00:00Z"), line("CN=open", "true", "2026-04-01T00:00:00Z")}
 		if diff := cmp.Diff(want, got); diff != "" {
