@@ -18,6 +18,11 @@ import (
 // New makes the document of a run. undecoded has the packets of each input in
 // which no TCP segment was found, by reason.
 func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement) *Document {
+	return newDocument(tool, inputs, undecoded, c, j, (*builder).connection)
+}
+
+// newDocument is New, with what makes the connection with a given index.
+func newDocument(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement, connection func(*builder, int) Connection) *Document {
 	b := builder{capture: c, judgement: j, ids: make(map[*decode.Connection]string)}
 	for i, x := range c.Connections {
 		b.ids[x] = "c" + strconv.FormatUint(cmp.Or(x.Number, uint64(i+1)), 10)
@@ -34,7 +39,7 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 	}
 	b.find()
 	doc.Connections = doc.Connections[:len(c.Connections)]
-	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = b.connection(i) })
+	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = connection(&b, i) })
 	for i := range doc.Connections {
 		doc.Summary.add(&doc.Connections[i])
 	}

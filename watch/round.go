@@ -42,10 +42,12 @@ type maker struct {
 	ratesAt time.Time
 	swept   time.Time // when connections were retired last
 	secrets int       // how many the key log had
-	past    past
-	losses  losses
-	kernel  kernel
-	teller  teller
+	// documents makes those by one policy.
+	documents *report.Builder
+	past      past
+	losses    losses
+	kernel    kernel
+	teller    teller
 	// wait is for how long nothing but time can change anything.
 	wait time.Duration
 	// deadlines of the round that is being made, see soonest.
@@ -54,6 +56,7 @@ type maker struct {
 
 func newMaker(e *Engine) maker {
 	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), rates: make(map[uint64]uint64), wait: maxWait}
+	m.documents = new(report.Builder)
 	m.past = newPast(e.o.MaxMemory)
 	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts}
 	m.teller = newTeller(e.o.Event)
@@ -92,6 +95,9 @@ func (m *maker) round(final bool) {
 		e.mu.Unlock()
 	}
 	policy := e.judgeBy()
+	if policy.changed {
+		m.documents = new(report.Builder)
+	}
 	grown := m.keysGrew()
 	fresh := m.take(final) || m.number == 0 || policy.changed || grown || final
 	retired := m.retire(now)
@@ -193,7 +199,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	}
 	judgement := verify.Judge(facts, cover, policy)
 	s := &State{Started: m.started, At: now}
-	s.Document = report.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
+	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Activity = make([]Activity, len(facts.Connections))
 	for i := range presences {
 		s.Activity[i] = m.activity(facts.Connections[i], &presences[i], now)

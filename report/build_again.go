@@ -1,0 +1,74 @@
+package report
+
+import (
+	"slices"
+
+	"distproof/capture"
+	"distproof/decode"
+	"distproof/verify"
+)
+
+// A Builder makes one document after another of the same connections, of which
+// most are as they were: what it made of those it takes again. All documents are
+// by the same policy. The zero Builder is ready for use, by one goroutine.
+type Builder struct {
+	last *Document
+	// made says for the connections of last what they were made of.
+	made []made
+}
+
+// made is what a connection of a document was made of, beside its facts.
+type made struct {
+	from       *decode.Connection
+	ends       [2]decode.End
+	protocol   decode.Protocol
+	basis      []string
+	roles      string
+	resumed    string
+	conclusion verify.Conclusion
+	found      []string
+}
+
+// New is [New]. A connection whose facts are in the same place as before has the
+// same facts, apart from those that connections tell of one another.
+func (b *Builder) New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement) *Document {
+	now := make([]made, len(c.Connections))
+	before := b.places(c)
+	doc := newDocument(tool, inputs, undecoded, c, j, func(x *builder, i int) Connection {
+		now[i] = x.madeOf(i)
+		if at := before[i]; at >= 0 && b.made[at].same(&now[i]) {
+			again := b.last.Connections[at]
+			again.Client.LikelyNode, again.Server.LikelyNode = "", ""
+			return again
+		}
+		return x.connection(i)
+	})
+	b.last, b.made = doc, now
+	return doc
+}
+
+// places finds the connections in the last document; -1 for one that is not
+// there. Both are in the order of their numbers.
+func (b *Builder) places(c *decode.Capture) []int {
+	out := make([]int, len(c.Connections))
+	at := 0
+	for i, x := range c.Connections {
+		for at < len(b.made) && b.made[at].from.Number < x.Number {
+			at++
+		}
+		if out[i] = -1; at < len(b.made) && b.made[at].from.Number == x.Number {
+			out[i] = at
+		}
+	}
+	return out
+}
+
+func (b *builder) madeOf(i int) made {
+	c := b.capture.Connections[i]
+	return made{c, c.Ends, c.Protocol, slices.Clone(c.ProtocolBasis), c.RolesBasis, b.ids[c.ResumedFrom], b.judgement.Conclusions[i], b.found[c]}
+}
+
+func (m *made) same(n *made) bool {
+	return m.from == n.from && m.ends == n.ends && m.protocol == n.protocol && slices.Equal(m.basis, n.basis) && m.roles == n.roles &&
+		m.resumed == n.resumed && m.conclusion == n.conclusion && slices.Equal(m.found, n.found)
+}
