@@ -1,0 +1,510 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"distproof/capture"
+	"distproof/capture/live"
+	"distproof/decode"
+	"distproof/verify"
+)
+
+// A stage is a live source in a test, whose time is the test's.
+type stage struct {
+	packets chan capture.Packet
+	stop    chan struct{}
+	once    sync.Once
+
+	mu         sync.Mutex
+	dropped    uint64
+	interfaces []live.InterfaceState
+}
+
+func newStage() *stage {
+	return &stage{packets: make(chan capture.Packet), stop: make(chan struct{})}
+}
+
+func (s *stage) Next(p *capture.Packet) error {
+	select {
+	case *p = <-s.packets:
+		return nil
+	case <-s.stop:
+		return io.EOF
+	}
+}
+
+func (s *stage) Inputs() []capture.Input {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []capture.Input{{Path: "test", Format: "live", Dropped: s.dropped}}
+}
+
+func (s *stage) Interfaces() []live.InterfaceState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.interfaces)
+}
+func (s *stage) HasSecrets() bool { return false }
+func (s *stage) Close() error     { return nil }
+func (s *stage) Stop()            { s.once.Do(func() { close(s.stop) }) }
+
+// A play is an Engine at work on a stage.
+type play struct {
+	*Engine
+	*stage
+	t      *testing.T
+	mu     sync.Mutex
+	events []Event
+	states int
+	end    func() *State
+}
+
+// perform runs f with an Engine whose time is that of the test.
+func perform(t *testing.T, o Options, f func(*play)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &play{stage: newStage(), t: t}
+		o.Decode.AnyChecksum = true
+		o.Event = func(e Event) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.events = append(p.events, e)
+		}
+		o.Tap = p
+		p.Engine = New(p.stage, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan *State)
+		go func() {
+			s, err := p.Run(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			ended <- s
+		}()
+		var final *State
+		p.end = func() *State {
+			if final == nil {
+				cancel()
+				final = <-ended
+			}
+			return final
+		}
+		f(p)
+		p.end()
+	})
+}
+
+// Packet and State make a play a Tap.
+func (p *play) Packet(*capture.Packet, uint64) {}
+func (p *play) State(s *State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.states++
+	if len(s.Activity) != len(s.Document.Connections) {
+		p.t.Errorf("%d activities of %d connections", len(s.Activity), len(s.Document.Connections))
+	}
+}
+
+func (p *play) now() *State { return p.Engine.State() }
+
+// told returns what was told since, and forgets it.
+func (p *play) told() []string {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for _, e := range p.events {
+		text := e.Event
+		if e.Connection != nil {
+			text += " " + e.Connection.ID
+		}
+		if e.Finding != nil {
+			text += " " + e.Finding.Rule
+		}
+		out = append(out, text)
+	}
+	p.events = nil
+	return out
+}
+
+// wants fails if other things were told.
+func (p *play) wants(what string, want ...string) {
+	p.t.Helper()
+	if got := p.told(); !slices.Equal(got, want) {
+		p.t.Errorf("%s: told %q, want %q", what, got, want)
+	}
+}
+
+// made returns how many States were made since.
+func (p *play) made() int {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.states
+	p.states = 0
+	return n
+}
+
+// sends has copies of the crowd send their steps, at their times.
+func (p *play) sends(c *crowd, copies ...int) {
+	began := time.Now()
+	for i := range c.steps {
+		time.Sleep(time.Until(began.Add(c.steps[i].after)))
+		for _, k := range copies {
+			p.packets <- c.packet(i, k, time.Now(), nil)
+		}
+	}
+}
+
+// part returns some steps of a crowd, without what was before them.
+func (c *crowd) part(from, to int) *crowd {
+	var out crowd
+	for _, s := range c.steps[from:to] {
+		s.after -= c.steps[from].after
+		out.steps = append(out.steps, s)
+	}
+	return &out
+}
+
+// lastData returns the last steps in which the client, and the server, sent data.
+func (c *crowd) lastData() (out [2]int) {
+	for i, s := range c.steps {
+		headers := 20 + int(s.data[ethernet+20+12]>>4)*4
+		if length := int(s.data[ethernet+2])<<8 | int(s.data[ethernet+3]); length > headers {
+			side := 1
+			if s.client {
+				side = 0
+			}
+			out[side] = i
+		}
+	}
+	return out
+}
+
+func ports(p ...uint16) decode.Options { return decode.Options{Ports: p} }
+
+// A connection is told when it is opened, and when it is over; while nothing
+// happens, no State is made.
+func TestOpenedAndClosed(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617)
+	up := len(mutual.open().steps)
+	perform(t, Options{Decode: ports(42617)}, func(p *play) {
+		synctest.Wait()
+		p.wants("at first", "started", "finding DP301")
+		if n := p.made(); n != 1 {
+			t.Errorf("%d States at the beginning", n)
+		}
+		p.sends(mutual.part(0, up), 1)
+		time.Sleep(time.Second)
+		p.wants("opened", "opened c1", "resolved DP301")
+		if v := verdictOf(&p.now().Document.Connections[0]); v != "mutual" || !p.now().Activity[0].Open {
+			t.Errorf("verdict %s, %+v", v, p.now().Activity[0])
+		}
+		if p.made() == 0 {
+			t.Error("no State of it")
+		}
+		time.Sleep(60 * time.Second)
+		if n := p.made(); n != 0 {
+			t.Errorf("%d States, and nothing happened", n)
+		}
+		time.Sleep(20 * time.Second)
+		p.wants("silent", "stalled c1")
+		for _, i := range mutual.open().lastData() { // they come again
+			p.packets <- mutual.packet(i, 1, time.Now(), nil)
+		}
+		time.Sleep(time.Second)
+		p.wants("ticking", "ticking c1")
+		p.made()
+		p.sends(mutual.part(up, len(mutual.steps)), 1)
+		time.Sleep(time.Second)
+		p.wants("closed", "closed c1")
+		p.made()
+		time.Sleep(24 * time.Hour)
+		p.wants("for a day")
+		if n := p.made(); n > 1 {
+			t.Errorf("%d States in a day on which a connection was given up", n)
+		}
+		if s := p.end(); s.Document.Conclusion != "pass" || s.Connections != 1 {
+			t.Errorf("in the end: %s, %d connections", s.Document.Reason, s.Connections)
+		}
+		p.wants("the end", "stopped")
+	})
+}
+
+// States are not made more often than twice a second, and every change shows in
+// one within a second.
+func TestHowOftenStatesAreMade(t *testing.T) {
+	plain := crowdOf(t, "plain", portOf(t, "plain"))
+	perform(t, Options{}, func(p *play) {
+		synctest.Wait()
+		p.made()
+		began := time.Now()
+		for k := range 100 {
+			p.sends(plain.part(0, 1), k) // SYNs
+			time.Sleep(100 * time.Millisecond)
+			if n := len(p.now().Document.Connections); n < k-9 {
+				t.Fatalf("%d of %d connections known", n, k+1)
+			}
+		}
+		if n, most := p.made(), int(time.Since(began)/interval)+1; n > most || n < most/2 {
+			t.Errorf("%d States in %v", n, time.Since(began))
+		}
+	})
+}
+
+// portOf returns the port of the nodes in a capture: that of the last connection.
+func portOf(tb testing.TB, name string) uint16 {
+	tb.Helper()
+	src, err := capture.Open([]string{"../pcaps/" + name + ".pcap"}, capture.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer src.Close()
+	e := New(&replay{Source: src}, Options{})
+	s, err := e.Run(context.Background())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, c := range s.Document.Connections {
+		if c.Verdict != nil {
+			return c.Server.Port
+		}
+	}
+	tb.Fatal("no connection between nodes")
+	return 0
+}
+
+type replay struct{ capture.Source }
+
+func (*replay) Stop() {}
+
+// Packets that the kernel lost are told. A few hide no connection, many do; and
+// what misses some is not proven in any case.
+func TestLosses(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	perform(t, Options{Decode: ports(42617)}, func(p *play) {
+		lose := func(n uint64) {
+			p.stage.mu.Lock()
+			p.stage.dropped += n
+			p.stage.mu.Unlock()
+		}
+		p.sends(mutual, 1)
+		time.Sleep(2 * time.Second)
+		p.told()
+		lose(6)
+		p.sends(mutual, 2)
+		time.Sleep(2 * time.Second)
+		p.wants("few", "loss", "opened c2")
+		if s := p.now(); s.Dropped != 6 || s.Document.Conclusion != "pass" || s.Document.Inputs[0].Dropped != 6 {
+			t.Errorf("%d dropped: %s", s.Dropped, s.Document.Reason)
+		}
+		time.Sleep(time.Minute)
+		p.told()
+		lose(3)
+		p.sends(mutual, 3)
+		time.Sleep(time.Second)
+		lose(4)
+		p.sends(mutual, 4)
+		time.Sleep(time.Second)
+		if got := p.told(); !slices.Contains(got, "finding DP302") {
+			t.Errorf("many: told %q", got)
+		}
+		if s := p.end(); s.Document.Conclusion != "inconclusive" {
+			t.Errorf("in the end %s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+	})
+}
+
+// A loss on a connection makes just its own facts unknown.
+func TestLossOnAConnection(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	holed := &crowd{steps: slices.Concat(mutual.steps[:5], mutual.steps[6:])}
+	perform(t, Options{Decode: ports(42617)}, func(p *play) {
+		p.sends(mutual, 1)
+		p.sends(holed, 2)
+		time.Sleep(2 * time.Second)
+		s := p.end()
+		if a, b := verdictOf(&s.Document.Connections[0]), verdictOf(&s.Document.Connections[1]); a != "mutual" || b != "inconclusive" {
+			t.Errorf("%s and %s", a, b)
+		}
+		if s.Activity[0].Lost != 0 || s.Activity[1].Lost == 0 {
+			t.Errorf("lost %d and %d bytes", s.Activity[0].Lost, s.Activity[1].Lost)
+		}
+	})
+}
+
+func TestPolicies(t *testing.T) {
+	oneway := crowdOf(t, "oneway_tls13", portOf(t, "oneway_tls13")).open()
+	perform(t, Options{Decode: ports(portOf(t, "oneway_tls13"))}, func(p *play) {
+		p.sends(oneway, 1)
+		time.Sleep(2 * time.Second)
+		if s := p.now(); s.Document.Conclusion != "fail" {
+			t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+		p.told()
+		p.RefusePolicy(errors.New("line 3 makes no sense"))
+		time.Sleep(time.Second)
+		p.wants("refused", "policy")
+		if s := p.now(); s.PolicyError != "line 3 makes no sense" || s.Document.Conclusion != "fail" {
+			t.Errorf("%q, %s", s.PolicyError, s.Document.Conclusion)
+		}
+		p.SetPolicy(verify.Options{Policy: verify.Policy{Name: "encrypted", Require: verify.RequireEncrypted}})
+		time.Sleep(time.Second)
+		if got := p.told(); !slices.Contains(got, "policy") || !slices.Contains(got, "resolved DP103") {
+			t.Errorf("told %q", got)
+		}
+		if s := p.end(); s.PolicyError != "" || s.Policy != "encrypted" || s.Document.Conclusion != "pass" {
+			t.Errorf("%q, %s, %s: %s", s.PolicyError, s.Policy, s.Document.Conclusion, s.Document.Reason)
+		}
+	})
+}
+
+func TestInterfacesComeAndGo(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	perform(t, Options{}, func(p *play) {
+		set := func(up bool, vanished uint64) {
+			p.stage.mu.Lock()
+			p.stage.interfaces = []live.InterfaceState{{Name: "veth0", Up: up, Vanished: vanished}}
+			p.stage.mu.Unlock()
+			p.sends(mutual.part(0, 1), 1)
+			time.Sleep(time.Second)
+		}
+		p.told()
+		set(true, 0)
+		p.wants("up")
+		set(false, 1)
+		p.wants("down", "interface")
+		set(true, 1)
+		p.wants("back", "interface")
+		set(true, 2)
+		p.wants("for a moment", "interface")
+		if s := p.end(); len(s.Interfaces) != 1 || s.Interfaces[0] != (Interface{"veth0", true, 2}) {
+			t.Errorf("%+v", s.Interfaces)
+		}
+	})
+}
+
+// What the kernel knows of connections that are older than the watch.
+func TestSockets(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	at := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+	first := mutual.packet(0, 1, time.Now(), nil)
+	client := netip.AddrPortFrom(netip.AddrFrom4([4]byte(first.Data[sourceAt:])), uint16(first.Data[sourcePort])<<8|uint16(first.Data[sourcePort+1]))
+	server := netip.AddrPortFrom(netip.AddrFrom4([4]byte(first.Data[sourceAt+4:])), 42617)
+	beam := live.Process{ID: 7, Name: "beam.smp"}
+	carried := uint64(0)
+	sockets := func() ([]live.Socket, error) {
+		carried += 40
+		return []live.Socket{
+			{Local: server, Listening: true, Process: beam},
+			{Local: at("0.0.0.0:22"), Listening: true, Process: live.Process{ID: 1, Name: "sshd"}},
+			{Local: server, Remote: client, Process: beam, Received: carried},
+			{Local: at("10.0.0.9:40000"), Remote: at("10.0.0.8:9000"), Process: beam},
+			{Local: at("10.0.0.9:40001"), Remote: at("10.0.0.8:4369"), Process: beam},
+			{Local: at("10.0.0.9:22"), Remote: at("10.0.0.8:9000"), Process: live.Process{ID: 1, Name: "sshd"}},
+		}, nil
+	}
+	perform(t, Options{Decode: ports(42617), Sockets: sockets}, func(p *play) {
+		synctest.Wait()
+		s := p.now()
+		if len(s.Known) != 2 || s.Known[0].Process != beam || len(s.Listeners) != 1 || s.Listeners[0].Local != server {
+			t.Errorf("known %+v, listeners %+v", s.Known, s.Listeners)
+		}
+		p.sends(mutual.part(12, len(mutual.steps)), 1)
+		time.Sleep(time.Second)
+		s = p.now()
+		if len(s.Known) != 1 || len(s.Document.Connections) != 1 || s.Document.Connections[0].State != "midstream" || s.Activity[0].Process != beam {
+			t.Errorf("known %+v, activity %+v", s.Known, s.Activity)
+		}
+		p.told()
+		time.Sleep(darkAfter + lookDark + time.Second)
+		if got := p.told(); !slices.Contains(got, "blind") {
+			t.Errorf("told %q", got)
+		}
+		if s := p.now(); !strings.Contains(s.Blind, "although 1 connection between nodes carried 40 bytes") {
+			t.Errorf("blind: %q", s.Blind)
+		}
+		p.sends(mutual.part(0, 1), 2)
+		time.Sleep(time.Second)
+		if s := p.now(); s.Blind != "" {
+			t.Errorf("still blind: %q", s.Blind)
+		}
+	})
+}
+
+// The packets' times may jump; nothing stalls or goes for that.
+func TestClockSteps(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	perform(t, Options{Decode: ports(42617)}, func(p *play) {
+		p.sends(mutual, 1)
+		time.Sleep(2 * time.Second)
+		p.told()
+		for _, step := range []time.Duration{-30 * 24 * time.Hour, 365 * 24 * time.Hour} {
+			p.packets <- mutual.packet(len(mutual.steps)-1, 1, time.Now().Add(step), nil)
+			time.Sleep(2 * time.Second)
+		}
+		p.wants("after steps")
+		if s := p.end(); !s.Activity[0].Open || s.Activity[0].Stalled {
+			t.Errorf("%+v", s.Activity[0])
+		}
+	})
+}
+
+// Connections that are over are folded, but what is wrong stays.
+func TestFolding(t *testing.T) {
+	plain := crowdOf(t, "plain", portOf(t, "plain"))
+	mutual := crowdOf(t, "mutual_tls13", 42617)
+	perform(t, Options{Decode: ports(42617), MaxMemory: 1 << 20}, func(p *play) { // 64 connections that are over
+		p.sends(plain, 50_000) // another address
+		p.sends(mutual, 0)
+		for k := 1; k < 200; k++ {
+			p.sends(mutual.part(0, 1), k)
+			for i := 1; i < len(mutual.steps); i++ {
+				p.packets <- mutual.packet(i, k, time.Now(), nil)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(3 * time.Minute)
+		s := p.end()
+		if n := len(s.Document.Connections); n > 100 {
+			t.Errorf("%d connections are kept", n)
+		}
+		if s.Document.Conclusion != "fail" || s.Document.Connections[0].ID != "c1" || verdictOf(&s.Document.Connections[0]) != "cleartext" {
+			t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+		if verdictOf(&s.Document.Connections[1]) != "mutual" || s.Document.Connections[1].ID != "c2" {
+			t.Errorf("the first of the others is %s", s.Document.Connections[1].ID)
+		}
+		total := uint64(len(s.Document.Connections))
+		for _, f := range s.History {
+			total += f.Connections
+			if f.Verdict != "mutual" || f.Bytes == 0 || f.First.IsZero() || f.Last.Before(f.First) {
+				t.Errorf("%+v", f)
+			}
+		}
+		if total != s.Connections || s.Folded == 0 || len(s.History) == 0 {
+			t.Errorf("%d connections in %d and %d folded ones", s.Connections, len(s.Document.Connections), s.Folded)
+		}
+		for _, e := range p.events {
+			if e.Event == EventResolved && e.Finding.Rule != "DP301" {
+				t.Errorf("resolved: %s", e.Message)
+			}
+		}
+		ids := make([]string, 0, len(s.Document.Connections))
+		for _, c := range s.Document.Connections {
+			ids = append(ids, c.ID)
+		}
+		if !slices.IsSortedFunc(ids, compareIDs) {
+			t.Errorf("ids are %v", ids)
+		}
+	})
+}
