@@ -33,22 +33,7 @@ type seen struct {
 // seenOf reads a capture, with a state after every few packets.
 func seenOf(t *testing.T, path string, every int) *seen {
 	t.Helper()
-	src, err := capture.Open([]string{path}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	w := &seen{states: make(map[int]*report.Document)}
-	for {
-		var p capture.Packet
-		if err := src.Next(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		p.Data = slices.Clone(p.Data)
-		w.packets = append(w.packets, p)
-	}
+	w := &seen{packets: packetsOf(t, path), states: make(map[int]*report.Document)}
 	x, err := examine(&replayed{packets: w.packets}, analyzeOptions{Judge: true})
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +54,26 @@ func seenOf(t *testing.T, path string, every int) *seen {
 		}
 	}
 	return w
+}
+
+func packetsOf(t *testing.T, path string) []capture.Packet {
+	t.Helper()
+	src, err := capture.Open([]string{path}, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	var out []capture.Packet
+	for {
+		var p capture.Packet
+		if err := src.Next(&p); errors.Is(err, io.EOF) {
+			return out
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p.Data = slices.Clone(p.Data)
+		out = append(out, p)
+	}
 }
 
 // A replayed source has packets in memory.
@@ -153,19 +158,77 @@ func TestKeptVerdicts(t *testing.T) {
 					if len(want) == 0 {
 						continue
 					}
-					src, err := capture.Open([]string{dir}, capture.Options{})
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer src.Close()
-					doc, err := analyze(src, analyzeOptions{Judge: true})
-					if err != nil {
-						t.Fatal(err)
-					}
+					doc := documentOfFolder(t, dir)
 					if diff := cmp.Diff(want, verdicts(doc)); diff != "" {
 						t.Errorf("states every %d packets, heads of %d: -watched +saved:\n%s", every, head, diff)
 					}
 				}
+			}
+		})
+	}
+}
+
+func documentOfFolder(t *testing.T, dir string) *report.Document {
+	t.Helper()
+	src, err := capture.Open([]string{dir}, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	doc, err := analyze(src, analyzeOptions{Judge: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// A paced source waits in its middle until a State has what came before.
+type paced struct {
+	replayed
+	engine *watch.Engine
+}
+
+func (p *paced) Stop() {}
+
+func (p *paced) Next(packet *capture.Packet) error {
+	for p.next == len(p.packets)/2 && p.engine.State().Packets < uint64(p.next) {
+		<-p.engine.Changed()
+	}
+	return p.replayed.Next(packet)
+}
+
+// TestKeptOfWatch: what a watch saves has the verdicts that it had.
+func TestKeptOfWatch(t *testing.T) {
+	bundled, err := filepath.Glob(pcapsDir + "/*.pcap")
+	if err != nil || len(bundled) == 0 {
+		t.Fatal(err)
+	}
+	for _, path := range bundled {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			k := keeperIn(t, dir, 0)
+			if err := k.Start(); err != nil {
+				t.Fatal(err)
+			}
+			src := &paced{replayed: replayed{packets: packetsOf(t, path)}}
+			src.engine = watch.New(src, watch.Options{Tap: k})
+			state, err := src.engine.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.Close(); err != nil {
+				t.Fatal(err)
+			}
+			want := verdicts(state.Document)
+			if len(want) == 0 {
+				if left, _ := filepath.Glob(dir + "/*"); len(left) > 0 && state.Document.Summary.EPMD == 0 {
+					t.Errorf("something is saved: %q", left)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, verdicts(documentOfFolder(t, dir))); diff != "" {
+				t.Errorf("-watched +saved:\n%s", diff)
 			}
 		})
 	}
