@@ -68,8 +68,10 @@ func (g *guard) wrap(h http.Handler) http.Handler {
 		header.Set("Cache-Control", "no-store")
 		switch {
 		case !g.calledByName(r.Host):
+			header.Set("Connection", "close") // there are not many, and others may ask
 			http.Error(w, "this name is not one of mine", http.StatusMisdirectedRequest)
 		case !g.knows(r.Header.Get("Authorization")):
+			header.Set("Connection", "close")
 			header.Set("WWW-Authenticate", `Bearer realm="distproof"`)
 			http.Error(w, "a token is needed: Authorization: Bearer TOKEN", http.StatusUnauthorized)
 		default:

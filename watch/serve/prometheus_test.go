@@ -172,6 +172,10 @@ scrape_configs:
 		got := samples(body)
 		return len(got) == 1 && got[host(plain)] == "1" // where the connection is open, and the packets long ago
 	})
+	for where, expr := range readDashboard(t).queries() {
+		expr = strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", "5s").Replace(expr)
+		eventually(t, "dashboard: "+where, query(expr), func(body []byte) bool { return len(samples(body)) > 0 })
+	}
 	eventually(t, "rules", prometheus+"/api/v1/rules", func(body []byte) bool {
 		return strings.Count(string(body), `"health":"ok"`) >= 13 && !strings.Contains(string(body), `"health":"err"`)
 	})
