@@ -34,7 +34,7 @@ cleartext, refused or not provable, and why.`,
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.reportCommand(), a.diffCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
+	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.watchCommand(), a.reportCommand(), a.diffCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
 	completeWords(root)
 	return root
 }
