@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"unsafe"
 )
 
 // WriteLine writes v as a line of JSON, as the formats of a report write it: bytes
@@ -11,6 +12,7 @@ import (
 func WriteLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(escapingWriter{w})
 	enc.SetEscapeHTML(false)
-	mended, _ := mend(reflect.ValueOf(v))
+	m := mender{fine: make(map[unsafe.Pointer]bool)}
+	mended, _ := m.mend(reflect.ValueOf(v))
 	return enc.Encode(mended.Interface())
 }

@@ -358,9 +358,7 @@ func (w *watching) needs() *confinement {
 	c.inputs(w.s.keyLogs)
 	c.outputs(w.outs)
 	c.folder(w.s.save.dir)
-	files, folders := w.s.serve.files()
-	c.again = append(c.again, files...)
-	c.inputs(folders)
+	c.again = append(c.again, w.s.serve.files()...)
 	return c
 }
 
