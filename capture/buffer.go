@@ -27,6 +27,13 @@ func newBuffer(src io.Reader, want int) buffer {
 	return buffer{src: src, data: make([]byte, firstRead), want: max(want, firstRead)}
 }
 
+// follow is told how records follow one another from here on.
+func (b *buffer) follow(l layout) {
+	if b.mapped != nil {
+		b.mapped.layout = l
+	}
+}
+
 // offset is the position of the first unconsumed byte in the stream.
 func (b *buffer) offset() int64 { return b.base + int64(b.start) }
 

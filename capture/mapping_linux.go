@@ -23,7 +23,13 @@ func unmapFile(data []byte) error { return unix.Munmap(data) }
 
 // prefetch makes pages resident in one go, which costs less than a fault for
 // each. Older kernels cannot; the pages then come one by one.
-func prefetch(pages []byte) { _ = unix.Madvise(pages, unix.MADV_POPULATE_READ) }
+func prefetch(pages []byte) { advise(pages, unix.MADV_POPULATE_READ) }
 
 // release lets the kernel take pages back. They stay valid.
-func release(pages []byte) { _ = unix.Madvise(pages, unix.MADV_DONTNEED) }
+func release(pages []byte) { advise(pages, unix.MADV_DONTNEED) }
+
+func advise(pages []byte, advice int) {
+	if len(pages) > 0 {
+		_ = unix.Madvise(pages, advice)
+	}
+}

@@ -77,6 +77,11 @@ func (r *Reader) openPcap() {
 		r.pcap.fcs = uint8(link>>28) * 2 // the upper four bits count 16-bit words
 	}
 	r.buf.skip(pcapHeaderLength)
+	l := layout{big: v.big, lengthAt: 8, more: r.pcap.record, markAt: 1, markLength: 3} // seconds, without the last byte
+	if v.big {
+		l.markAt = 0
+	}
+	r.buf.follow(l)
 }
 
 func orderOf(major, minor uint16) lengthOrder {

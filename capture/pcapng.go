@@ -115,6 +115,7 @@ func (r *Reader) nextBlocks(p *Packet) error {
 func (r *Reader) setByteOrder(b []byte) error {
 	for _, r.big = range []bool{false, true} {
 		if r.u32(b) == byteOrderMagic {
+			r.buf.follow(layout{big: r.big, lengthAt: 4, markLength: 4}) // the type of the block
 			return nil
 		}
 	}

@@ -11,46 +11,43 @@ import (
 
 // Limits of what waits for the workers of a [Pool].
 const (
-	// batchSegments are handed over at once, so that this costs little.
-	batchSegments = 256
+	// batchSegments are handed over at once: a worker that has nothing to do
+	// sleeps, and to wake it takes as long as a hundred of them.
+	batchSegments = 1024
 	// batchBytes is the room of a batch for payloads that have to be copied.
 	batchBytes = 256 << 10
-	// batchesEach is the number of batches per worker.
-	batchesEach = 4
-	// flushAfter segments all batches are handed over, full or not: what is
-	// looked at much later may have to be fetched from the disk again.
-	flushAfter = 4096
+	// batches is the number of batches.
+	batches = 8
 )
 
 // A Pool has several goroutines decode for a [Decoder], each a part of the
 // connections. The facts are the same as if one did.
 type Pool struct {
-	d       *Decoder
-	workers []worker
+	d *Decoder
+	// workers have what each of the goroutines is to take: all batches.
+	workers []chan *batch
 	free    chan *batch
+	filling *batch
 	running sync.WaitGroup
 	failed  atomic.Bool
 	err     error
 	once    sync.Once
-	waiting int
 	over    bool
+	// single is the segment at hand where all is decoded by the caller.
+	single link.Segment
 }
 
-type worker struct {
-	batches chan *batch
-	filling *batch
-}
-
+// A batch has segments in the order of the capture. All workers get it, and each
+// takes those of its connections.
 type batch struct {
-	entries []entry
-	copied  []byte
-}
-
-// An entry is a segment, its shard and its number in the capture.
-type entry struct {
-	segment link.Segment
-	number  uint64
-	shard   uint8
+	segments [batchSegments]link.Segment
+	shards   [batchSegments]uint8
+	n        int
+	// number is that of the first segment in the capture.
+	number uint64
+	copied []byte
+	// readers is how many workers are not done with it.
+	readers atomic.Int32
 }
 
 // Work starts n goroutines that decode the segments given to the Pool, no more
@@ -63,52 +60,51 @@ func (d *Decoder) Work(n int) *Pool {
 		p.over = true
 		return p
 	}
-	p.free = make(chan *batch, n*batchesEach)
-	for range n * batchesEach {
-		p.free <- &batch{entries: make([]entry, 0, batchSegments)}
+	p.free = make(chan *batch, batches)
+	for range batches {
+		p.free <- new(batch)
 	}
-	p.workers = make([]worker, n)
+	p.filling = <-p.free
 	for i := range d.shards {
 		d.shards[i].withoutSecrets = true
 	}
+	p.workers = make([]chan *batch, n)
 	for i := range p.workers {
-		w := &p.workers[i]
-		w.batches = make(chan *batch, batchesEach)
-		p.running.Go(func() { p.work(w) })
+		p.workers[i] = make(chan *batch, batches)
+		p.running.Go(func() { p.work(i) })
 	}
 	return p
 }
 
-// Segment takes the next segment. stays says that its payload is valid until
-// Wait returns. It fails if the capture became shorter meanwhile.
-func (p *Pool) Segment(s *link.Segment, stays bool) error {
+// Next returns the segment that is given next to Take, for the caller to fill:
+// to copy it would take longer than to hand it over.
+func (p *Pool) Next() *link.Segment {
+	if p.over {
+		return &p.single
+	}
+	return &p.filling.segments[p.filling.n]
+}
+
+// Take takes the segment that Next returned. stays says that its payload is
+// valid until Wait returns. It fails if the capture became shorter meanwhile.
+func (p *Pool) Take(s *link.Segment, stays bool) error {
 	if p.over {
 		p.d.Segment(s)
 		return nil
 	}
-	shard := shardOf(s)
-	w := &p.workers[shard%len(p.workers)]
-	b := w.filling
-	if b != nil && (len(b.entries) == batchSegments || !stays && len(s.Payload) > cap(b.copied)-len(b.copied)) {
-		p.hand(w)
-		b = nil
-	}
-	if b == nil {
-		if p.failed.Load() {
-			return p.Wait()
-		}
-		b = <-p.free
-		b.entries, b.copied = b.entries[:0], b.copied[:0]
-		w.filling = b
-	}
-	b.entries = append(b.entries, entry{*s, p.d.segments, uint8(shard)})
-	p.d.segments++
+	b := p.filling
 	if !stays {
-		e := &b.entries[len(b.entries)-1].segment
-		e.Payload = b.keep(e.Payload)
+		s.Payload = b.keep(s.Payload)
 	}
-	if p.waiting++; p.waiting >= flushAfter {
-		p.flush()
+	b.shards[b.n] = uint8(shardOf(s))
+	b.n++
+	p.d.segments++
+	if b.n < batchSegments && len(b.copied) < batchBytes/2 {
+		return nil
+	}
+	p.hand()
+	if p.failed.Load() {
+		return p.Wait()
 	}
 	return nil
 }
@@ -126,28 +122,25 @@ func (b *batch) keep(payload []byte) []byte {
 	return b.copied[from:len(b.copied):len(b.copied)]
 }
 
-func (p *Pool) hand(w *worker) {
-	w.batches <- w.filling
-	w.filling = nil
-}
-
-func (p *Pool) flush() {
-	for i := range p.workers {
-		if w := &p.workers[i]; w.filling != nil {
-			p.hand(w)
-		}
+// hand hands over what was taken, and goes on with the next batch.
+func (p *Pool) hand() {
+	p.filling.readers.Store(int32(len(p.workers)))
+	for _, w := range p.workers {
+		w <- p.filling
 	}
-	p.waiting = 0
+	b := <-p.free
+	b.n, b.number, b.copied = 0, p.d.segments, b.copied[:0]
+	p.filling = b
 }
 
 // Wait ends the work of the goroutines: what comes after it is decoded by the
 // caller.
 func (p *Pool) Wait() error {
 	if !p.over {
+		p.hand()
 		p.over = true
-		p.flush()
-		for i := range p.workers {
-			close(p.workers[i].batches)
+		for _, w := range p.workers {
+			close(w)
 		}
 		p.running.Wait()
 		for i := range p.d.shards {
@@ -157,24 +150,26 @@ func (p *Pool) Wait() error {
 	return p.err
 }
 
-// work decodes the batches of a worker. After a failure it only takes them.
-func (p *Pool) work(w *worker) {
-	err := capture.Guard(func() error {
-		for b := range w.batches {
-			for i := range b.entries {
-				e := &b.entries[i]
-				p.d.shards[e.shard].segment(&e.segment, e.number)
+// work decodes one part of all batches. After a failure it only takes them.
+func (p *Pool) work(part int) {
+	for b := range p.workers[part] {
+		if !p.failed.Load() {
+			if err := capture.Guard(func() error { return p.decode(b, part) }); err != nil {
+				p.once.Do(func() { p.err = err })
+				p.failed.Store(true)
 			}
+		}
+		if b.readers.Add(-1) == 0 {
 			p.free <- b
 		}
-		return nil
-	})
-	if err == nil {
-		return
 	}
-	p.once.Do(func() { p.err = err })
-	p.failed.Store(true)
-	for b := range w.batches {
-		p.free <- b
+}
+
+func (p *Pool) decode(b *batch, part int) error {
+	for i, shard := range b.shards[:b.n] {
+		if int(shard)%len(p.workers) == part {
+			p.d.shards[shard].segment(&b.segments[i], b.number+uint64(i))
+		}
 	}
+	return nil
 }

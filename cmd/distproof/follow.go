@@ -22,7 +22,6 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, ke
 	pool := decoder.Work(workers)
 	defer func() { err = cmp.Or(err, pool.Wait()) }()
 	var packet capture.Packet
-	var segment link.Segment
 	for n := 1; ; n++ {
 		if n%rereadPackets == 0 {
 			keys.current()
@@ -35,7 +34,8 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, ke
 		if err != nil {
 			return err
 		}
-		if !links.Decode(&packet, &segment) {
+		segment := pool.Next()
+		if !links.Decode(&packet, segment) {
 			continue
 		}
 		if src.HasSecrets() {
@@ -43,7 +43,7 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, ke
 				return err
 			}
 		}
-		if err := pool.Segment(&segment, packet.Stays && len(links.Parts()) == 0); err != nil {
+		if err := pool.Take(segment, packet.Stays && len(links.Parts()) == 0); err != nil {
 			return err
 		}
 	}
