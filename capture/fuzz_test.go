@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"distproof/internal/allocs"
 )
 
 func FuzzPcap(f *testing.F) {
@@ -29,15 +31,24 @@ func FuzzPcapng(f *testing.F) {
 
 // checkAny reads anything, and what it reads in pieces, too.
 func checkAny(t *testing.T, data []byte) {
+	packed := false
+	used := allocs.Of(func() { packed = checkRead(t, data) })
+	if !packed && used > uint64(1<<20+100*len(data)) {
+		t.Fatalf("%d bytes allocated for a file of %d", used, len(data))
+	}
+}
+
+// checkRead reads anything, and reports whether it was compressed.
+func checkRead(t *testing.T, data []byte) (packed bool) {
 	r, err := NewReader(bytes.NewReader(data), "fuzz")
 	if (r == nil) == (err == nil) {
 		t.Fatalf("reader %v, error %v", r, err)
 	}
 	if err != nil {
-		return
+		return true
 	}
 	defer r.Close()
-	packed := strings.Contains(r.in.Format, "+")
+	packed = strings.Contains(r.in.Format, "+")
 	var p Packet
 	var packets, bytesRead uint64
 	last := Frame{}
@@ -75,6 +86,7 @@ func checkAny(t *testing.T, data []byte) {
 		t.Fatalf("buffer of %d for a file of %d", len(r.buf.data), len(data))
 	}
 	checkPieces(t, data, in)
+	return packed
 }
 
 // checkPieces reads the same in small pieces: the result must not differ.

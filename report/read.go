@@ -98,6 +98,11 @@ func (d *Document) check() error {
 	if total := d.Summary.Distribution.Total(); n != total {
 		return fmt.Errorf("the report is incomplete: its summary counts %s between nodes, and it has %d", count(total, "connection", "connections"), n)
 	}
+	for i := range d.Findings {
+		if d.Findings[i].Rule == "" {
+			return fmt.Errorf("the report is incomplete: its finding #%d is of no rule", i+1)
+		}
+	}
 	return nil
 }
 

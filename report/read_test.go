@@ -1,11 +1,16 @@
 package report_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"distproof/internal/allocs"
+	"distproof/internal/formatcheck"
 	"distproof/report"
 )
 
@@ -48,6 +53,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a connection lost", replaced(`"cleartext": 1,`, `"cleartext": 2,`), "counts 7 connections between nodes, and it has 6"},
 		{"unknown conclusion", replaced(`"conclusion": "fail"`, `"conclusion": "great"`), `unknown conclusion "great"`},
 		{"unknown verdict", replaced(`"verdict": "mutual"`, `"verdict": "fine"`), `unknown verdict "fine"`},
+		{"a finding of nothing", replaced(`"rule": "DP109"`, `"rule": ""`), "its finding #1 is of no rule"},
 		{"wrong type", replaced(`"first_frame": 10`, `"first_frame": "10"`), "not a report of distproof"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,19 +102,50 @@ func TestReadFillsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// FuzzRead: there is a document or an error; whatever a document says, every
+// format stays what its readers take, what is written again is the same, and
+// nothing of it is new or worse than itself.
 func FuzzRead(f *testing.F) {
+	for _, name := range []string{"cleartext", "mutual", "empty"} {
+		f.Add(render(f, fixtures()[name], "json", report.Options{}))
+	}
 	f.Add([]byte(`{"schema":"distproof.report/v1","tool":{},"inputs":[],"summary":{},"nodes":[],"connections":[],"edges":[],"epmd":{},"findings":[]}`))
-	f.Add([]byte(`{"schema":"distproof.report/v1","tool":{},"inputs":[{"path":"\ud800"}],"summary":{},"nodes":[],"connections":[{"client":{"node":"\u202e"},"input":-1}],"edges":[{"from":"a"}],"epmd":{},"findings":[{"connections":["c9"],"evidence":[{"input":99}]}]}`))
+	f.Add([]byte(`{"schema":"distproof.report/v1","tool":{},"inputs":[{"path":"\ud800"}],"summary":{},"nodes":[],"connections":[{"client":{"node":"\u202e"},"input":-1}],"edges":[{"from":"a"}],"epmd":{},"findings":[{"rule":"DP1","connections":["c9"],"evidence":[{"input":99}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		doc, _, err := report.Read(strings.NewReader(string(data)))
+		var doc *report.Document
+		var err error
+		if n := allocs.Of(func() { doc, _, err = report.Read(bytes.NewReader(data)) }); n > uint64(4<<20+1000*len(data)) {
+			t.Fatalf("%d bytes allocated for %d", n, len(data))
+		}
 		if (err == nil) != (doc != nil) {
 			t.Fatalf("document %v, error %v", doc, err)
 		}
 		if doc == nil {
 			return
 		}
+		out := map[string][]byte{}
 		for _, format := range report.Formats() {
-			render(t, doc, format, report.Options{})
+			out[format] = render(t, doc, format, report.Options{Width: 80})
+		}
+		if _, err := formatcheck.JUnit(out["junit"]); err != nil {
+			t.Errorf("JUnit: %v\n%s", err, out["junit"])
+		}
+		if err := formatcheck.SARIF(out["sarif"]); err != nil {
+			t.Errorf("SARIF: %v\n%s", err, out["sarif"])
+		}
+		if err := formatcheck.GitLab(out["gitlab"]); err != nil {
+			t.Errorf("GitLab: %v\n%s", err, out["gitlab"])
+		}
+		again, unknown, err := report.Read(bytes.NewReader(out["json"]))
+		if err != nil || len(unknown) > 0 {
+			t.Fatalf("written again: %v, unknown %q", err, unknown)
+		}
+		if diff := cmp.Diff(string(out["json"]), string(render(t, again, "json", report.Options{}))); diff != "" {
+			t.Errorf("changed by being read: %s", diff)
+		}
+		d, err := report.Compare(report.Tool{}, doc, doc)
+		if err != nil || d.Outcome == "worse" || d.Outcome == "less-proven" {
+			t.Errorf("compared with itself: %v, %+v", err, d)
 		}
 	})
 }

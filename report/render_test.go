@@ -68,7 +68,7 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 }
 
-func render(t *testing.T, doc *report.Document, format string, opt report.Options) []byte {
+func render(t testing.TB, doc *report.Document, format string, opt report.Options) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.Render(&out, doc, format, opt); err != nil {

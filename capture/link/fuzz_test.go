@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"distproof/capture"
+	"distproof/internal/allocs"
 )
 
 // FuzzDecode takes its input for packets, each a link type (2 bytes), the bytes
-// that the capture cut off (1), a length (1) and the data.
+// that the capture cut off (1), a length (1) and the data: every packet is a
+// segment, a part of one or counted with its reason, and what is held is bounded.
 func FuzzDecode(f *testing.F) {
 	seed := func(link capture.LinkType, packets ...[]byte) {
 		var all []byte
@@ -22,6 +24,16 @@ func FuzzDecode(f *testing.F) {
 	seed(276, join(be16(0x0800), make([]byte, 18), hello4()))
 	seed(0, join([]byte{2, 0, 0, 0}, hello4()))
 	seed(239, join([]byte{2, 0, 0, 0, 61, 0, 9, 0}, hello4()))
+	for _, raw := range []capture.LinkType{linkRaw, linkRawBSD, linkRawOBSD} {
+		seed(raw, hello4(), hello6())
+	}
+	seed(228, hello4())
+	seed(229, hello6())
+	seed(108, join([]byte{0, 0, 0, 30}, hello6()))
+	seed(9, join([]byte{0xff, 3}, be16(0x0057), hello6()))
+	seed(50, join([]byte{0x0f, 0}, be16(0x0021), hello4()))
+	seed(1, ether(40, join([]byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(0x0800), hello4())))
+	seed(147, hello4()) // no link type that is known
 	seed(51, join([]byte{0x11, 0}, be16(77), be16(59), be16(0x0021), hello4()))
 	seed(101, fragment4(1, longTCP(), 0, 48), fragment4(1, longTCP(), 48, 100))
 	seed(101, fragment6of(1, longTCP(), 48, 100), fragment6of(1, longTCP(), 0, 48))
@@ -35,7 +47,7 @@ func FuzzDecode(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := NewDecoder(Options{VXLANPorts: []uint16{7777}})
-		packets, segments := uint64(0), uint64(0)
+		packets, segments, used := uint64(0), uint64(0), uint64(0)
 		for len(data) >= 4 {
 			link, cut, n := capture.LinkType(data[0])<<8|capture.LinkType(data[1]), int(data[2]), int(data[3])
 			data = data[4:]
@@ -45,10 +57,19 @@ func FuzzDecode(f *testing.F) {
 			data = data[n:]
 			packets++
 			var s Segment
-			if d.Decode(p, &s) {
+			ok := false
+			used += allocs.Of(func() { ok = d.Decode(p, &s) })
+			if ok {
 				segments++
 				checkSegment(t, d, p, s)
 			}
+			if len(d.fragments.byKey) > maxDatagrams || d.fragments.bytes > maxDatagramBytes {
+				t.Errorf("%d datagrams, %d bytes", len(d.fragments.byKey), d.fragments.bytes)
+			}
+		}
+		// A fragment may be the last one of a long datagram.
+		if used > 1<<20+2*maxDatagram*packets {
+			t.Errorf("%d bytes allocated for %d packets", used, packets)
 		}
 		d.Finish()
 		counted := uint64(0)

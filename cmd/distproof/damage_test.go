@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"distproof/capture"
 	"distproof/report"
 	"distproof/verify"
 )
@@ -61,6 +63,20 @@ func TestCutFilesClaimNothingMore(t *testing.T) {
 // DISTPROOF_DAMAGE is another number.
 const changedVariants = 300
 
+func variants(t *testing.T) int {
+	n := changedVariants
+	if testing.Short() {
+		n /= 10
+	}
+	if text := os.Getenv("DISTPROOF_DAMAGE"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
 // TestChangedBytes changes bytes anywhere behind the file header. What then
 // holds, since a changed byte of an address, a flag, a length or a message is a
 // different capture:
@@ -71,18 +87,9 @@ const changedVariants = 300
 //     there was some: a packet with another address;
 //   - nothing passes that did not pass before, and no file that is damaged.
 func TestChangedBytes(t *testing.T) {
-	variants := changedVariants
-	if testing.Short() {
-		variants /= 10
-	}
-	if text := os.Getenv("DISTPROOF_DAMAGE"); text != "" {
-		var err error
-		if variants, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := variants(t)
 	bundled(t, func(t *testing.T, data []byte, original *report.Document) {
-		for seed := range variants {
+		for seed := range n {
 			changed, places := change(data, uint64(seed))
 			doc := documentOf(t, changed)
 			for _, problem := range improved(original, doc) {
@@ -95,13 +102,65 @@ func TestChangedBytes(t *testing.T) {
 	})
 }
 
+// TestDamagedThirdParty cuts captures of other projects, and changes bytes of
+// them: there is an error or a report each time, and none of them begins to have
+// nodes in it. The larger ones are cut at fewer places.
+func TestDamagedThirdParty(t *testing.T) {
+	n := max(variants(t)/10, 1)
+	thirdParty(t, func(t *testing.T, want wiresharked) {
+		t.Parallel()
+		data, err := os.ReadFile(filepath.Join(thirdPartyDir, want.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := cutStep * (1 + len(data)/cutStep/(10*n))
+		for end := min(cutStep, len(data)-1); end < len(data); end += step {
+			checkDamaged(t, fmt.Sprintf("cut at %d", end), data[:end])
+		}
+		for seed := range n {
+			if len(data) > firstHeader {
+				changed, places := change(data, uint64(seed))
+				checkDamaged(t, fmt.Sprintf("seed %d, bytes %v", seed, places), changed)
+			}
+		}
+	})
+}
+
+// checkDamaged analyses what has no nodes in it.
+func checkDamaged(t *testing.T, how string, data []byte) {
+	t.Helper()
+	src, err := capture.NewReader(bytes.NewReader(data), "test")
+	if (err == nil) != (src != nil) {
+		t.Fatalf("%s: %v, %v", how, src, err)
+	}
+	if err != nil {
+		return
+	}
+	defer src.Close()
+	// Believing checksums or not: those of some were never right.
+	doc, err := analyze(src, analyzeOptions{Judge: true, AnyChecksum: true, Workers: 1})
+	if err != nil {
+		t.Errorf("%s: %v", how, err)
+		return
+	}
+	// That an EPMD was reached from afar is what a changed address says.
+	if doc.Conclusion == "pass" || doc.Summary.Distribution.Total() != doc.Summary.Distribution.Inconclusive {
+		t.Errorf("%s: %s (%s), %+v", how, doc.Conclusion, doc.Reason, doc.Summary)
+	}
+	if len(data)%validated == 0 {
+		checkDocument(t, doc)
+	}
+}
+
+// firstHeader is as long as that of a pcap file; one of pcapng is longer.
+const firstHeader = 24
+
 // change gives one to eight bytes other values, and tells which.
 func change(data []byte, seed uint64) (changed []byte, places []int) {
-	const fileHeader = 24
 	r := rand.New(rand.NewPCG(seed, 0))
 	changed = slices.Clone(data)
 	for range 1 << r.IntN(4) {
-		i := fileHeader + r.IntN(len(data)-fileHeader)
+		i := firstHeader + r.IntN(len(data)-firstHeader)
 		changed[i] ^= byte(1 + r.IntN(255))
 		places = append(places, i)
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"distproof/capture"
+	"distproof/internal/allocs"
 	"distproof/internal/formatcheck"
 	"distproof/internal/hostile"
 	"distproof/internal/mutate"
@@ -37,8 +39,8 @@ func checkDocument(t testing.TB, doc *report.Document) {
 }
 
 // FuzzCapture takes its input for a whole capture file: there is an error or a
-// document, never both; the document is valid; and what is damaged, or is without
-// a mutual connection, does not pass.
+// document, never both; memory is bounded; the document is valid; and what is damaged,
+// or is without a mutual connection, does not pass.
 func FuzzCapture(f *testing.F) {
 	for _, file := range hostile.Files() {
 		f.Add(file.Data)
@@ -67,12 +69,20 @@ func FuzzCapture(f *testing.F) {
 			return
 		}
 		defer src.Close()
-		doc, err := analyze(src, analyzeOptions{Judge: true, Workers: 1})
+		var doc *report.Document
+		used := allocs.Of(func() { doc, err = analyze(src, analyzeOptions{Judge: true, Workers: 1}) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkDocument(t, doc)
 		in := doc.Inputs[0]
+		bound := 1<<20 + 200*(uint64(len(data))+in.Bytes)
+		if strings.Contains(in.Format, "+") {
+			bound += 256<<20 + 1000*in.Packets // for the window, and packets without a byte
+		}
+		if used > bound {
+			t.Errorf("%d bytes allocated for %d", used, len(data))
+		}
+		checkDocument(t, doc)
 		if doc.Conclusion == "pass" && (in.Truncated || in.Damage != "" || doc.Summary.Distribution.Mutual == 0) {
 			t.Errorf("passes: %s", doc.Reason)
 		}

@@ -12,6 +12,7 @@ import (
 	"distproof/capture"
 	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
+	"distproof/internal/allocs"
 	"distproof/internal/octets"
 )
 
@@ -722,7 +723,8 @@ func TestFlags(t *testing.T) {
 }
 
 // FuzzStream checks that facts do not depend on segments, that every byte is
-// counted, and that nothing is claimed of what is not recognised.
+// counted, that nothing is claimed of what is not recognised, and that little is
+// kept.
 func FuzzStream(f *testing.F) {
 	session := cat(sendName6, reply, regSend, regSendAgain, tick, spawn, firstFragment, nextFragment, passThrough)
 	f.Add(session, uint16(1), uint16(3), uint16(100), uint16(20), true)
@@ -743,7 +745,13 @@ func FuzzStream(f *testing.F) {
 			x.data(b[k:])
 			return x.end()
 		}
-		a := run(whole)
+		var a Facts
+		if n := allocs.Of(func() { a = run(whole) }); n > uint64(1<<20+50*len(b)) {
+			t.Errorf("%d bytes allocated for %d", n, len(b))
+		}
+		if len(a.RegisteredNames) > maxNames || len(a.Spawned) > maxNames || len(a.Calls) > maxNames {
+			t.Errorf("%d names, %d spawned, %d calls", len(a.RegisteredNames), len(a.Spawned), len(a.Calls))
+		}
 		if z := run(1 + int(size)); !reflect.DeepEqual(a, z) {
 			t.Errorf("depends on the segments:\n%+v\n%+v", a, z)
 		}

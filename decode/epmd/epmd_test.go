@@ -8,6 +8,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/tcp"
+	"distproof/internal/allocs"
 	"distproof/internal/octets"
 )
 
@@ -333,8 +334,8 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// FuzzStream checks that facts do not depend on segments, and that every byte
-// is counted.
+// FuzzStream checks that facts do not depend on segments, that every byte is
+// counted, and that little is kept.
 func FuzzStream(f *testing.F) {
 	for _, b := range [][]byte{alive2, portPlease2, port2Resp, alive2XResp, names, dump, []byte("NOEXIST"), cat(alive2, request('n'))} {
 		f.Add(b, uint16(2), uint16(5), uint16(0))
@@ -342,7 +343,13 @@ func FuzzStream(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, size, gapAt, gap uint16) {
 		k := min(int(gapAt), len(b))
-		x := feed(ByContent, b, whole, k, int(gap))
+		var x Facts
+		if n := allocs.Of(func() { x = feed(ByContent, b, whole, k, int(gap)) }); n > uint64(1<<20+50*len(b)) {
+			t.Errorf("%d bytes allocated for %d", n, len(b))
+		}
+		if len(x.Requests) > maxKept || len(x.Names) > maxNames {
+			t.Errorf("%d requests, %d names", len(x.Requests), len(x.Names))
+		}
 		if y := feed(ByContent, b, 1+int(size), k, int(gap)); !reflect.DeepEqual(x, y) {
 			t.Errorf("depends on the segments:\n%+v\n%+v", x, y)
 		}

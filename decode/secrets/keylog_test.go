@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"distproof/internal/allocs"
 )
 
 func digitsOf(c string, bytes int) string { return strings.Repeat(c, 2*bytes) }
@@ -207,7 +209,11 @@ func FuzzKeyLog(f *testing.F) {
 	f.Add([]byte("RSA x y\r\n#\n"+strings.Repeat("X", 200)), 3)
 	f.Fuzz(func(t *testing.T, text []byte, cut int) {
 		whole, parts := new(Log), new(Log)
-		st, err := whole.Read(bytes.NewReader(text), Options{Growing: true})
+		var st Stats
+		var err error
+		if n := allocs.Of(func() { st, err = whole.Read(bytes.NewReader(text), Options{Growing: true}) }); n > uint64(1<<20+50*len(text)) {
+			t.Fatalf("%d bytes allocated for %d", n, len(text))
+		}
 		if err != nil || st.Bytes > int64(len(text)) || st.Bad > st.Lines || st.Secrets > st.Lines || (st.Bad > 0) != (st.Reason != "") {
 			t.Fatalf("%+v %v", st, err)
 		}

@@ -71,6 +71,9 @@ func FuzzSegments(f *testing.F) {
 				c, l = tcp.New(tcp.Limits{Buffer: int(buffer), Head: 64}, budget), &ledger{t: t}
 			}
 			c.Segment(d, s, l)
+			if used := budget.Used(); used < 0 || total > 0 && used > int(total) {
+				t.Fatalf("%d bytes of the budget of %d are taken", used, total)
+			}
 			if b[3] == 0x7f {
 				c.Flush(l)
 			}

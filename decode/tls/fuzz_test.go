@@ -8,6 +8,7 @@ import (
 	"distproof/capture"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
+	"distproof/internal/allocs"
 )
 
 // addRecorded adds the directions of the bundled captures.
@@ -68,7 +69,9 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, start, segment, missing uint8) {
 		kind, c := Start(start%3), cutter{segment, missing}
 		want := NewStream(kind)
-		c.feed(want, b, len(b)+1)
+		if n := allocs.Of(func() { c.feed(want, b, len(b)+1) }); n > uint64(1<<20+50*len(b)) {
+			t.Errorf("%d bytes allocated for %d", n, len(b))
+		}
 		for _, n := range []int{1, 3} {
 			got := NewStream(kind)
 			c.feed(got, b, n)

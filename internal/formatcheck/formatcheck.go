@@ -26,12 +26,19 @@ import (
 
 // JSON validates JSON with the schema in a file.
 func JSON(data []byte, schemaFile string) error {
-	schema, err := jsonschema.NewCompiler().Compile(filepath.FromSlash(schemaFile))
-	if err != nil {
-		return err
+	schema, known := compiled.Load(schemaFile)
+	if !known {
+		s, err := jsonschema.NewCompiler().Compile(filepath.FromSlash(schemaFile))
+		if err != nil {
+			return err
+		}
+		schema, _ = compiled.LoadOrStore(schemaFile, s)
 	}
-	return validate(schema, data)
+	return validate(schema.(*jsonschema.Schema), data)
 }
+
+// compiled has the schemas by file: compiling one takes longer than its use.
+var compiled sync.Map
 
 func validate(schema *jsonschema.Schema, data []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))

@@ -18,6 +18,7 @@ import (
 
 	"distproof/decode/fact"
 	"distproof/decode/tls"
+	"distproof/internal/allocs"
 	"distproof/internal/formatcheck"
 	"distproof/verify"
 	"distproof/verify/policy"
@@ -348,8 +349,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// FuzzParse: there is either a policy or an error, and a policy that is shown is
-// the same policy.
+// FuzzParse: there is either a policy or a bounded number of errors with their
+// places, memory is bounded, and a policy that is shown is the same policy.
 func FuzzParse(f *testing.F) {
 	for _, folder := range []string{"right", "wrong"} {
 		for _, data := range files(f, folder) {
@@ -357,13 +358,23 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := policy.Parse(data, "p")
+		var file *policy.File
+		var err error
+		if n := allocs.Of(func() { file, err = policy.Parse(data, "p") }); n > uint64(4<<20+2000*len(data)) {
+			t.Fatalf("%d bytes allocated for %d", n, len(data))
+		}
 		if (file == nil) == (err == nil) {
 			t.Fatalf("%v, %v", file, err)
 		}
 		if err != nil {
-			if _, ok := errors.AsType[policy.Errors](err); !ok || err.Error() == "" {
+			wrong, ok := errors.AsType[policy.Errors](err)
+			if !ok || len(wrong) == 0 || len(wrong) > 20 || err.Error() == "" {
 				t.Fatal(err)
+			}
+			for _, e := range wrong {
+				if e.Line < 1 || e.Column < 1 || e.Message == "" {
+					t.Fatalf("%+v", e)
+				}
 			}
 			return
 		}
