@@ -136,19 +136,31 @@ func TestLimits(t *testing.T) {
 		make func(s *stress)
 		most uint64 // MiB
 		says string
+		// bound is --max-memory; 0 is none.
+		bound int64
 	}{
+		{"handshakes that are never finished", func(s *stress) {
+			for i := range 10_000 * times {
+				d := s.wire.talk(spoofed(i), server).open()
+				d.say(fromClient, clientHelloWith(nil, serverName("n2.lab")))
+				if i%2 == 0 {
+					d.say(fromServer, serverHelloWith(suite12, nil))
+				}
+				s.send()
+			}
+		}, 128, "TCP beyond --max-memory", 128 << 20},
 		{"SYNs from everywhere", func(s *stress) {
 			for i := range 300_000 * times {
 				s.wire.talk(spoofed(i), server).segment(fromClient, tcpSYN, nil)
 				s.send()
 			}
-		}, 256, "TCP without data"},
+		}, 256, "TCP without data", 0},
 		{"connections that nobody uses", func(s *stress) {
 			for i := range 100_000 * times {
 				s.wire.talk(spoofed(i), server).open()
 				s.send()
 			}
-		}, 256, "TCP without data"},
+		}, 256, "TCP without data", 0},
 		{"SYNs from one port", func(s *stress) {
 			for i := range 100_000 * times {
 				d := s.wire.talk("11.0.0.1:1024", server)
@@ -156,23 +168,23 @@ func TestLimits(t *testing.T) {
 				d.open()
 				s.send()
 			}
-		}, 256, "TCP without data"},
+		}, 256, "TCP without data", 0},
 		{"a hole and much behind it", func(s *stress) {
 			d := s.wire.talk("11.0.0.1:1024", server).open()
 			d.seq[fromClient] += 100
 			s.dataOf(d, fromClient, []byte{23, 3, 3, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, times*32<<20)
-		}, 96, `"client":100`},
+		}, 96, `"client":100`, 0},
 		{"records that never end", func(s *stress) {
 			d := s.wire.talk("11.0.0.1:1024", server).hello13()
 			s.dataOf(d, fromServer, recordOf(23, bytes.Repeat([]byte{0xa5}, 1<<14+100)), times*32<<20)
-		}, 96, "mutual"},
+		}, 96, "mutual", 0},
 		{"a certificate of 16 MB", func(s *stress) {
 			d := s.wire.talk("11.0.0.1:1024", server).open()
 			d.say(fromClient, clientHelloWith(nil, serverName("n2.lab")))
 			d.say(fromServer, serverHelloWith(suite12, nil))
 			d.say(fromServer, recordOf(22, append([]byte{11, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfc}, make([]byte, 16000)...)))
 			s.dataOf(d, fromServer, recordOf(22, make([]byte, 1<<14-5)), 16<<20)
-		}, 96, "longer than the limit of 256 KiB"},
+		}, 96, "longer than the limit of 256 KiB", 0},
 		{"names without end", func(s *stress) {
 			d := s.wire.talk("11.0.0.1:1024", "10.0.0.2:4369").open()
 			d.say(fromClient, []byte{0, 1, 'n'})
@@ -182,16 +194,16 @@ func TestLimits(t *testing.T) {
 			long.say(fromClient, []byte{0, 1, 'n'})
 			long.say(fromServer, []byte{0, 0, 0x11, 0x11})
 			s.dataOf(long, fromServer, []byte("name without an end"), times*16<<20)
-		}, 96, "mutual"},
+		}, 96, "mutual", 0},
 		{"distribution messages without end", func(s *stress) {
 			d := s.wire.talk("11.0.0.1:1024", "10.0.0.2:9200").open().plain("a@n1.lab", "b@n2.lab")
 			d.say(fromClient, []byte{0x7f, 0xff, 0xff, 0xff, 112, 131})
 			s.dataOf(d, fromClient, []byte{104, 255}, times*32<<20)
-		}, 96, "cleartext"},
+		}, 96, "cleartext", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			doc, used := stressed(t, analyzeOptions{}, tt.make)
+			doc, used := stressed(t, analyzeOptions{MaxMemory: tt.bound}, tt.make)
 			t.Logf("%d MiB", used>>20)
 			if used>>20 > tt.most {
 				t.Errorf("%d MiB of memory, more than %d", used>>20, tt.most)
