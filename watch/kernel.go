@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ import (
 
 const (
 	// lookAgain is how often the kernel is asked at most for the processes of new
-	// connections.
-	lookAgain = 10 * time.Second
+	// connections, and lookAnyway how often it is asked at least: connections that
+	// are not captured come and go without a packet.
+	lookAgain  = 10 * time.Second
+	lookAnyway = time.Minute
 	// darkAfter is for how long no packet must have come until the kernel is asked
 	// whether there should have been some; nodes tick every 15 s. It is asked
 	// again after lookDark, and what the sockets carried meanwhile counts.
@@ -36,6 +39,10 @@ type kernel struct {
 	seen map[ends]bool
 	// numbers is how many connections were known when the kernel was asked last.
 	numbers uint64
+	// shown are the ends of what the last State lists, and news says that they are
+	// others than those of the State before.
+	shown []netip.AddrPort
+	news  bool
 
 	// dark has the sockets as of when it was first looked at them because no
 	// packet came; nil while packets come.
@@ -47,12 +54,13 @@ type kernel struct {
 // ends are the local one and the remote one.
 type ends [2]netip.AddrPort
 
-// look asks for the sockets. What it cannot be told stays as it is.
-func (k *kernel) look(now time.Time) {
+// look asks for the sockets, when there are that many connections. What it cannot
+// be told stays as it is.
+func (k *kernel) look(now time.Time, connections uint64) {
 	if k.ask == nil {
 		return
 	}
-	k.looked = now
+	k.looked, k.numbers = now, connections
 	all, err := k.ask()
 	if err != nil {
 		return
@@ -77,6 +85,7 @@ func (k *kernel) look(now time.Time) {
 	if len(listen) > 0 || k.listen == nil {
 		k.listen = listen
 	}
+	maps.DeleteFunc(k.seen, func(at ends, _ bool) bool { _, up := k.up[at]; return !up })
 }
 
 // runsErlang reports whether a process is one of Erlang's runtime system, by the
@@ -86,15 +95,15 @@ func runsErlang(p live.Process) bool { return strings.HasPrefix(p.Name, "beam") 
 // compare fills in what the kernel knows of the connections of a State, and what
 // it has beside them.
 func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) {
-	if k.ask == nil {
+	if k.ask == nil || k.looked.IsZero() {
 		return
 	}
 	if k.seen == nil {
 		k.seen = make(map[ends]bool)
 	}
-	if k.named && now.Sub(k.looked) >= lookAgain && s.Connections > k.numbers && k.lacksProcess(facts) {
-		k.look(now)
-		k.numbers = s.Connections
+	ago := now.Sub(k.looked)
+	if ago >= lookAnyway || k.named && ago >= lookAgain && s.Connections > k.numbers && k.lacksProcess(facts) {
+		k.look(now, s.Connections)
 	}
 	between := make(map[netip.AddrPort]bool) // where nodes listen
 	for _, n := range facts.Registry.Names {
@@ -132,6 +141,20 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	})
 	s.Listeners = k.listen
 	s.Blind = k.whyBlind(s, between, now, m)
+	k.show(s)
+	m.soonest(lookAnyway - now.Sub(k.looked))
+}
+
+// show notes what s lists.
+func (k *kernel) show(s *State) {
+	before := k.shown
+	k.shown = nil
+	for _, list := range [][]live.Socket{s.Known, s.Listeners} {
+		for _, x := range list {
+			k.shown = append(k.shown, x.Local, x.Remote)
+		}
+	}
+	k.news = !slices.Equal(k.shown, before)
 }
 
 // lacksProcess reports whether a connection between nodes is new.
@@ -186,7 +209,7 @@ func (k *kernel) whyBlind(s *State, between map[netip.AddrPort]bool, now time.Ti
 		return k.blind
 	}
 	before := k.dark
-	k.look(now)
+	k.look(now, s.Connections)
 	k.dark, k.darkAt = k.up, now
 	m.soonest(lookDark)
 	if before == nil {
@@ -196,6 +219,9 @@ func (k *kernel) whyBlind(s *State, between map[netip.AddrPort]bool, now time.Ti
 	n, carried := 0, uint64(0)
 	for at, x := range k.up {
 		old, ok := before[at]
+		if _, both := k.up[ends{at[1], at[0]}]; both && at[0].Compare(at[1]) > 0 {
+			continue // both ends are on this host: it is counted at the other
+		}
 		if more := x.Received + x.Sent - old.Received - old.Sent; ok && k.nodes(x, between) && int64(more) > 0 {
 			n++
 			carried += more

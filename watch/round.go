@@ -81,7 +81,7 @@ func (m *maker) empty() *State {
 func (m *maker) start() {
 	m.started = time.Now()
 	m.ratesAt, m.swept = m.started, m.started
-	m.kernel.look(m.started)
+	m.kernel.look(m.started, 0)
 	m.round(false)
 }
 
@@ -111,7 +111,7 @@ func (m *maker) round(final bool) {
 	}
 	m.lifespans(judgement, s, policy.ExpiresWithin, now)
 	events := m.teller.compare(m, s, policy, final)
-	fresh = fresh || retired || len(events) > 0
+	fresh = fresh || retired || m.kernel.news || len(events) > 0
 	m.wait = m.before
 	if !fresh {
 		return

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"distproof/capture/live"
 	"distproof/report"
 	"distproof/watch"
 )
@@ -54,6 +56,12 @@ func newState() *watch.State {
 			{Last: began.Add(40 * time.Second), Lost: 12},
 			{Last: began.Add(30 * time.Second), Lost: 1},
 		},
+		Known: []live.Socket{
+			{Local: netip.MustParseAddrPort("10.0.0.1:4369"), Remote: netip.MustParseAddrPort("10.0.0.1:5000")},
+			{Local: netip.MustParseAddrPort("10.0.0.1:5000"), Remote: netip.MustParseAddrPort("10.0.0.1:4369")},
+			{Local: netip.MustParseAddrPort("10.0.0.1:5001"), Remote: netip.MustParseAddrPort("10.0.0.2:4001")},
+		},
+		Listeners: []live.Socket{{Local: netip.MustParseAddrPort("0.0.0.0:5000"), Listening: true}},
 		History: []watch.Folded{
 			{Verdict: "refused", Connections: 5, Last: began.Add(20 * time.Second)},
 			{Verdict: "refused", Connections: 2, Last: began.Add(10 * time.Second)},

@@ -1,0 +1,115 @@
+package watch
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"distproof/capture/live"
+	"distproof/decode"
+)
+
+func socketOf(local, remote string, carried uint64) live.Socket {
+	return live.Socket{Local: netip.MustParseAddrPort(local), Remote: netip.MustParseAddrPort(remote), Sent: carried, Process: live.Process{ID: 1, Name: "beam.smp"}}
+}
+
+// A host is what a kernel says at times, of which no packet is captured.
+type host struct {
+	kernel
+	sockets []live.Socket
+	asked   int
+}
+
+func newHost(at time.Time) *host {
+	h := &host{}
+	h.ask = func() ([]live.Socket, error) {
+		h.asked++
+		return slices.Clone(h.sockets), nil
+	}
+	h.look(at, 0)
+	return h
+}
+
+// state is what is said at a moment, and for how long nothing more can change.
+func (h *host) state(started, now time.Time) (*State, time.Duration) {
+	m := &maker{before: maxWait}
+	s := &State{Started: started, At: now}
+	h.compare(&decode.Capture{}, s, now, m)
+	return s, m.before
+}
+
+// TestUncaptured: what the kernel has beside what is captured comes and goes.
+func TestUncaptured(t *testing.T) {
+	started := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHost(started)
+	for _, step := range []struct {
+		name    string
+		sockets []live.Socket
+		known   int
+		news    bool
+	}{
+		{"nothing", nil, 0, false},
+		{"nodes connect", []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.2:4002", 0)}, 1, true},
+		{"nothing new", []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.2:4002", 50)}, 1, false},
+		{"another one", []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.3:4002", 0)}, 1, true},
+		{"all are gone", nil, 0, true},
+	} {
+		h.sockets = step.sockets
+		started = started.Add(lookAnyway)
+		s, wait := h.state(started, started)
+		if len(s.Known) != step.known || h.news != step.news {
+			t.Errorf("%s: %d connections, news: %v", step.name, len(s.Known), h.news)
+		}
+		if wait > lookAnyway {
+			t.Errorf("%s: the kernel is asked again after %v", step.name, wait)
+		}
+	}
+}
+
+// TestSeenIsForgotten: a connection of which packets came says nothing of a later
+// one on the same ports.
+func TestSeenIsForgotten(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHost(now)
+	same := socketOf("10.0.0.1:4001", "10.0.0.2:4002", 0)
+	h.seen = map[ends]bool{{same.Local, same.Remote}: true}
+	for _, step := range []struct {
+		sockets []live.Socket
+		known   int
+	}{{[]live.Socket{same}, 0}, {nil, 0}, {[]live.Socket{same}, 1}} {
+		h.sockets = step.sockets
+		now = now.Add(lookAnyway)
+		if s, _ := h.state(now, now); len(s.Known) != step.known {
+			t.Errorf("%d connections, want %d", len(s.Known), step.known)
+		}
+	}
+}
+
+// TestBlindToLaterNodes: nodes that connect after the watch began, where it does
+// not capture, make it blind.
+func TestBlindToLaterNodes(t *testing.T) {
+	started := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHost(started)
+	connected, carried, blindAt := started.Add(90*time.Second), uint64(0), time.Time{}
+	for now := started; now.Sub(started) < 10*time.Minute && blindAt.IsZero(); {
+		s, wait := h.state(started, now)
+		if s.Blind != "" {
+			blindAt = now
+			if want := "although 1 connection between nodes carried"; !strings.Contains(s.Blind, want) {
+				t.Errorf("%q, want %q", s.Blind, want)
+			}
+		}
+		if wait <= 0 {
+			t.Fatal("it does not wait")
+		}
+		if now = now.Add(wait); now.After(connected) {
+			carried += 100
+			h.sockets = []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.1:4002", carried), socketOf("10.0.0.1:4002", "10.0.0.1:4001", carried)}
+		}
+	}
+	if blindAt.Before(connected) || h.asked > 20 {
+		t.Errorf("blind after %v, the kernel was asked %d times", blindAt.Sub(started), h.asked)
+	}
+}
