@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -50,6 +51,9 @@ func (l *Live) Advance(now uint32) { l.now = max(l.now, now) }
 // count from 1 in the order of their first segments. It is 0 if the segment was
 // left out.
 func (l *Live) Segment(s *link.Segment) uint64 {
+	if d := &l.d.shards[shardOf(s)]; !d.room() {
+		l.relieve(d)
+	}
 	c := l.d.segment(s)
 	if c == nil {
 		return 0
@@ -78,7 +82,7 @@ func (l *Live) touch(c *conn) {
 }
 
 // Changed reports whether there is anything to hand out.
-func (l *Live) Changed() bool { return len(l.changed) > 0 }
+func (l *Live) Changed() bool { return len(l.changed)+len(l.evicted) > 0 }
 
 // Connections returns how many connections were ever seen.
 func (l *Live) Connections() uint64 { return l.numbers }
@@ -103,7 +107,8 @@ type Change struct {
 // out last; most of them, or fewer if there are no more. That takes about a
 // microsecond for each.
 func (l *Live) Changes(most int) []Change {
-	var out []Change
+	out := l.evicted
+	l.evicted = nil
 	for i := range l.d.shards {
 		for _, number := range l.d.shards[i].gone {
 			out = append(out, Change{number: number, gone: true})
@@ -216,15 +221,68 @@ func (l *Live) giveUp(part int, over func(*conn) bool) []Change {
 		if c.tracked == nil || c.tracked.changed || !over(c) {
 			return false
 		}
-		change := l.change(c, c)
-		change.over = true
-		d.release(c)
-		out = append(out, change)
+		out = append(out, l.last(d, c))
 		return true
 	}
 	d.all = slices.DeleteFunc(d.all, is)
 	d.fresh.remove(is)
 	return out
+}
+
+// last hands c out for the last time.
+func (l *Live) last(d *shard, c *conn) Change {
+	out := l.change(c, c)
+	out.over = true
+	d.release(c)
+	return out
+}
+
+// relieve makes room for further connections: an eighth of those of a part are
+// given up, those first of which the least can still become known, and of these
+// those of which nothing came for the longest time.
+func (l *Live) relieve(d *shard) {
+	all := slices.Clone(d.settled())
+	slices.SortStableFunc(all, func(a, b *conn) int {
+		return cmp.Or(cmp.Compare(a.worth(l.now), b.worth(l.now)), cmp.Compare(a.tracked.seen, b.tracked.seen), cmp.Compare(a.order, b.order))
+	})
+	for _, c := range all[:(len(all)+7)/8] {
+		if closed := c.closed(); !closed[0] && !closed[1] {
+			l.forgotten++
+		}
+		l.evicted = append(l.evicted, l.last(d, c))
+		c.dropped = true
+	}
+	dropped := func(c *conn) bool { return c.dropped }
+	d.all = slices.DeleteFunc(d.all, dropped)
+	d.fresh.remove(dropped)
+}
+
+// unused is how many seconds a connection may take until it carries something.
+const unused = 5
+
+// worth orders connections by how much can still become known of them that
+// matters: those that carried nothing for a while, those that are closed, those
+// that carry something else, those that were opened just now or carry TLS, and
+// distribution in the clear.
+func (c *conn) worth(now uint32) int {
+	closed := c.closed()
+	var tls, clear bool
+	for i := range c.streams {
+		s := &c.streams[i]
+		tls = tls || s.tls != nil
+		clear = clear || s.dist != nil && s.dist.Facts().Recognition != dist.NotRecognised
+	}
+	switch {
+	case c.empty() && now-c.tracked.seen >= unused:
+		return 0
+	case closed[0] && closed[1]:
+		return 1
+	case clear:
+		return 4
+	case tls, c.empty():
+		return 3
+	}
+	return 2
 }
 
 // closed tells of which directions no more is to come.

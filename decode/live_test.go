@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -250,5 +251,44 @@ func TestLivePresence(t *testing.T) {
 	_, presences := ledger.Capture(live.LeftOut())
 	if want := (decode.Presence{Seen: 15, Data: [2]uint32{13, 14}}); len(presences) != 1 || presences[0] != want {
 		t.Errorf("%+v, want %+v", presences, want)
+	}
+}
+
+// Where there is no room, those connections are given up first that tell least,
+// and their facts stay.
+func TestLiveMakesRoom(t *testing.T) {
+	talk := newTalk()
+	talk.dials("10.0.0.1:40000", "10.0.0.2:9100").connects("a@n1", "b@n2")
+	const others = 3000
+	for i := range others {
+		d := talk.dials(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(20000+i)).String(), "10.0.0.2:80")
+		d.sends(client, []byte("GET / HTTP/1.1\r\n"))
+	}
+	o := decode.Options{MaxMemory: 64<<20 + 2*16<<10*1024} // room for 1024 connections
+	live, ledger := decode.NewLive(o, nil), decode.NewLedger(o)
+	for i, s := range talk.segments {
+		if live.Segment(&s) == 0 {
+			t.Fatalf("segment %d was left out", i)
+		}
+		if i%100 == 0 {
+			ledger.Take(all(live))
+		}
+	}
+	ledger.Take(all(live))
+	facts, presences := ledger.Capture(live.LeftOut())
+	if len(facts.Connections) != others+1 || facts.Connections[0].Protocol != decode.Dist || presences[0].Over {
+		t.Fatalf("%d connections, the first %s, over %t", len(facts.Connections), facts.Connections[0].Protocol, presences[0].Over)
+	}
+	over := uint64(0)
+	for i, c := range facts.Connections {
+		if presences[i].Over {
+			over++
+		}
+		if i > 0 && c.TCP[client].Bytes != 16 {
+			t.Errorf("connection %d: %d bytes", i+1, c.TCP[client].Bytes)
+		}
+	}
+	if over < others-1024 || live.Forgotten() != over {
+		t.Errorf("%d connections given up, %d of them open", over, live.Forgotten())
 	}
 }

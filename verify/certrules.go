@@ -124,6 +124,16 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 		r.add(CertificateExpired, High, c, whose(side, cert, ca)+" "+text, evidence())
 		return
 	}
+	if used := r.options.Used; used != nil {
+		if until := used(c); until.After(at) {
+			at = until
+		}
+	}
+	if at.After(cert.X509.NotAfter) {
+		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expired at %s, while the connection was open: it stays up, and cannot be made again with this certificate",
+			whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339)), evidence())
+		return
+	}
 	if within := r.options.ExpiresWithin; within > 0 && at.Add(within).After(cert.X509.NotAfter) {
 		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expires at %s, within %s of its use", whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339),
 			plural(int(within/(24*time.Hour)), "day", "days")), evidence())

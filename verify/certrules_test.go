@@ -223,6 +223,33 @@ func TestExpiring(t *testing.T) {
 	}
 }
 
+// Certificates may expire while a connection is open.
+func TestCertificatesExpireInUse(t *testing.T) {
+	leaf := newAuthority(t, "ca").leaf(t, template{server: true, client: true, names: []string{"n2.lab"}, from: 2025, to: 2030})
+	const day = 24 * time.Hour
+	for _, r := range []struct {
+		used    time.Time
+		message string
+	}{
+		{time.Time{}, ""},
+		{year(2030).Add(-31 * day), ""},
+		{year(2030).Add(-29 * day), "the server's certificate without a subject expires at 2030-01-01T00:00:00Z, within 30 days of its use"},
+		{year(2031), "the server's certificate without a subject expired at 2030-01-01T00:00:00Z, while the connection was open"},
+	} {
+		o := Options{ExpiresWithin: 30 * day, Used: func(*decode.Connection) time.Time { return r.used }}
+		j := Judge(capture(with(mutual(), showing(leaf), on(year(2027)))), Coverage{}, o)
+		if r.message == "" {
+			if found(j, CertificateExpired, Medium) {
+				t.Errorf("used until %v: %+v", r.used, j.Findings)
+			}
+			continue
+		}
+		if f := only(t, j, CertificateExpired); f.Severity != Medium || !strings.HasPrefix(f.Message, r.message) {
+			t.Errorf("used until %v: %s %s", r.used, f.Severity, f.Message)
+		}
+	}
+}
+
 func TestWeakCertificates(t *testing.T) {
 	weak192 := bytes.ReplaceAll(newAuthority(t, "ca").leaf(t, template{names: []string{"n2.lab"}, from: 2000, to: 2100}), oidP256, oidP192)
 	strong := rsaCertificate(t, 2048)

@@ -55,6 +55,9 @@ type Options struct {
 	// ExpiresWithin is how long before its end a certificate's validity is a
 	// finding; 0 for never.
 	ExpiresWithin time.Duration
+	// Used returns until when a connection is known to be open; nil if they are
+	// judged by when they were made.
+	Used func(*decode.Connection) time.Time
 	// Policy is what the connections are held against.
 	Policy Policy
 }

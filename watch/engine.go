@@ -96,7 +96,8 @@ type intake struct {
 	// unless it is a live one.
 	stale          bool
 	packets, bytes uint64
-	first, last    int64     // times of packets
+	first, last    int64     // the earliest and the latest time of packets
+	newest         int64     // the time of the last packet
 	lastAt         time.Time // when the last packet came, by this host's clock
 }
 
@@ -227,7 +228,7 @@ func (i *intake) count(p *capture.Packet, at time.Time) {
 	i.packets++
 	i.bytes += uint64(len(p.Data))
 	i.first, i.last = min(i.first, p.Time), max(i.last, p.Time)
-	i.lastAt = at
+	i.newest, i.lastAt = p.Time, at
 }
 
 // rouse asks for a State.

@@ -109,7 +109,7 @@ func (m *maker) round(final bool) {
 	if policy.err != nil {
 		s.PolicyError = policy.err.Error()
 	}
-	m.lifespans(judgement, s, policy.ExpiresWithin, now)
+	m.lifespans(judgement, s, policy.ExpiresWithin, m.moment(now))
 	events := m.teller.compare(m, s, policy, final)
 	fresh = fresh || retired || m.kernel.news || len(events) > 0
 	m.wait = m.before
@@ -197,6 +197,17 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	if _, ok := m.e.src.(wire); ok {
 		cover.Dropped = m.losses.hiding(cover.Dropped, now)
 	}
+	moment := m.moment(now)
+	open := make(map[*decode.Connection]bool)
+	for i, c := range facts.Connections {
+		open[c] = i < len(presences) && !presences[i].Over && !c.Closed()
+	}
+	policy.Used = func(c *decode.Connection) (until time.Time) {
+		if open[c] {
+			until = moment
+		}
+		return until
+	}
 	judgement := verify.Judge(facts, cover, policy)
 	s := &State{Started: m.started, At: now}
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
@@ -210,6 +221,16 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	s.Policy = judgement.Policy
 	m.kernel.compare(facts, s, now, m)
 	return s, judgement
+}
+
+// moment is now by the clock of the packets, which are perhaps not captured now.
+func (m *maker) moment(now time.Time) time.Time {
+	m.e.mu.Lock()
+	defer m.e.mu.Unlock()
+	if i := &m.e.intake; i.packets > 0 && i.newest != 0 {
+		return capture.Time(i.newest).Add(now.Sub(i.lastAt))
+	}
+	return now
 }
 
 // count fills in the counters.

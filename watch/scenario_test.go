@@ -463,7 +463,7 @@ func TestClockSteps(t *testing.T) {
 func TestFolding(t *testing.T) {
 	plain := crowdOf(t, "plain", portOf(t, "plain"))
 	mutual := crowdOf(t, "mutual_tls13", 42617)
-	perform(t, Options{Decode: ports(42617), MaxMemory: 1 << 20}, func(p *play) { // 64 connections that are over
+	perform(t, Options{Decode: decode.Options{Ports: []uint16{42617}, MaxMemory: 1 << 30}, MaxMemory: 1 << 20}, func(p *play) { // 64 connections that are over
 		p.sends(plain, 50_000) // another address
 		p.sends(mutual, 0)
 		for k := 1; k < 200; k++ {
