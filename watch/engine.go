@@ -115,6 +115,11 @@ type wire interface {
 	Interfaces() []live.InterfaceState
 }
 
+// A noticer tells when its interfaces change.
+type noticer interface {
+	Noticed() <-chan struct{}
+}
+
 // New returns an Engine that has seen nothing yet.
 func New(src Source, o Options) *Engine {
 	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
@@ -157,6 +162,10 @@ func (e *Engine) Run(ctx context.Context) (*State, error) {
 
 // follow makes States until the capture has ended.
 func (e *Engine) follow(ended <-chan error) error {
+	var noticed <-chan struct{}
+	if n, ok := e.src.(noticer); ok {
+		noticed = n.Noticed()
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	next := time.Now() // the earliest moment for another State
@@ -165,6 +174,7 @@ func (e *Engine) follow(ended <-chan error) error {
 		case err := <-ended:
 			return err
 		case <-timer.C:
+		case <-noticed:
 		case <-e.wake:
 			timer.Reset(max(time.Until(next), settle))
 			select {

@@ -316,8 +316,8 @@ func ticks(c *decode.Connection) bool {
 // with which an open connection was made.
 func (m *maker) lifespans(j *verify.Judgement, s *State, within time.Duration, now time.Time) {
 	soon := func(at time.Time) {
-		if at.After(now) {
-			m.soonest(min(at.Sub(now), maxWait))
+		if !at.Before(now) {
+			m.soonest(at.Sub(now) + time.Millisecond) // it is valid until then inclusively
 		}
 	}
 	for i, certs := range j.Certificates {

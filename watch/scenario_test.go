@@ -27,10 +27,11 @@ type stage struct {
 	mu         sync.Mutex
 	dropped    uint64
 	interfaces []live.InterfaceState
+	noticed    chan struct{}
 }
 
 func newStage() *stage {
-	return &stage{packets: make(chan capture.Packet), stop: make(chan struct{})}
+	return &stage{packets: make(chan capture.Packet), noticed: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 func (s *stage) Next(p *capture.Packet) error {
@@ -53,6 +54,8 @@ func (s *stage) Interfaces() []live.InterfaceState {
 	defer s.mu.Unlock()
 	return slices.Clone(s.interfaces)
 }
+func (s *stage) Noticed() <-chan struct{} { return s.noticed }
+
 func (s *stage) HasSecrets() bool { return false }
 func (s *stage) Close() error     { return nil }
 func (s *stage) Stop()            { s.once.Do(func() { close(s.stop) }) }
@@ -369,13 +372,12 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestInterfacesComeAndGo(t *testing.T) {
-	mutual := crowdOf(t, "mutual_tls13", 42617).open()
 	perform(t, Options{}, func(p *play) {
 		set := func(up bool, vanished uint64) {
 			p.stage.mu.Lock()
 			p.stage.interfaces = []live.InterfaceState{{Name: "veth0", Up: up, Vanished: vanished}}
 			p.stage.mu.Unlock()
-			p.sends(mutual.part(0, 1), 1)
+			p.stage.noticed <- struct{}{}
 			time.Sleep(time.Second)
 		}
 		p.told()
@@ -505,6 +507,34 @@ func TestFolding(t *testing.T) {
 		}
 		if !slices.IsSortedFunc(ids, compareIDs) {
 			t.Errorf("ids are %v", ids)
+		}
+	})
+}
+
+// A certificate with which an open connection was made may expire.
+func TestCertificateExpiresWhileWatching(t *testing.T) {
+	port := portOf(t, "mutual_tls12")
+	mutual := crowdOf(t, "mutual_tls12", port).open()
+	perform(t, Options{Decode: ports(port)}, func(p *play) {
+		made := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+		for i, s := range mutual.steps {
+			p.packets <- mutual.packet(i, 1, made.Add(s.after), nil)
+		}
+		time.Sleep(2 * time.Second)
+		c := p.now().Document.Connections[0]
+		until, err := time.Parse(time.RFC3339Nano, c.ServerCertificate.Chain[0].NotAfter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.packets <- mutual.packet(len(mutual.steps)-1, 1, until.Add(-time.Minute), nil)
+		time.Sleep(30 * time.Second)
+		p.told()
+		time.Sleep(31 * time.Second)
+		if got := p.told(); !slices.Contains(got, "finding DP108") {
+			t.Errorf("told %q", got)
+		}
+		if s := p.end(); verdictOf(&s.Document.Connections[0]) != "mutual" || s.Document.Conclusion != "pass" {
+			t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
 		}
 	})
 }

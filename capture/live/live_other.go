@@ -41,6 +41,9 @@ func (*Source) Notes() []string { return nil }
 // Interfaces says how the interfaces do that are captured on.
 func (*Source) Interfaces() []InterfaceState { return nil }
 
+// Noticed has something when an interface has changed.
+func (*Source) Noticed() <-chan struct{} { return nil }
+
 // Statistics returns what the kernel counts.
 func (*Source) Statistics() Statistics { return Statistics{} }
 

@@ -32,6 +32,8 @@ type Source struct {
 	stats    Statistics
 	// watched is closed when interfaces are followed no more.
 	watched chan struct{}
+	// noticed has something when an interface has changed.
+	noticed chan struct{}
 
 	ring  *ring
 	notes []string
@@ -58,7 +60,7 @@ func Open(o Options) (*Source, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Source{options: o, fd: -1, wake: -1, states: make(map[string]*state)}
+	s := &Source{options: o, fd: -1, wake: -1, states: make(map[string]*state), noticed: make(chan struct{}, 1)}
 	s.in.Path, s.in.Format = o.describe(), "live"
 	if err := within(o.Namespace, s.open); err != nil {
 		s.Close()
@@ -275,6 +277,12 @@ func (s *Source) linkChanged(i netInterface, there bool) {
 	if before.Up && !known.Up {
 		known.Vanished++
 	}
+	if before.InterfaceState != known.InterfaceState {
+		select {
+		case s.noticed <- struct{}{}:
+		default:
+		}
+	}
 	if s.any() {
 		if !there && len(s.states) > maxStates {
 			delete(s.states, i.name)
@@ -317,6 +325,10 @@ func (s *Source) Interfaces() []InterfaceState {
 	slices.SortFunc(out, func(a, b InterfaceState) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
+
+// Noticed has something when an interface has changed, as [Source.Interfaces]
+// says.
+func (s *Source) Noticed() <-chan struct{} { return s.noticed }
 
 // packetSocket opens a socket, which gets packets from where the link layer
 // begins.
