@@ -309,6 +309,10 @@ func (w *watching) openSource() error {
 		return nil
 	}
 	w.closeLater(func() { w.sockets.Close() })
+	// Whose they are can be found out now; later only of those found now.
+	if _, err := w.sockets.List(); err != nil {
+		w.log.Warn("connections that were up before are not listed", "error", err)
+	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/charmbracelet/lipgloss"
 
 	"distproof/report"
-	"distproof/watch"
 )
 
 // headerLines is how many lines the header has without troubles.
@@ -17,11 +16,10 @@ const headerLines = 5
 // header says what the whole comes to. Trouble of the watch itself has lines of
 // its own, and only when there is some.
 func (m *model) header() []string {
-	s := m.state
 	lines := []string{
 		m.conclusion(),
 		m.label("open") + m.tally(m.openVerdicts()),
-		m.label("in all") + m.tally(allVerdicts(s)),
+		m.label("in all") + m.tally(m.allVerdicts()),
 		m.label("findings") + m.findingsTally(),
 		m.label("capture") + m.capture(),
 	}
@@ -66,14 +64,14 @@ func (m *model) openVerdicts() verdictCount {
 }
 
 // allVerdicts counts what there was since the watch began.
-func allVerdicts(s *watch.State) verdictCount {
-	n := verdictCount{notSeen: uint64(len(s.Known))}
-	for i := range s.Document.Connections {
-		if v := s.Document.Connections[i].Verdict; v != nil {
-			n[*v]++
+func (m *model) allVerdicts() verdictCount {
+	n := verdictCount{}
+	for i := range m.rows {
+		if r := &m.rows[i]; r.between() {
+			n[r.words.Verdict]++
 		}
 	}
-	for _, h := range s.History {
+	for _, h := range m.state.History {
 		if h.Verdict != "" {
 			n[h.Verdict] += h.Connections
 		}

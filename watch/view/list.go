@@ -270,12 +270,15 @@ func (m *model) lastNote() string {
 	return m.note(m.happened[len(m.happened)-1])
 }
 
-func (m *model) note(n Note) string {
-	text := m.palette.quiet.Render(clock(n.Time, m.state.At)) + " "
+func (m *model) note(n Note) string { return m.noteLead(n) + report.Escape(n.Text) }
+
+// noteLead says when something happened, and how bad it is.
+func (m *model) noteLead(n Note) string {
+	lead := m.palette.quiet.Render(clock(n.Time, m.state.At)) + " "
 	if n.Severity != "" && n.Severity != "info" {
-		text += m.palette.severity(n.Severity).Render(report.Escape(n.Severity)) + " "
+		lead += m.palette.severity(n.Severity).Render(report.Escape(n.Severity)) + " "
 	}
-	return text + report.Escape(n.Text)
+	return lead
 }
 
 // status is the last line: what is shown how, and the keys that matter most.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/charmbracelet/lipgloss"
+
 	"distproof/report"
 )
 
@@ -139,7 +141,11 @@ func (m *model) happenedText() string {
 	}
 	var lines []string
 	for _, n := range slices.Backward(m.happened) {
-		lines = append(lines, fit(m.note(n), m.width))
+		text, lead := report.Escape(n.Text), m.noteLead(n)
+		for _, l := range report.Wrap(text, max(m.width-lipgloss.Width(lead), 20)) {
+			lines = append(lines, fit(lead+l, m.width))
+			lead = strings.Repeat(" ", lipgloss.Width(lead))
+		}
 	}
 	return strings.Join(lines, "\n")
 }

@@ -52,11 +52,7 @@ func rowsOf(s *watch.State) []row {
 		r.state = stateOf(c, r.activity)
 		rows = append(rows, r)
 	}
-	names := nodesByAddress(s.Document)
-	for _, socket := range s.Known {
-		rows = append(rows, knownRow(socket, s.Listeners, names))
-	}
-	return rows
+	return append(rows, knownRows(s)...)
 }
 
 // numberOf is 12 for c12.
@@ -91,13 +87,38 @@ func nodesByAddress(doc *report.Document) map[string]string {
 	return names
 }
 
-// knownRow is a socket of the kernel's. Who dialled is known if the local end is
-// that of a listener.
-func knownRow(s live.Socket, listeners []live.Socket, names map[string]string) row {
-	client, server := s.Local, s.Remote
-	if slices.ContainsFunc(listeners, func(l live.Socket) bool { return takes(l.Local, s.Local) }) {
-		client, server = s.Remote, s.Local
+// knownRows are the sockets of the kernel's. A connection within this host has
+// two, and one row.
+func knownRows(s *watch.State) []row {
+	type pair [2]netip.AddrPort
+	here := map[pair]live.Socket{}
+	for _, socket := range s.Known {
+		here[pair{socket.Local, socket.Remote}] = socket
 	}
+	names := nodesByAddress(s.Document)
+	var rows []row
+	for _, socket := range s.Known {
+		other, within := here[pair{socket.Remote, socket.Local}]
+		listens := isListener(s.Listeners, socket.Local)
+		if within && (listens || socket.Local.Compare(socket.Remote) > 0 && !isListener(s.Listeners, other.Local)) {
+			continue // the row is that of the end that dialled
+		}
+		client, server := socket.Local, socket.Remote
+		if listens {
+			client, server = server, client
+		}
+		rows = append(rows, knownRow(socket, client, server, names))
+	}
+	return rows
+}
+
+// isListener reports whether a local end belongs to a listener: then the other end
+// dialled.
+func isListener(listeners []live.Socket, local netip.AddrPort) bool {
+	return slices.ContainsFunc(listeners, func(l live.Socket) bool { return takes(l.Local, local) })
+}
+
+func knownRow(s live.Socket, client, server netip.AddrPort, names map[string]string) row {
 	name := func(a netip.AddrPort) string {
 		return report.Escape(cmp.Or(names[a.String()], a.String()))
 	}

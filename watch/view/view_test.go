@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -453,5 +454,28 @@ func TestRunEndsWithItsContext(t *testing.T) {
 				t.Fatal("it does not end")
 			}
 		})
+	}
+}
+
+// A connection within this host has two sockets, and one row: from the end that
+// dialled to the listener.
+func TestKnownWithinAHost(t *testing.T) {
+	for _, listens := range []bool{false, true} {
+		state := stateOfMany(0)
+		server, client := "127.0.0.1:9100", "127.0.0.1:40100"
+		state.Known = []live.Socket{knownSocket(server, client, 1), knownSocket(client, server, 2)}
+		if listens {
+			state.Listeners = []live.Socket{{Local: netip.MustParseAddrPort("[::]:9100"), Listening: true}}
+		}
+		s := newScreen(t, state, 80, 24)
+		if len(s.shown) != 1 {
+			t.Fatalf("%v", s.ids())
+		}
+		if w := s.shown[0].words; listens && (w.Client != client || w.Server != server || s.shown[0].activity.Process.ID != 2) {
+			t.Errorf("%+v of %+v", w, s.shown[0].activity.Process)
+		}
+		if !strings.Contains(s.View(), "open      1: 1 not seen") {
+			t.Error(s.View())
+		}
 	}
 }
