@@ -502,6 +502,13 @@ func TestDrops(t *testing.T) {
 		}
 		return nil
 	})
+	for before := uint64(0); ; time.Sleep(200 * time.Millisecond) {
+		n := reference.Statistics().Packets
+		if n == before && s.Statistics().Packets == n {
+			break
+		}
+		before = n
+	}
 	count := func(s *Source) (read, lost uint64) {
 		s.Stop()
 		var p capture.Packet
@@ -518,8 +525,8 @@ func TestDrops(t *testing.T) {
 	if missed != 0 || read == 0 || lost == 0 || read+lost != sent {
 		t.Errorf("%d packets read and %d lost; with a larger ring %d and %d", read, lost, sent, missed)
 	}
-	if again := s.Inputs()[0].Dropped; again != lost {
-		t.Errorf("asked again, %d lost", again)
+	if again, n := s.Inputs()[0].Dropped, s.Statistics(); again != lost || n.Packets != sent || n.Dropped != lost || n.Full == 0 {
+		t.Errorf("asked again, %d lost; %+v", again, n)
 	}
 }
 

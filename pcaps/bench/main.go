@@ -7,6 +7,7 @@
 //	go run ./pcaps/bench generate -scale 0.1 -o /tmp/bulk.pcap bulk
 //	go run ./pcaps/bench generate -o - many | distproof verify -
 //	go run ./pcaps/bench measure -scale 0.1
+//	go run ./pcaps/bench load -scale 0.1
 //
 // The captures are the same every time, byte for byte. Addresses, ports,
 // sequence numbers and times are made up; what nodes said in their handshakes,
@@ -24,7 +25,8 @@ import (
 
 const usage = `usage: bench list
        bench generate [-scale N] [-from DIR] [-o FILE|-] KIND
-       bench measure [-scale N] [-from DIR] [-distproof FILE] [-runs N] [KIND...]`
+       bench measure [-scale N] [-from DIR] [-distproof FILE] [-runs N] [KIND...]
+       bench load [-scale N] [-from DIR] [-distproof FILE] [-command NAME] [-rates LIST] [-buffer MIB] [-alone] [KIND...]`
 
 func main() {
 	err := run(os.Args[1:], os.Stdout)
@@ -51,6 +53,8 @@ func run(args []string, w io.Writer) error {
 		return generate(args[1:], w)
 	case "measure":
 		return measure(args[1:], w)
+	case "load":
+		return load(args[1:], w)
 	}
 	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
 }
