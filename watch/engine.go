@@ -120,7 +120,9 @@ type noticer interface {
 	Noticed() <-chan struct{}
 }
 
-// New returns an Engine that has seen nothing yet.
+// New returns an Engine that has seen nothing yet. It asks for the kernel's
+// sockets, as the processes behind them may be out of sight once the process has
+// given up its rights.
 func New(src Source, o Options) *Engine {
 	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
 	e.began = time.Now()
@@ -132,6 +134,7 @@ func New(src Source, o Options) *Engine {
 	e.live = decode.NewLive(e.o.Decode, e.links.Encapsulation)
 	e.intake.inputs = src.Inputs()
 	e.maker = newMaker(e)
+	e.maker.kernel.look(e.began, 0)
 	e.state = e.maker.empty()
 	return e
 }

@@ -77,11 +77,10 @@ func (m *maker) empty() *State {
 	return s
 }
 
-// start makes the first State, of which the kernel's sockets are.
+// start makes the first State.
 func (m *maker) start() {
 	m.started = time.Now()
 	m.ratesAt, m.swept = m.started, m.started
-	m.kernel.look(m.started, 0)
 	m.round(false)
 }
 

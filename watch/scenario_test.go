@@ -395,6 +395,16 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	})
 }
 
+// The kernel is asked before the watch begins: later this process may not be
+// allowed to see the processes behind the sockets.
+func TestSocketsAtOnce(t *testing.T) {
+	asked := false
+	New(newQuietSource(), Options{Sockets: func() ([]live.Socket, error) { asked = true; return nil, nil }})
+	if !asked {
+		t.Error("the kernel was not asked")
+	}
+}
+
 // What the kernel knows of connections that are older than the watch.
 func TestSockets(t *testing.T) {
 	mutual := crowdOf(t, "mutual_tls13", 42617).open()
