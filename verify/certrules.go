@@ -143,17 +143,17 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 // weakCertificate finds keys that are too short, and signatures that can be
 // forged. That of a root proves nothing anyway.
 func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificate, ca bool) {
-	evidence := Evidence{certificateFrame(c, side), sides[side] + "'s certificates"}
+	evidence := func() Evidence { return Evidence{certificateFrame(c, side), sides[side] + "'s certificates"} }
 	if s, why := weakKey(cert.Key); why != "" {
-		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s has a weak key: %s", whose(side, cert, ca), why), newCertificateFix, evidence)
+		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s has a weak key: %s", whose(side, cert, ca), why), newCertificateFix, evidence())
 	}
-	r.smallKey(c, cert, whose(side, cert, ca), evidence)
+	r.smallKey(c, cert, func() string { return whose(side, cert, ca) }, evidence)
 	if hash := cert.obsoleteHash(); hash != "" && !cert.SelfSigned {
 		s := High
 		if hash == "SHA-1" {
 			s = Medium
 		}
-		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s is signed with %s: another one with the same signature can be made", whose(side, cert, ca), hash), newCertificateFix, evidence)
+		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s is signed with %s: another one with the same signature can be made", whose(side, cert, ca), hash), newCertificateFix, evidence())
 	}
 }
 
@@ -164,7 +164,7 @@ const (
 )
 
 // smallKey finds a key that is not weak, and smaller than the policy takes.
-func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose string, e Evidence) {
+func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose func() string, evidence func() Evidence) {
 	p, k := &r.options.Policy.Certificates, cert.Key
 	if _, weak := weakKey(k); weak != "" || k.Bits == 0 {
 		return
@@ -178,7 +178,7 @@ func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose string, 
 		{k.Name == "ECDSA", p.MinCurve, "certificates.min_ec_bits"},
 	} {
 		if least.is && k.Bits < least.bits {
-			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a key that is smaller than the policy takes: %s, under %d bits", whose, k, least.bits), e).by(least.setting)
+			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a key that is smaller than the policy takes: %s, under %d bits", whose(), k, least.bits), evidence()).by(least.setting)
 			f.Fix = newCertificateFix
 		}
 	}

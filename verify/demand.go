@@ -81,6 +81,9 @@ var notBy = [2]Rule{decode.Client: ClientCertNotVerifiable, decode.Server: Serve
 // issuers judges who issued the nodes' certificates.
 func (r *ruler) issuers(c *decode.Connection, v *Certificates) {
 	p := &r.options.Policy.Certificates
+	if len(p.Issuers)+len(p.CAs) == 0 {
+		return
+	}
 	for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
 		if len(chain) == 0 || chain[0].X509 == nil {
 			continue

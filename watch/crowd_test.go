@@ -31,6 +31,8 @@ const (
 	sourceAt   = ethernet + 12
 	sourcePort = ethernet + 20
 	tcpFlags   = ethernet + 20 + 13
+
+	tcpSequence = ethernet + 20 + 4
 )
 
 // crowdOf reads a capture of which the connections to a port are between nodes.
@@ -81,6 +83,12 @@ func (c *crowd) open() *crowd {
 // packet makes the packet of a step for the copy with the given number. Client
 // and port tell copies apart; buf is used for it.
 func (c *crowd) packet(i, number int, at time.Time, buf []byte) capture.Packet {
+	return c.again(i, number, 0, at, buf)
+}
+
+// again is packet for a connection that has the addresses and ports of earlier
+// ones.
+func (c *crowd) again(i, number, generation int, at time.Time, buf []byte) capture.Packet {
 	s := &c.steps[i]
 	data := append(buf[:0], s.data...)
 	address, port := data[sourceAt:], data[sourcePort:]
@@ -90,6 +98,12 @@ func (c *crowd) packet(i, number int, at time.Time, buf []byte) capture.Packet {
 	// 50,000 ports an address.
 	copy(address, []byte{10, 100, byte(number / 50_000 >> 8), byte(number / 50_000)})
 	binary.BigEndian.PutUint16(port, uint16(10_000+number%50_000))
+	// Where ports are used again, sequence numbers are others.
+	for _, at := range []int{tcpSequence, tcpSequence + 4} {
+		if n := binary.BigEndian.Uint32(data[at:]); n != 0 {
+			binary.BigEndian.PutUint32(data[at:], n+uint32(generation)*1_000_003)
+		}
+	}
 	return capture.Packet{Data: data, Length: len(data), Time: at.UnixNano(), LinkType: 1}
 }
 

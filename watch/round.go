@@ -17,6 +17,10 @@ const (
 	// closedFor is longer than hosts send segments again (TIME-WAIT, RFC 9293:
 	// twice the segments' lifetime).
 	closedFor = 60
+	// closedInCrowd is for those in a crowd of connections, where what is sent
+	// again may look like a connection of its own.
+	crowded       = 20_000
+	closedInCrowd = 5
 	// halfClosedFor is for those that one side closed.
 	halfClosedFor = 10 * 60
 	// idleFor is for all others: far longer than the silence of nodes, and long
@@ -175,11 +179,15 @@ func (m *maker) retire(now time.Time) bool {
 		return false
 	}
 	m.swept = now
+	retirement := decode.Retirement{Closed: closedFor, HalfClosed: halfClosedFor, Idle: idleFor}
+	if m.ledger.Len() > crowded {
+		retirement.Closed = closedInCrowd
+	}
 	any := false
 	for part := range decode.Parts {
 		m.e.mu.Lock()
 		m.e.live.Advance(m.e.seconds())
-		over := m.e.live.Retire(part, decode.Retirement{Closed: closedFor, HalfClosed: halfClosedFor, Idle: idleFor})
+		over := m.e.live.Retire(part, retirement)
 		m.e.mu.Unlock()
 		m.ledger.Take(over)
 		any = any || len(over) > 0
