@@ -34,8 +34,6 @@ type app struct {
 	reason string
 	// restrict locks the process down, for good; nil in tests, which share one.
 	restrict func(b *sandbox, required bool) error
-	// self is what has to stay open once the process is locked down.
-	self io.Closer
 }
 
 // run executes the command line and returns the exit code.

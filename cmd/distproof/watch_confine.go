@@ -60,12 +60,6 @@ func (a *app) confine(c *confinement, owner *confine.User, when string, log *slo
 	}
 	_, _ = time.Now().Local().Zone() // reads /etc/localtime, once
 	box := c.sandbox
-	// Of this process itself /proc may be asked, for metrics. As long as the folder
-	// is open it stays the one that Landlock knows.
-	if self, err := os.Open("/proc/self"); err == nil {
-		a.self = self
-		box.read = append(box.read, self.Name())
-	}
 	for _, path := range c.again {
 		box.again(path)
 	}
