@@ -1,6 +1,9 @@
 package capture
 
-import "io"
+import (
+	"io"
+	"math"
+)
 
 // A buffer reads a stream in large pieces and hands out slices of itself.
 type buffer struct {
@@ -14,8 +17,10 @@ type buffer struct {
 	err error
 	// want is the size to which data grows when reads fill it.
 	want int
-	// mapped is set if data is a whole file in memory, with err at its end.
+	// mapped is set if data is a whole file in memory, with err at its end, and
+	// has something to do once start is at due.
 	mapped *mapping
+	due    int
 }
 
 // mappedBuffer hands out slices of a mapped file.
@@ -24,7 +29,7 @@ func mappedBuffer(m *mapping) buffer {
 }
 
 func newBuffer(src io.Reader, want int) buffer {
-	return buffer{src: src, data: make([]byte, firstRead), want: max(want, firstRead)}
+	return buffer{src: src, data: make([]byte, firstRead), want: max(want, firstRead), due: math.MaxInt}
 }
 
 // follow is told how records follow one another from here on.
@@ -46,14 +51,14 @@ func (b *buffer) skip(n int) { b.start += n }
 // need makes n bytes available, and reports whether the stream has that many.
 // It reads no more than it must wait for: a stream that comes in small pieces
 // is handed on in small pieces. n is at most maxBlock.
-func (b *buffer) need(n int) bool {
-	if b.mapped != nil && b.start >= b.mapped.next {
-		b.mapped.advance(b.start)
+func (b *buffer) need(n int) bool { return b.end-b.start >= n && b.start < b.due || b.more(n) }
+
+// more is need where something is to be done for it.
+func (b *buffer) more(n int) bool {
+	if b.start >= b.due {
+		b.due = b.mapped.advance(b.start)
 	}
-	if b.end-b.start >= n {
-		return true
-	}
-	return b.fill(n)
+	return b.end-b.start >= n || b.fill(n)
 }
 
 func (b *buffer) fill(n int) bool {

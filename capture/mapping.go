@@ -2,6 +2,7 @@ package capture
 
 import (
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -17,9 +18,9 @@ const window = 4 << 20
 type mapping struct {
 	data []byte
 	// data[:released] was given back, data[:fetched] asked for, and data[:ready] of
-	// that before; from next on, advance has something to do.
-	released, fetched, ready, next int
-	fetching                       sync.WaitGroup
+	// that before.
+	released, fetched, ready int
+	fetching                 sync.WaitGroup
 	// layout is how records follow one another.
 	layout  layout
 	touched byte
@@ -45,16 +46,18 @@ func mapCapture(file *os.File, size int64, consumed *atomic.Int64) *mapping {
 }
 
 // advance is told that everything before at is consumed, but for the packet
-// that was delivered last. A record begins there, or the file ends.
-func (m *mapping) advance(at int) {
+// that was delivered last. A record begins there, or the file ends. It returns
+// where it wants to be told again.
+func (m *mapping) advance(at int) int {
 	if at >= m.ready {
 		m.fetch(at)
 	}
-	m.next = min(at+aheadBytes, m.ready)
-	m.touched ^= m.layout.walkAhead(m.data[at:m.next])
-	if m.next == len(m.data) {
-		m.next = len(m.data) + 1 // nothing more to do
+	next := min(at+aheadBytes, m.ready)
+	m.touched ^= m.layout.walkAhead(m.data[at:next])
+	if next == len(m.data) {
+		return math.MaxInt
 	}
+	return next
 }
 
 // fetch makes the window behind at resident, and gives back what is a window

@@ -13,7 +13,7 @@ import (
 const (
 	// batchSegments are handed over at once: a worker that has nothing to do
 	// sleeps, and to wake it takes as long as a hundred of them.
-	batchSegments = 1024
+	batchSegments = 2048
 	// batchBytes is the room of a batch for payloads that have to be copied.
 	batchBytes = 256 << 10
 	// batches is the number of batches.

@@ -59,13 +59,8 @@ func add(sum uint64, b []byte) uint64 {
 		sum = plus(sum, carry)
 		b = b[64:]
 	}
-	for len(b) >= 8 {
+	for ; len(b) >= 8; b = b[8:] {
 		sum = plus(sum, binary.LittleEndian.Uint64(b))
-		b = b[8:]
-	}
-	if len(b) >= 4 {
-		sum = plus(sum, uint64(binary.LittleEndian.Uint32(b)))
-		b = b[4:]
 	}
 	var rest uint64
 	for i := len(b) - 1; i >= 0; i-- {

@@ -125,19 +125,24 @@ func (s *Stream) Data(at tcp.Position, b []byte) {
 
 // run decodes c, and whatever a false start makes it look at again.
 func (s *Stream) run(c chunk) {
-	s.work = append(s.work[:0], c)
-	for len(s.work) > 0 && s.state != dead {
+	s.work = s.work[:0]
+	for s.state != dead {
+		waiting := len(s.work)
+		if n := s.step(c.at, c.b); n < len(c.b) {
+			c = chunk{forward(c.at, n), c.b[n:]}
+			if len(s.work) == waiting {
+				continue
+			}
+			// What step gave back comes first.
+			s.work = slices.Insert(s.work, waiting, c)
+		}
+		if len(s.work) == 0 {
+			return
+		}
 		top := len(s.work) - 1
-		c := s.work[top]
+		c = s.work[top]
 		s.work[top] = chunk{}
 		s.work = s.work[:top]
-		n := s.step(c.at, c.b)
-		if n < len(c.b) {
-			// Below what step gave back: that comes first.
-			s.work = append(s.work, chunk{})
-			copy(s.work[top+1:], s.work[top:])
-			s.work[top] = chunk{forward(c.at, n), c.b[n:]}
-		}
 	}
 }
 
