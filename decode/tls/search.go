@@ -97,15 +97,14 @@ func (s *Stream) beginTentative(at tcp.Position) {
 		s.header[i] = byte(s.window >> (8 * (headerLength - i)))
 	}
 	s.record = Record{Offset: at.Offset, Acked: at.Acked, Time: at.Time, Frame: at.Frame}
-	s.beginRecord()
+	s.beginRecord(s.header[:])
 	s.body([]byte{byte(s.window)})
 }
 
 func plausibleType(b byte) bool { return b >= byte(TypeChangeCipherSpec) && b <= byte(TypeHeartbeat) }
 
-// validHeader reports whether what was read of the header can be one.
-func (s *Stream) validHeader() bool {
-	h := s.header[:s.have]
+// validHeader reports whether h, what was read of a header, can be one.
+func validHeader(h []byte) bool {
 	return (len(h) < 1 || plausibleType(h[0])) && (len(h) < 2 || h[1] == 3) && (len(h) < 3 || h[2] <= 4) &&
 		(len(h) < headerLength || int(h[3])<<8|int(h[4]) <= maxRecord)
 }

@@ -269,18 +269,29 @@ func (s *Stream) Gap(at tcp.Position, n int64) {
 	s.lose()
 }
 
-// readHeader reads a record's header and returns how many bytes it used up.
+// readHeader reads a record's header and returns how many bytes it used up. What
+// it stores is not read again right away in other pieces: a processor would have
+// to wait for that.
 func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 	if s.have == 0 {
-		s.record = Record{Offset: at.Offset, Acked: at.Acked, Time: at.Time, Frame: at.Frame}
+		r := &s.record
+		r.Type, r.Sealed, r.Message, r.Length = 0, false, 0, 0
+		r.Offset, r.Acked, r.Time, r.Frame = at.Offset, at.Acked, at.Time, at.Frame
 	}
-	n := copy(s.header[s.have:], b)
-	s.have += n
-	if !s.validHeader() {
+	h, n := b, headerLength
+	if s.have == 0 && len(b) >= headerLength {
+		h = b[:headerLength]
+		s.header, s.have = [headerLength]byte(h), headerLength
+	} else {
+		n = copy(s.header[s.have:], b)
+		s.have += n
+		h = s.header[:s.have]
+	}
+	if !validHeader(h) {
 		s.breakFraming()
 		return n
 	}
-	if s.have < headerLength {
+	if len(h) < headerLength {
 		return n
 	}
 	if s.tentative && s.since > 0 {
@@ -289,15 +300,15 @@ func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 			s.confirm()
 		}
 	}
-	s.beginRecord()
+	s.beginRecord(h)
 	return n
 }
 
-func (s *Stream) beginRecord() {
+func (s *Stream) beginRecord(h []byte) {
 	s.have = 0
 	s.gapped = false
-	s.record.Type = ContentType(s.header[0])
-	s.record.Length = int(s.header[3])<<8 | int(s.header[4])
+	s.record.Type = ContentType(h[0])
+	s.record.Length = int(h[3])<<8 | int(h[4])
 	s.left = s.record.Length
 	s.record.Sealed = s.record.Type == TypeApplicationData
 	if s.ccs && s.record.Type == TypeHandshake {
