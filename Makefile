@@ -19,7 +19,7 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint vuln tools fuzz soak bench man lab labtest clean
+.PHONY: help build demo test race lint vuln tools fuzz soak bench load man lab labtest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -70,6 +70,10 @@ SCALE ?= 0.1
 bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyperfine)
 	$(GO) run ./pcaps/bench measure -scale $(SCALE) $(KINDS)
 
+COMMAND ?= watch
+load: build ## measure captures beside tcpdump, and what both lose (needs root, tcpdump, tcpreplay)
+	$(GO) run ./pcaps/bench load -scale $(SCALE) -command $(COMMAND) $(KINDS)
+
 # The tests fail if the pages are not current.
 man: ## write man/ anew
 	UPDATE_MAN=1 $(GO) test ./cmd/distproof -count=1 -run '^TestManPages$$'
@@ -98,9 +102,10 @@ lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang
 
 # With a tag of its own, because `make test` runs where there is only Go. The
 # tests of live capture are in `make test`, too, which skips them unless root.
-labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, prometheus)
+labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, prometheus)
 	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners)$$' ./pcaps/lab
 	$(GO) test -tags lab -count=1 -run '^TestProm' ./watch/serve
+	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload)$$' ./pcaps/bench
 	$(GO) test -count=1 ./capture/live
 	$(GO) test -count=1 -run '^TestRecord' ./cmd/distproof
 

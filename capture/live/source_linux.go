@@ -220,7 +220,7 @@ func (s *Source) warn() {
 	}
 	for _, name := range s.options.Interfaces {
 		if info, err := unix.IoctlGetEthtoolDrvinfo(s.fd, name); err == nil && unix.ByteSliceToString(info.Driver[:]) == "bridge" {
-			s.notes = append(s.notes, name+" is a bridge: what passes it from one port to another is seen in promiscuous mode only")
+			s.notes = append(s.notes, name+" is a bridge: what passes it from one port to another is seen in promiscuous mode only: --promiscuous")
 		}
 	}
 }

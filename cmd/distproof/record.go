@@ -104,7 +104,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	defer source.Close()
 	if !s.quiet {
 		for _, note := range source.Notes() {
-			fmt.Fprintln(a.stderr, "record: "+oneLine(note)+": --promiscuous")
+			fmt.Fprintln(a.stderr, "record: "+oneLine(note))
 		}
 	}
 	saved, err := newSaver(source, s.save)

@@ -302,7 +302,7 @@ func (w *watching) openSource() error {
 	w.source = source
 	w.closeLater(func() { source.Close() })
 	for _, note := range source.Notes() {
-		w.log.Warn(note+": --promiscuous", "interfaces", strings.Join(w.s.capture.interfaces, ","))
+		w.log.Warn(note, "interfaces", strings.Join(w.s.capture.interfaces, ","))
 	}
 	if w.sockets, err = live.OpenSockets(w.s.capture.namespace); err != nil {
 		w.log.Warn("connections that were up before are not listed", "error", err)

@@ -46,9 +46,9 @@ func load(args []string, w io.Writer) error {
 	flags := l.flags("load")
 	rates := flags.String("rates", "100000,300000,top", "packets a second, with commas; top is as fast as it goes")
 	program := flags.String("distproof", "bin/distproof", "the program that is measured")
-	flags.StringVar(&l.command, "command", "record", "the command that is measured: record or watch, with flags")
+	flags.StringVar(&l.command, "command", "watch", "the command that is measured: record or watch, with flags")
 	flags.IntVar(&l.runs, "runs", 3, "how often each rate is replayed")
-	flags.IntVar(&l.buffer, "buffer", 4, "MiB of the ring, of both programs")
+	flags.IntVar(&l.buffer, "buffer", 64, "MiB of the ring, of both programs")
 	flags.BoolVar(&l.alone, "alone", false, "let the programs capture one after the other, not side by side")
 	flags.DurationVar(&l.limit, "limit", 5*time.Minute, "how long a run may take")
 	if err := flags.Parse(args); err != nil {
@@ -118,8 +118,7 @@ type captor struct {
 	name             string
 	cmd              *exec.Cmd
 	stdin            io.Closer // nil if a signal ends it
-	stderr           bytes.Buffer
-	report           string // where distproof's goes
+	stdout, stderr   bytes.Buffer
 	packets, dropped uint64
 }
 
@@ -185,18 +184,7 @@ func (l *loader) rate(w io.Writer, path, rate string, programs []string) error {
 func (l *loader) run(path, rate string, programs []string) (sent replay, captors []*captor, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.limit)
 	defer cancel()
-	for _, name := range programs {
-		c := l.captor(ctx, name)
-		if c.name == "distproof" {
-			c.name += " " + strings.Fields(l.command)[0]
-		}
-		c.cmd.Stderr = &c.stderr
-		if err := c.cmd.Start(); err != nil {
-			return sent, nil, err
-		}
-		captors = append(captors, c)
-	}
-	if err := l.ready(ctx, len(captors)); err != nil {
+	if captors, err = l.start(ctx, programs); err != nil {
 		return sent, nil, err
 	}
 	if sent, err = l.replay(ctx, path, rate); err != nil {
@@ -212,6 +200,19 @@ func (l *loader) run(path, rate string, programs []string) (sent replay, captors
 	return sent, captors, nil
 }
 
+// start starts programs, and waits until they capture.
+func (l *loader) start(ctx context.Context, programs []string) (captors []*captor, err error) {
+	for _, name := range programs {
+		c := l.captor(ctx, name)
+		c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
+		if err := c.cmd.Start(); err != nil {
+			return nil, err
+		}
+		captors = append(captors, c)
+	}
+	return captors, l.ready(ctx, len(captors))
+}
+
 // captor returns a program that is to be started.
 func (l *loader) captor(ctx context.Context, name string) *captor {
 	c := &captor{name: name}
@@ -219,9 +220,9 @@ func (l *loader) captor(ctx context.Context, name string) *captor {
 		c.cmd = exec.CommandContext(ctx, "ip", "netns", "exec", l.to, "tcpdump", "-i", captured, "-n", "-Z", "root", "-B", strconv.Itoa(l.buffer<<10), "-w", os.DevNull)
 		return c
 	}
-	c.report = filepath.Join(l.folder, "report.json")
 	command := strings.Fields(l.command)
-	args := append(command[:1:1], "-i", captured, "--netns", l.to, "--buffer", strconv.Itoa(l.buffer), "--exit-zero", "-q", "-o", "json="+c.report)
+	c.name += " " + command[0]
+	args := append(command[:1:1], "-i", captured, "--netns", l.to, "--buffer", strconv.Itoa(l.buffer), "--exit-zero", "-q", "-o", "json")
 	args = append(args, command[1:]...)
 	records := command[0] == "record"
 	if records {
@@ -291,7 +292,7 @@ func (c *captor) finish() error {
 	if err := c.cmd.Wait(); err != nil {
 		return err
 	}
-	if c.report == "" {
+	if c.name == "tcpdump" {
 		return c.readTcpdump()
 	}
 	return c.readReport()
@@ -309,14 +310,10 @@ func (c *captor) readTcpdump() error {
 }
 
 func (c *captor) readReport() error {
-	text, err := os.ReadFile(c.report)
-	if err != nil {
-		return err
-	}
 	var doc struct {
 		Inputs []struct{ Packets, Dropped uint64 }
 	}
-	if err := json.Unmarshal(text, &doc); err != nil {
+	if err := json.Unmarshal(c.stdout.Bytes(), &doc); err != nil {
 		return err
 	}
 	for _, in := range doc.Inputs {
