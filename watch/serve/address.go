@@ -59,6 +59,9 @@ func parseAddress(text string) (*address, error) {
 		return &address{network: "unix", address: path, local: true}, nil
 	}
 	host, port, err := net.SplitHostPort(text)
+	if err == nil && port != "" {
+		_, err = net.LookupPort("tcp", port)
+	}
 	if err != nil || port == "" {
 		return nil, &OptionError{fmt.Sprintf("--listen %q is no HOST:PORT", text), "--listen :9464 or --listen unix:PATH"}
 	}

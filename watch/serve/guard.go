@@ -5,8 +5,10 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -110,7 +112,7 @@ func (g *guard) knows(authorization string) bool {
 // readTLS reads the files of the server's side of TLS. There are no session
 // tickets: whom the CAs do not vouch for any more is to fail at once.
 func readTLS(o *Options) (*tls.Config, error) {
-	certificate, err := readPublic(o.CertFile)
+	certificate, _, err := readFile("--tls-cert", o.CertFile)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +133,7 @@ func readTLS(o *Options) (*tls.Config, error) {
 	if o.ClientCAFile == "" {
 		return config, nil
 	}
-	roots, err := readPublic(o.ClientCAFile)
+	roots, _, err := readFile("--client-ca", o.ClientCAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -170,14 +172,9 @@ func readToken(path string) (hash [sha256.Size]byte, err error) {
 // maxFile is far more than certificates take.
 const maxFile = 1 << 20
 
-func readPublic(path string) ([]byte, error) {
-	content, _, err := readFile(path)
-	return content, err
-}
-
 // readSecret reads what only the user, and perhaps a group, may read.
 func readSecret(flag, path string) ([]byte, error) {
-	content, mode, err := readFile(path)
+	content, mode, err := readFile(flag, path)
 	if err != nil {
 		return nil, err
 	}
@@ -188,10 +185,22 @@ func readSecret(flag, path string) ([]byte, error) {
 	return content, nil
 }
 
-func readFile(path string) ([]byte, os.FileMode, error) {
+// readFile reads a file that a flag names.
+func readFile(flag, path string) ([]byte, os.FileMode, error) {
+	content, mode, err := readRegular(path)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s %s: %w", flag, path, err)
+	}
+	return content, mode, nil
+}
+
+func readRegular(path string) ([]byte, os.FileMode, error) {
 	// Before opening: that would wait for who writes into a pipe.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: not a regular file, which could be read again", path)
+		return nil, 0, errors.New("not a regular file, which could be read again")
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -204,7 +213,7 @@ func readFile(path string) ([]byte, os.FileMode, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(content) > maxFile {
-		err = fmt.Errorf("%s: too large", path)
+		err = errors.New("too large")
 	}
 	return content, info.Mode(), err
 }

@@ -174,7 +174,7 @@ func TestFilesRefused(t *testing.T) {
 		o    Options
 		want string
 	}{
-		"no token file":        {Options{TokenFile: filepath.Join(dir, "none")}, "no such file"},
+		"no token file":        {Options{TokenFile: filepath.Join(dir, "none")}, "--token-file " + filepath.Join(dir, "none") + ": no such file or directory"},
 		"readable by all":      {Options{TokenFile: token("all", good, 0o604)}, "every user of this host"},
 		"writable by all":      {Options{TokenFile: token("writable", good, 0o602)}, "every user of this host"},
 		"short":                {Options{TokenFile: token("short", good[1:]+"\n", 0o600)}, "a token is a line of 16 to"},
@@ -189,7 +189,7 @@ func TestFilesRefused(t *testing.T) {
 		"key of another":       {Options{CertFile: one.certFile, KeyFile: two.keyFile}, "private key does not match"},
 		"no certificate":       {Options{CertFile: one.keyFile, KeyFile: one.keyFile}, "--tls-cert"},
 		"no CA":                {Options{CertFile: one.certFile, KeyFile: one.keyFile, ClientCAFile: one.keyFile}, "no certificate in it"},
-		"CA file that is gone": {Options{CertFile: one.certFile, KeyFile: one.keyFile, ClientCAFile: "none"}, "no such file"},
+		"CA file that is gone": {Options{CertFile: one.certFile, KeyFile: one.keyFile, ClientCAFile: "none"}, "--client-ca none: no such file or directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && strings.Contains(name, "by all") {

@@ -355,6 +355,7 @@ func TestAddresses(t *testing.T) {
 		{"no port", Options{Listen: "127.0.0.1"}, "is no HOST:PORT", "--listen :9464"},
 		{"a port alone", Options{Listen: "9464"}, "is no HOST:PORT", "--listen :9464"},
 		{"an empty port", Options{Listen: "localhost:"}, "is no HOST:PORT", "--listen :9464"},
+		{"no such port", Options{Listen: ":99999"}, "is no HOST:PORT", "--listen :9464"},
 		{"no such host", Options{Listen: "nowhere.invalid:9464"}, "nowhere.invalid", "an address of this host"},
 		{"socket", Options{Listen: "unix:" + filepath.Join(dir, "s")}, "", ""},
 		{"socket without a path", Options{Listen: "unix:"}, "has no path", "unix:/"},
