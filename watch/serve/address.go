@@ -73,6 +73,9 @@ func parseAddress(text string) (*address, error) {
 		return nil, &OptionError{fmt.Sprintf("--listen %s: %v", text, err), "--listen :9464 or an address of this host"}
 	}
 	at := &address{network: "tcp", address: net.JoinHostPort(addrs[0].String(), port), host: host, local: true}
+	if addrs[0].Is4() { // or 0.0.0.0 would be all addresses of IPv6, too
+		at.network = "tcp4"
+	}
 	for _, a := range addrs {
 		at.local = at.local && a.IsLoopback()
 	}

@@ -41,7 +41,7 @@ func newGuard(o *Options, at *address) (*guard, error) {
 			return nil, err
 		}
 	}
-	if at.network == "tcp" && o.ClientCAFile == "" && o.TokenFile == "" {
+	if at.network != "unix" && o.ClientCAFile == "" && o.TokenFile == "" {
 		g.hosts = []string{"localhost", at.host}
 	}
 	return g, nil

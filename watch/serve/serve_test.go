@@ -377,6 +377,22 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// TestAllIPv4 checks that 0.0.0.0 does not mean all addresses of IPv6.
+func TestAllIPv4(t *testing.T) {
+	at, err := parseAddress("0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := at.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := l.Addr().String(); !strings.HasPrefix(got, "0.0.0.0:") {
+		t.Errorf("it listens on %s", got)
+	}
+}
+
 func TestAddressInUse(t *testing.T) {
 	first := newServer(t, Options{})
 	o := Options{Listen: strings.TrimSuffix(strings.TrimPrefix(first.URL(), "http://"), "/"), Log: testLog(t)}
