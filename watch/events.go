@@ -28,7 +28,7 @@ type teller struct {
 	interfaces  map[string]Interface
 	dropped     uint64
 	forgotten   uint64
-	blind       string
+	blind       bool
 	started     bool
 }
 
@@ -156,8 +156,8 @@ func (t *teller) surroundings(out *events, s *State) {
 		out.add(Event{Event: EventLoss, Message: fmt.Sprintf("%s given up for lack of memory: what comes of them counts as begun before the capture", plural(lost, "open connection was", "open connections were"))})
 	}
 	t.forgotten = s.Forgotten
-	if s.Blind != t.blind {
-		t.blind = s.Blind
+	if blind := s.Blind != ""; blind != t.blind { // why it is changes all the time
+		t.blind = blind
 		out.add(Event{Event: EventBlind, Message: cmp.Or(s.Blind, "packets come again")})
 	}
 }

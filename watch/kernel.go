@@ -39,10 +39,11 @@ type kernel struct {
 	seen map[ends]bool
 	// numbers is how many connections were known when the kernel was asked last.
 	numbers uint64
-	// shown are the ends of what the last State lists, and news says that they are
-	// others than those of the State before.
-	shown []netip.AddrPort
-	news  bool
+	// shown are the ends of what the last State lists, and shownBlind what it says
+	// of blindness; news says that this is not what the State before said.
+	shown      []netip.AddrPort
+	shownBlind string
+	news       bool
 
 	// dark has the sockets as of when it was first looked at them because no
 	// packet came; nil while packets come.
@@ -145,7 +146,7 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	m.soonest(lookAnyway - now.Sub(k.looked))
 }
 
-// show notes what s lists.
+// show notes what s says.
 func (k *kernel) show(s *State) {
 	before := k.shown
 	k.shown = nil
@@ -154,7 +155,8 @@ func (k *kernel) show(s *State) {
 			k.shown = append(k.shown, x.Local, x.Remote)
 		}
 	}
-	k.news = !slices.Equal(k.shown, before)
+	k.news = !slices.Equal(k.shown, before) || s.Blind != k.shownBlind
+	k.shownBlind = s.Blind
 }
 
 // lacksProcess reports whether a connection between nodes is new.

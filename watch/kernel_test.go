@@ -113,3 +113,19 @@ func TestBlindToLaterNodes(t *testing.T) {
 		t.Errorf("blind after %v, the kernel was asked %d times", blindAt.Sub(started), h.asked)
 	}
 }
+
+// TestBlindIsToldOnce: for how long it has been blind is no news.
+func TestBlindIsToldOnce(t *testing.T) {
+	teller := newTeller(nil)
+	var told []string
+	for _, blind := range []string{"", "for 50 s", "for 70 s", "", "", "for 50 s"} {
+		out := eventsAt(time.Time{})
+		teller.surroundings(out, &State{Counters: Counters{Blind: blind}})
+		for _, e := range out.list {
+			told = append(told, e.Message)
+		}
+	}
+	if got := strings.Join(told, ", "); got != "for 50 s, packets come again, for 50 s" {
+		t.Error(got)
+	}
+}
