@@ -471,3 +471,32 @@ func TestLocked(t *testing.T) {
 	}
 	again.files.close()
 }
+
+// BenchmarkPacket is what the goroutine that reads packets pays for each.
+func BenchmarkPacket(b *testing.B) {
+	for _, bb := range []struct{ name, verdict string }{{"other", ""}, {"distribution", "mutual"}} {
+		b.Run(bb.name, func(b *testing.B) {
+			k, err := Open(b.TempDir(), Options{Size: 64 << 20, Files: 4, UID: -1, GID: -1, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer k.files.close()
+			const connections = 100
+			state := make(map[uint64]known)
+			for n := range uint64(connections) {
+				state[n+1] = known{protocol: "tls", verdict: bb.verdict}
+			}
+			p := packet(1, 1400)
+			b.SetBytes(1400)
+			b.ReportAllocs()
+			for i := range b.N {
+				if i%100_000 == 0 {
+					k.State(stateOf(state))
+					k.take()
+					k.queue.bytes = 0
+				}
+				k.Packet(p, uint64(i/8%connections+1))
+			}
+		})
+	}
+}
