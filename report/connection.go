@@ -17,7 +17,7 @@ func ExplainConnection(w io.Writer, doc *Document, id string, opt Options) error
 		return fmt.Errorf("the report has no connection %q", id)
 	}
 	c := &doc.Connections[i]
-	p := &page{doc: doc, width: opt.columns(), palette: palette{opt.Color}, limits: limits{concerned: 4, evidence: 20}}
+	p := &page{doc: doc, width: opt.columns(), palette: palette{opt.Color}, limits: limits{evidence: 6}}
 	p.text(0, clientName(c.Client)+" → "+serverName(c.Server))
 	p.cameTo(c)
 	p.heading("FACTS")
@@ -235,7 +235,7 @@ func (p *page) findingsOf(c *Connection) {
 	var its []Finding
 	for _, f := range p.doc.Findings {
 		if slices.Contains(f.Connections, c.ID) {
-			its = append(its, f)
+			its = append(its, of(f, c))
 		}
 	}
 	if len(its) == 0 {
@@ -249,4 +249,20 @@ func (p *page) findingsOf(c *Connection) {
 		}
 		p.findingGroup(g)
 	}
+}
+
+// of is a finding as it is about one of its connections. Which frame is evidence
+// of which connection, a document does not say: those before it began are not.
+func of(f Finding, c *Connection) Finding {
+	others := len(f.Connections) - 1
+	f.Connections = nil
+	if others == 0 {
+		return f
+	}
+	f.Evidence = slices.DeleteFunc(slices.Clone(f.Evidence), func(e Evidence) bool {
+		return e.Input != c.Input || e.Frame < c.FirstFrame
+	})
+	slices.SortStableFunc(f.Evidence, byFrame)
+	f.Message += fmt.Sprintf("; so with %s, and some of these frames may be of those", count(others, "other connection", "other connections"))
+	return f
 }

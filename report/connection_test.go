@@ -16,6 +16,13 @@ func TestExplainConnection(t *testing.T) {
 	full.Connections = append(full.Connections, fixtures()["mixed"].Connections...)
 	full.Connections = append(full.Connections, fixtures()["hostile"].Connections[0])
 	for i := range full.Connections {
+		if v := full.Connections[i].Verdict; v != nil && *v == "cleartext" {
+			full.Findings = append(full.Findings, report.Finding{
+				Rule: "DP101", Severity: "critical", Title: "cleartext distribution", Message: "it is in the clear",
+				Connections: []string{strings.Repeat("c", i+1), "other", "another"}, Fix: "use TLS", Status: "open",
+				Evidence: []report.Evidence{{Frame: 1, Text: "before it began"}, {Frame: 1000, Text: "later"}, {Frame: 999, Text: "its name"}},
+			})
+		}
 		full.Connections[i].ID = strings.Repeat("c", i+1)
 		if err := report.ExplainConnection(&out, full, full.Connections[i].ID, report.Options{Width: 80}); err != nil {
 			t.Fatal(err)

@@ -175,7 +175,11 @@ func commentsIn(file *ast.File) map[string]string {
 				continue
 			}
 			out[spec.Name.Name] = text(decl.Doc)
-			for _, f := range spec.Type.(*ast.StructType).Fields.List {
+			fields, ok := spec.Type.(*ast.StructType)
+			if !ok {
+				continue
+			}
+			for _, f := range fields.Fields.List {
 				for _, name := range f.Names {
 					out[spec.Name.Name+"."+name.Name] = text(f.Doc)
 				}
