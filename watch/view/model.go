@@ -162,9 +162,22 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return m, m.fade()
 	case tea.KeyMsg:
-		return m, m.press(msg)
+		return m, m.pressAll(msg)
 	}
 	return m, nil
+}
+
+// pressAll takes apart what was typed so fast that it came as one.
+func (m *model) pressAll(msg tea.KeyMsg) tea.Cmd {
+	if msg.Type != tea.KeyRunes || msg.Paste || len(msg.Runes) < 2 {
+		return m.press(msg)
+	}
+	for _, r := range msg.Runes {
+		if cmd := m.press(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}}); cmd != nil {
+			return cmd
+		}
+	}
+	return nil
 }
 
 // take shows another State.

@@ -406,6 +406,19 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// Keys that are typed fast come together.
+func TestFastKeys(t *testing.T) {
+	s := newScreen(t, stateOfMany(8), 80, 24)
+	s.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("jjk/c7")})
+	if s.list.at != 0 || !s.searching || s.filter.text != "c7" {
+		t.Errorf("at %d, searching %v for %q", s.list.at, s.searching, s.filter.text)
+	}
+	s.press("esc", "?")
+	if _, cmd := s.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("qq")}); cmd == nil {
+		t.Error("qq does not go back and end it")
+	}
+}
+
 func TestHappened(t *testing.T) {
 	s := newScreen(t, stateOfMany(3), 80, 24)
 	for i := range maxNotes + 10 {
