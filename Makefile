@@ -85,7 +85,7 @@ STRESS ?= 10
 CHECKS ?= 100000
 soak: ## run what tries to break it for longer: damage, floods, random delivery, fuzzing
 	DISTPROOF_DAMAGE=$(DAMAGE) DISTPROOF_STRESS=$(STRESS) $(GO) test -count=1 -timeout 6h \
-	  -run '^(TestCutFiles|TestChangedBytes|TestRandom|TestLimits)' ./cmd/distproof
+	  -run '^(TestCutFiles|TestChangedBytes|TestDamaged|TestRandom|TestLimits)' ./cmd/distproof
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./decode/tcp -rapid.checks=$(CHECKS)
 	$(MAKE) fuzz FUZZTIME=1000000x
 

@@ -94,7 +94,7 @@ func compare(t *testing.T, old, now *report.Document) *report.Diff {
 	return d
 }
 
-func renderDiff(t *testing.T, d *report.Diff, format string, opt report.Options) []byte {
+func renderDiff(t testing.TB, d *report.Diff, format string, opt report.Options) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.RenderDiff(&out, d, format, opt); err != nil {
@@ -307,4 +307,48 @@ func TestDiffAndBaselineTakeNoLikelyNode(t *testing.T) {
 	if doc := reckon(t, hidden("a@n1.lab"), named, "violates"); doc.Conclusion != "fail" {
 		t.Errorf("%s (%s)", doc.Conclusion, doc.Reason)
 	}
+}
+
+// FuzzCompare compares any two documents: there is a comparison or an error, what
+// is written is valid, and bad connections are worse than none.
+func FuzzCompare(f *testing.F) {
+	json := func(d *report.Document) []byte { return render(f, d, "json", report.Options{}) }
+	f.Add(json(before()), json(after()))
+	f.Add(json(after()), json(mixed()))
+	f.Add(json(fixtures()["mutual"]), json(fixtures()["cleartext"]))
+	f.Add(json(fixtures()["inspect"]), json(empty()))
+	nothing := func(conclusion string) *report.Document {
+		d := document("none.pcap", 1)
+		d.Conclusion = conclusion
+		return d
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		old, _, err := report.Read(bytes.NewReader(a))
+		if err != nil {
+			return
+		}
+		now, _, err := report.Read(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		d, err := report.Compare(differ, old, now)
+		if (d == nil) == (err == nil) || (err != nil) != ((old.Conclusion == "") != (now.Conclusion == "")) {
+			t.Fatalf("%v, %v", d, err)
+		}
+		if err == nil {
+			renderDiff(t, d, "table", report.Options{Width: 80})
+			if err := formatcheck.JSON(renderDiff(t, d, "json", report.Options{}), diffSchemaFile); err != nil {
+				t.Error(err)
+			}
+		}
+		bad := 0
+		for _, c := range now.Connections {
+			if c.Verdict != nil && (*c.Verdict == "cleartext" || *c.Verdict == "one-way") {
+				bad++
+			}
+		}
+		if d, err = report.Compare(differ, nothing(now.Conclusion), now); err != nil || bad > 0 && d.Outcome != "worse" {
+			t.Errorf("%d bad connections are %+v, %v", bad, d, err)
+		}
+	})
 }

@@ -47,26 +47,26 @@ func FuzzDecode(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := NewDecoder(Options{VXLANPorts: []uint16{7777}})
-		packets, segments, used := uint64(0), uint64(0), uint64(0)
-		for len(data) >= 4 {
-			link, cut, n := capture.LinkType(data[0])<<8|capture.LinkType(data[1]), int(data[2]), int(data[3])
-			data = data[4:]
-			n = min(n, len(data))
-			p := packetOf(link, data[:n:n])
-			p.Length += cut
-			data = data[n:]
-			packets++
-			var s Segment
-			ok := false
-			used += allocs.Of(func() { ok = d.Decode(p, &s) })
-			if ok {
-				segments++
-				checkSegment(t, d, p, s)
+		packets, segments := uint64(0), uint64(0)
+		used := allocs.Of(func() {
+			for len(data) >= 4 {
+				link, cut, n := capture.LinkType(data[0])<<8|capture.LinkType(data[1]), int(data[2]), int(data[3])
+				data = data[4:]
+				n = min(n, len(data))
+				p := packetOf(link, data[:n:n])
+				p.Length += cut
+				data = data[n:]
+				packets++
+				var s Segment
+				if d.Decode(p, &s) {
+					segments++
+					checkSegment(t, d, p, s)
+				}
+				if len(d.fragments.byKey) > maxDatagrams || d.fragments.bytes > maxDatagramBytes {
+					t.Errorf("%d datagrams, %d bytes", len(d.fragments.byKey), d.fragments.bytes)
+				}
 			}
-			if len(d.fragments.byKey) > maxDatagrams || d.fragments.bytes > maxDatagramBytes {
-				t.Errorf("%d datagrams, %d bytes", len(d.fragments.byKey), d.fragments.bytes)
-			}
-		}
+		})
 		// A fragment may be the last one of a long datagram.
 		if used > 1<<20+2*maxDatagram*packets {
 			t.Errorf("%d bytes allocated for %d packets", used, packets)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,6 +16,8 @@ import (
 	"distproof/internal/hostile"
 	"distproof/internal/mutate"
 	"distproof/report"
+	"distproof/verify"
+	"distproof/verify/policy"
 )
 
 // checkDocument wants a document that its schema takes, and that is read back as
@@ -85,6 +90,63 @@ func FuzzCapture(f *testing.F) {
 		checkDocument(t, doc)
 		if doc.Conclusion == "pass" && (in.Truncated || in.Damage != "" || doc.Summary.Distribution.Mutual == 0) {
 			t.Errorf("passes: %s", doc.Reason)
+		}
+	})
+}
+
+// FuzzPolicy judges captures by any policy: by none does it pass that nothing was
+// seen. None that asks for TLS lets a capture pass that was cut, nor, without
+// exceptions, cleartext, or, if it asks for mutual TLS, one-way TLS.
+func FuzzPolicy(f *testing.F) {
+	texts, err := filepath.Glob("../../verify/policy/testdata/right/*.yaml")
+	if err != nil || len(texts) == 0 {
+		f.Fatal(err)
+	}
+	for _, path := range texts {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	for _, require := range []string{"mutual", "encrypted", "observe"} {
+		f.Add([]byte("version: 1\ndistribution: {require: " + require + "}\nseverities: {DP107: off, DP205: info}\nfail_on: low\n"))
+	}
+	f.Add([]byte("version: 1\nexceptions:\n  - {rules: [DP101, DP103, DP109, DP205, DP207], reason: r, owner: o, expires: 2999-01-01, allow_critical: true}\n"))
+	whole := make(map[string][]byte)
+	for _, name := range []string{"mutual_tls12", "plain", "oneway_tls12", "epmd_only"} {
+		if whole[name], err = os.ReadFile(filepath.Join(pcapsDir, name+".pcap")); err != nil {
+			f.Fatal(err)
+		}
+	}
+	whole["cut"] = whole["mutual_tls12"][:len(whole["mutual_tls12"])-5]
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := policy.Parse(text, "fuzz.yaml")
+		if err != nil {
+			return
+		}
+		p.CAs, p.Cookies = nil, nil // are files
+		p.Settle()
+		p.Options.Policy.Now = time.Unix(1_800_000_000, 0)
+		require, excepts := p.Options.Policy.Require, len(p.Options.Policy.Exceptions) > 0
+		never := map[string]bool{
+			"epmd_only":    true,
+			"cut":          require != verify.RequireNothing,
+			"plain":        require != verify.RequireNothing && !excepts,
+			"oneway_tls12": require == verify.RequireMutual && !excepts,
+		}
+		for name, data := range whole {
+			src, err := capture.NewReader(bytes.NewReader(data), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := analyze(src, analyzeOptions{Judge: true, Workers: 1, Expect: p.Options})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if doc.Conclusion == "pass" && never[name] {
+				t.Errorf("%s passes: %s", name, doc.Reason)
+			}
 		}
 	})
 }

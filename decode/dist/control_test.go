@@ -5,12 +5,12 @@ import (
 	"compress/zlib"
 	"fmt"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 
 	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
+	"distproof/internal/allocs"
 )
 
 var (
@@ -666,12 +666,10 @@ func FuzzMessage(f *testing.F) {
 			}
 			return got, n
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		plain, n := run(Options{}, whole)
-		runtime.ReadMemStats(&after)
+		var plain Facts
+		var n uint64
 		// A kilobyte a message, two inflaters and what they expand.
-		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+20*uint64(len(m)) {
+		if used := allocs.Of(func() { plain, n = run(Options{}, whole) }); used > 1<<20+20*uint64(len(m)) {
 			t.Errorf("%d bytes allocated for messages of %d", used, len(m))
 		}
 		if plain.Messages["LINK"] < 3 || plain.Ticks.Count != 1 || !plain.InFrame || plain.Foreign || n != uint64(2*len(m)+3*len(linkMsg)) {
