@@ -13,18 +13,34 @@ import (
 // is not bound by a [Queue].
 func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 	c := *s
-	if c.sink != nil {
-		c.sink = sink
-	}
-	c.queue, c.queued = nil, false
-	c.message, c.holding = bytes.Clone(s.message), bytes.Clone(s.holding)
-	c.log, c.packed, c.held = slices.Clone(s.log), s.packed.clone(), s.held.clone()
-	c.clear, c.messages, c.tickets, c.alerts = slices.Clip(s.clear), slices.Clip(s.messages), slices.Clip(s.tickets), slices.Clip(s.alerts)
+	c.packed = s.packed.clone()
 	if s.foreign != nil {
 		f := *s.foreign
 		c.foreign = &f
 	}
-	c.opening = s.opening.clone(c.sink)
+	if !s.shared {
+		c.beginning = s.beginning.clone()
+	}
+	if s.secrets != nil {
+		c.retained = s.retained.clone(sink)
+	}
+	return &c
+}
+
+func (b *beginning) clone() *beginning {
+	c := *b
+	c.message, c.log = bytes.Clone(b.message), slices.Clone(b.log)
+	c.clear, c.messages, c.tickets, c.alerts = slices.Clip(b.clear), slices.Clip(b.messages), slices.Clip(b.tickets), slices.Clip(b.alerts)
+	return &c
+}
+
+func (r *retained) clone(sink func(tcp.Position, []byte)) *retained {
+	c := *r
+	if c.sink != nil {
+		c.sink = sink
+	}
+	c.queue, c.queued = nil, false
+	c.held, c.holding, c.opening = r.held.clone(), bytes.Clone(r.holding), r.opening.clone(c.sink)
 	return &c
 }
 

@@ -221,19 +221,20 @@ func Combine(client, server *Stream, end Ending) *Facts {
 // may be nil.
 func (s *Stream) unpacked(room []Record) *Stream {
 	if s == nil {
-		return new(Stream)
+		return NewStream(Midstream)
 	}
-	out := *s
+	out, begun := *s, *s.beginning
 	if s.packed.n > 0 {
-		out.log = slices.AppendSeq(room, s.packed.All())
+		begun.log = slices.AppendSeq(room, s.packed.All())
 	}
+	out.beginning = &begun
 	return &out
 }
 
 // share has the facts hold what they have in common with others but once.
 func (x *combiner) share() {
 	if x.c.secrets == nil {
-		x.f.Client = x.f.Client.intern()
+		x.f.Client, x.f.Server = x.f.Client.intern(), x.f.Server.intern()
 	}
 }
 

@@ -74,7 +74,9 @@ type ClientHello struct {
 // Sections 4.1.3 and 4.1.4; RFC 5246, Section 7.4.1.3).
 type ServerHello struct {
 	// Version is the negotiated version.
-	Version   Version
+	Version Version
+	// Random and SessionID are zero in the [Facts] of a connection with TLS 1.3
+	// and without a key log.
 	Random    [32]byte
 	SessionID Ticket
 	Suite     Suite
@@ -90,6 +92,8 @@ type ServerHello struct {
 	Identity uint16
 	// Ticket says that a NewSessionTicket will follow (RFC 5077).
 	Ticket, EncryptThenMAC, ExtendedMasterSecret bool
+
+	interned bool
 }
 
 // readClientHello parses the body of a ClientHello.

@@ -55,7 +55,7 @@ func (w *outline) stream(side int) *Stream {
 	s.reliable = len(s.log)
 	s.sealed.Application = uint64(len(all))
 	if len(all) > 0 {
-		s.sealed.Last = all[len(all)-1]
+		s.last = endOf(all[len(all)-1])
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package tls
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"sync"
 
 	"distproof/decode/secrets"
@@ -23,6 +24,9 @@ var (
 	chains13     interned[chain]
 	keys         interned[certificateKey]
 	hellos       interned[*ClientHello]
+	serverHellos interned[*ServerHello]
+	results      interned[*signatures]
+	beginnings   interned[*beginning]
 	texts        interned[string]
 )
 
@@ -62,6 +66,25 @@ func (t *interned[V]) get(key []byte, value func() V) V {
 // internCertificate returns a copy of b, which must not be changed.
 func internCertificate(b []byte) []byte {
 	return certificates.get(b, func() []byte { return bytes.Clone(b) })
+}
+
+// sizesText formats sizes: a number or a list for each verb of format. Sizes are
+// the same in most connections.
+func sizesText(format string, sizes ...any) string {
+	var room [128]byte
+	key := append(room[:0], format...)
+	for _, s := range sizes {
+		switch s := s.(type) {
+		case int:
+			key = appendNumber(key, s)
+		case []int:
+			key = appendNumber(key, len(s))
+			for _, n := range s {
+				key = appendNumber(key, n)
+			}
+		}
+	}
+	return texts.get(key, func() string { return fmt.Sprintf(format, sizes...) })
 }
 
 // A chain is what a Certificate message has, or why it cannot be read.
@@ -128,7 +151,42 @@ func (h *ClientHello) appendKey(b []byte) []byte {
 	for i := range h.Identities {
 		b = append(b, h.Identities[i][:]...)
 	}
-	for _, flag := range [...]bool{h.PSK, h.EarlyData, h.PostHandshakeAuth, h.ExtendedMasterSecret} {
+	return appendFlags(b, h.PSK, h.EarlyData, h.PostHandshakeAuth, h.ExtendedMasterSecret)
+}
+
+// intern returns h without what is new in every handshake of TLS 1.3, kept once
+// for all servers that say the same.
+func (h *ServerHello) intern() *ServerHello {
+	if h == nil || h.interned || !h.Version.Is13() {
+		return h
+	}
+	var room [32]byte
+	return serverHellos.get(h.appendKey(room[:0]), func() *ServerHello {
+		common := *h
+		common.Random, common.SessionID, common.interned = [32]byte{}, Ticket{}, true
+		return &common
+	})
+}
+
+// signaturesOf returns s, kept once.
+func signaturesOf(s signatures) *signatures {
+	var key []byte
+	for _, x := range [...]signed{s.client, s.server} {
+		key = appendNumber(key, int(x.scheme))
+		key = append(key, byte(x.signature.Value), byte(x.signature.Basis))
+		key = appendText(key, x.signature.Reason)
+	}
+	return results.get(key, func() *signatures { return &s })
+}
+
+// appendKey appends all of h but its random and its session id.
+func (h *ServerHello) appendKey(b []byte) []byte {
+	b = appendNumbers(b, []uint16{uint16(h.Version), uint16(h.Suite), uint16(h.Compression), h.Group, h.Identity})
+	return appendFlags(b, h.Retry, h.PSK, h.Ticket, h.EncryptThenMAC, h.ExtendedMasterSecret)
+}
+
+func appendFlags(b []byte, flags ...bool) []byte {
+	for _, flag := range flags {
 		n := 0
 		if flag {
 			n = 1

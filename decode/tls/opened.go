@@ -230,7 +230,7 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 // clientSentNone reports whether the client sent nothing encrypted, as far as
 // the capture goes: it may refuse the server's handshake in the clear.
 func (x *combiner) clientSentNone() bool {
-	return x.c.sealed.Last == (Record{}) && x.c.unheld == "" && !x.c.lostOnce
+	return x.c.sealed == (Sealed{}) && x.c.unheld == "" && !x.c.lostOnce
 }
 
 // sideAlert is an alert that was decrypted.

@@ -103,7 +103,7 @@ type answer struct {
 // [Unlock] with what log holds. sink takes the application data, at positions
 // that count its bytes. Retain is called before any data.
 func (s *Stream) Retain(log *secrets.Log, sink func(tcp.Position, []byte)) {
-	s.secrets, s.sink, s.asked = log, sink, -1
+	s.retained = &retained{secrets: log, sink: sink, asked: -1}
 }
 
 // mayBeSealed reports whether the record that is being read may be encrypted.
@@ -166,7 +166,7 @@ func (s *Stream) headerVersion() uint16 { return uint16(s.header[1])<<8 | uint16
 
 // holdNoMore says why records from here on cannot be opened; "" if they can.
 func (s *Stream) holdNoMore(why string) {
-	if why == "" || s.unheld != "" {
+	if why == "" || s.unheld != "" || s.secrets == nil {
 		return
 	}
 	s.unheld, s.holding = why, nil

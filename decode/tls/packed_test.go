@@ -12,7 +12,7 @@ import (
 func TestPackedLog(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
-		packed, plain := &Stream{}, &Stream{}
+		packed, plain := NewStream(AtStart), NewStream(AtStart)
 		for range random.IntN(MaxRecords + 3) {
 			r := Record{
 				Type: ContentType(random.Uint32()), Sealed: random.IntN(2) == 0, Message: HandshakeType(random.Uint32()),

@@ -14,6 +14,7 @@ func (s *Stream) unsynced() bool {
 
 // lose gives up the framing: what follows may be anywhere in a record.
 func (s *Stream) lose() {
+	s.own()
 	s.rollback()
 	s.damageMessage("a gap in the handshake")
 	s.status, s.start = Searching, Midstream
@@ -111,6 +112,7 @@ func validHeader(h []byte) bool {
 
 // breakFraming handles bytes where a header should be that are none.
 func (s *Stream) breakFraming() {
+	s.own()
 	have := s.have
 	switch {
 	case s.tentative && s.start == AtStart:
@@ -157,9 +159,15 @@ func Raw(b []byte) (match, possible bool) {
 // Begin returns the offset of the first record that the stream is taken to be
 // TLS for; valid if it is [Synced].
 func (s *Stream) Begin() int64 {
-	s.unpack()
 	if s.mark < len(s.log) {
 		return s.log[s.mark].Offset
+	}
+	i := 0
+	for r := range s.packed.All() {
+		if i == s.mark {
+			return r.Offset
+		}
+		i++
 	}
 	return s.record.Offset
 }

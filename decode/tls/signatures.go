@@ -49,6 +49,12 @@ func find(b []byte, want HandshakeType) []byte {
 // signatures12 checks the two signatures of a full handshake before TLS 1.3:
 // the server's over its key exchange, and the client's over all that was said.
 func (x *combiner) signatures12() {
+	if p := x.s.signed; p != nil {
+		c, s := &x.f.ClientCertificate, &x.f.ServerCertificate
+		c.Signature, c.Scheme, c.Possession = p.client.signature, p.client.scheme, p.client.possession(c.Possession)
+		s.Signature, s.Scheme, s.Possession = p.server.signature, p.server.scheme, p.server.possession(s.Possession)
+		return
+	}
 	if x.c.unkept || x.s.unkept || x.f.Client == nil {
 		return
 	}

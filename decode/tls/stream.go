@@ -7,8 +7,6 @@
 package tls
 
 import (
-	"slices"
-
 	"distproof/capture"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
@@ -118,7 +116,8 @@ type Foreign struct {
 	Bytes  uint64
 }
 
-// A Stream is one direction of a connection.
+// A Stream is one direction of a connection. What records in the middle of it
+// touch is here, all else behind pointers: there may be a million connections.
 type Stream struct {
 	start  Start
 	status Status
@@ -139,31 +138,59 @@ type Stream struct {
 	unkept      bool // clear was too long to be kept
 	dropped     bool // clear is not needed any more: nothing may be added
 	certificate bool // Certificate message seen
-	group       uint16
 
-	have     int // bytes of header read
-	left     int // bytes of the body to come
-	record   Record
+	have   int // bytes of header read
+	left   int // bytes of the body to come
+	record Record
+	since  int // records read since the stream became tentative
+
+	packed   Records // instead of log, once the stream is condensed
+	reliable int     // records of log that were followed from the start on, before any loss of framing
+	foreign  *Foreign
+
+	sealed Sealed
+	last   recordEnd // of the encrypted ones
+	ticks  [3]Ticks
+
+	*beginning
+	*retained
+}
+
+// A beginning has what is known of a stream beside its encrypted records, and
+// what finds its first record. It may be that of several connections: see
+// [Stream.own].
+type beginning struct {
+	shared bool
+
 	window   uint64
 	filled   int // bytes in window
 	searched int
 	verified int
-	since    int // records read since the stream became tentative
-	mark     int // len(log) when it did
+	mark     int // len(log) when the stream became tentative
 
 	message []byte // handshake message being assembled
-
-	log      []Record
-	packed   Records // instead of log, once the stream is condensed
-	reliable int     // records of log that were followed from the start on, before any loss of framing
+	log     []Record
 
 	hello  *ClientHello
 	server *ServerHello
+	group  uint16
 	clear  []byte // the messages that crossed in the clear, one after another
+	// signed has the results of checking the signatures, once clear is dropped,
+	// in the server's direction; nil if they were not checked.
+	signed *signatures
 
-	// For a key log: the records that wait for secrets and what they take, the
-	// one that is being read, and why no more are kept; "" if they are. sink
-	// takes what is opened.
+	chain    [][]byte
+	damage   string
+	messages seen
+	tickets  []Ticket
+	alerts   []Alert
+	preamble int64
+}
+
+// retained is for a key log: the records that wait for secrets and what they
+// take, the one that is being read, and why no more are kept; "" if they are.
+// sink takes what is opened. Nothing of it changes unless there are secrets.
+type retained struct {
 	secrets   *secrets.Log
 	sink      func(tcp.Position, []byte)
 	held      *heldLog
@@ -176,29 +203,33 @@ type Stream struct {
 	// asked is how many secrets the key log had when it was last asked; -1 if
 	// it was not.
 	asked int
-
-	chain    [][]byte
-	damage   string
-	messages seen
-	tickets  []Ticket
-	alerts   []Alert
-	foreign  *Foreign
-	preamble int64
-
-	sealed Sealed
-	ticks  [3]Ticks
 }
+
+// unretained is for streams without a key log.
+var unretained retained
 
 // Sealed counts the encrypted records that followed the first
 // ChangeCipherSpec or that are application data by type.
 type Sealed struct {
 	Application, Handshake, Alerts uint64
-	Last                           Record
+}
+
+// A recordEnd is what is kept of a direction's last encrypted record.
+type recordEnd struct {
+	length int
+	end    int64
+}
+
+func endOf(r Record) recordEnd { return recordEnd{r.Length, r.End()} }
+
+// lastSealed returns the length and the place of the last encrypted record.
+func (s *Stream) lastSealed() Record {
+	return Record{Length: s.last.length, Offset: s.last.end - headerLength - int64(s.last.length)}
 }
 
 // NewStream returns a stream for bytes from the given kind of start.
 func NewStream(start Start) *Stream {
-	s := &Stream{start: start}
+	s := &Stream{start: start, beginning: new(beginning), retained: &unretained}
 	if start == AtStart {
 		s.status = Synced
 		s.tentative = true
@@ -248,6 +279,7 @@ func (s *Stream) Data(at tcp.Position, b []byte) {
 
 // Gap says that n bytes are missing.
 func (s *Stream) Gap(at tcp.Position, n int64) {
+	s.own()
 	if s.status != Synced || s.foreign != nil {
 		s.window, s.filled = 0, 0
 		return
@@ -311,6 +343,9 @@ func (s *Stream) beginRecord(h []byte) {
 	s.record.Length = int(h[3])<<8 | int(h[4])
 	s.left = s.record.Length
 	s.record.Sealed = s.record.Type == TypeApplicationData
+	if !s.record.Sealed {
+		s.own()
+	}
 	if s.ccs && s.record.Type == TypeHandshake {
 		s.message = s.message[:0]
 	}
@@ -361,36 +396,6 @@ func (s *Stream) finishRecord() {
 	s.logRecord()
 }
 
-// Condense gives up room that was for the handshake of a connection, once that
-// seems to be over. Either stream may be nil.
-func Condense(a, b *Stream) {
-	for _, s := range []*Stream{a, b} {
-		if s != nil {
-			s.condense(!unsigned(a, b) && !unsigned(b, a))
-		}
-	}
-}
-
-// unsigned reports whether nothing that crossed in the clear is needed any more
-// to check a signature: the server chose TLS 1.3, both sides went on, and there
-// is no key log.
-func unsigned(server, client *Stream) bool {
-	return server != nil && client != nil && server.server != nil && server.server.Version.Is13() && !server.server.Retry &&
-		server.sealed.Application > 0 && client.sealed.Application > 0 && server.secrets == nil
-}
-
-func (s *Stream) condense(signed bool) {
-	// Between records, an encrypted message is over.
-	if len(s.message) == 0 || s.ccs && s.have == 0 && s.left == 0 {
-		s.message = nil
-	}
-	if !signed {
-		s.clear, s.dropped = nil, true
-	}
-	s.clear = slices.Clone(s.clear)
-	s.pack()
-}
-
 func (s *Stream) countSealed() {
 	switch s.record.Type {
 	case TypeHandshake:
@@ -405,5 +410,5 @@ func (s *Stream) countSealed() {
 			}
 		}
 	}
-	s.sealed.Last = s.record
+	s.last = endOf(s.record)
 }

@@ -104,7 +104,7 @@ func (x *combiner) unknownFlight(why string) {
 // requestedBySizes holds only beside a client's flight that agrees: a
 // certificate that is split looks like a request and a certificate.
 func requestedBySizes(sf flight, server []Record) fact.Fact {
-	sizes := fmt.Sprintf("record sizes %v", lengths(server, sf.records))
+	sizes := sizesText("record sizes %v", lengths(server, sf.records))
 	if sf.requested {
 		return fact.YesBy(fact.Inferred, sizes)
 	}
@@ -114,7 +114,7 @@ func requestedBySizes(sf flight, server []Record) fact.Fact {
 func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	c := &x.f.ClientCertificate
 	c.Frame = client[0].Frame
-	sizes := fmt.Sprintf("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
+	sizes := sizesText("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
 	switch {
 	case sf.psk && cf.status == NotRequested:
 		c.Status, c.Basis, c.Reason = Resumed, fact.Observed, "resumed with a pre-shared key"
@@ -151,10 +151,10 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 		// An alert may be padded to any length, but nothing follows it.
 		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", after[0].Length))
 	case !shaper.isAlert(after[0]):
-		f.Established = fact.YesBy(fact.Inferred, fmt.Sprintf("the server went on with a record of %d bytes", after[0].Length))
+		f.Established = fact.YesBy(fact.Inferred, sizesText("the server went on with a record of %d bytes", after[0].Length))
 	case len(after) > 1 || x.s.sealed.Application > uint64(len(x.s.sealedOf(TypeApplicationData))):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
-	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.sealed.Last) && sentAfter(after[0], x.c.sealed.Last):
+	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.lastSealed()) && sentAfter(after[0], x.c.lastSealed()):
 		f.Unanswered = len(server) == 1 && x.over()
 		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
 	case x.end.ClosedBy == RoleUnknown:

@@ -112,7 +112,7 @@ func (r *conversation) checkWrong(t *testing.T, name string, f, right *Facts, go
 
 // refusedInTheClear: the client's secret is not needed where it sent nothing
 // encrypted.
-func (f *Facts) refusedInTheClear() bool { return f.Sealed[client].Last == (Record{}) }
+func (f *Facts) refusedInTheClear() bool { return f.Sealed[client] == (Sealed{}) }
 
 // TestFormsOfKeyLogs: what does not matter in a key log does not.
 func TestFormsOfKeyLogs(t *testing.T) {
@@ -442,7 +442,7 @@ func (r *conversation) checkUnopened(t *testing.T, name string, f *Facts) {
 	}
 	without, _ := r.withLog(t, nil, inOrder)
 	got := *f
-	got.KeyLog, got.Opened, got.Client = "", [2]Opened{}, got.Client.intern()
+	got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(), got.Server.intern()
 	if !reflect.DeepEqual(&got, without) {
 		t.Errorf("%s: with the key log (%s)\n%+v\nwithout\n%+v", name, f.KeyLog, got, *without)
 	}

@@ -1,0 +1,146 @@
+package tls
+
+import (
+	"slices"
+
+	"distproof/decode/fact"
+	"distproof/decode/secrets"
+)
+
+// Condense gives up room that was for the handshake of a connection, once that
+// seems to be over. Either stream may be nil.
+//
+// What it gives up is decided: signatures are checked before what they cover is
+// dropped. A handshake message in the clear that comes later, whoever sent it, is
+// damage then, and nothing is claimed.
+func Condense(a, b *Stream) {
+	for _, x := range [2][2]*Stream{{a, b}, {b, a}} {
+		if client, server := x[0], x[1]; client != nil && server != nil && client.role == RoleClient && server.role == RoleServer {
+			server.checkSignatures(client)
+		}
+	}
+	signed := !unsigned(a, b) && !unsigned(b, a)
+	for _, s := range []*Stream{a, b} {
+		if s != nil {
+			s.condense(signed)
+		}
+	}
+}
+
+// unsigned reports whether nothing that crossed in the clear is needed any more
+// to check a signature, as there is no key log: the server chose TLS 1.3, and both
+// sides went on, or the signatures were checked.
+func unsigned(server, client *Stream) bool {
+	if server == nil || client == nil || server.server == nil || server.secrets != nil {
+		return false
+	}
+	on13 := server.server.Version.Is13() && !server.server.Retry && server.sealed.Application > 0 && client.sealed.Application > 0
+	return on13 || server.signed != nil
+}
+
+func (s *Stream) condense(signed bool) {
+	if s.shared {
+		return
+	}
+	// Between records, an encrypted message is over.
+	if len(s.message) == 0 || s.ccs && s.have == 0 && s.left == 0 {
+		s.message = nil
+	}
+	if !signed {
+		s.clear, s.dropped = nil, true
+	}
+	s.clear, s.messages, s.tickets = slices.Clip(slices.Clone(s.clear)), slices.Clip(slices.Clone(s.messages)), slices.Clip(slices.Clone(s.tickets))
+	s.pack()
+	if signed || s.secrets != nil {
+		return
+	}
+	if s.hello != nil && s.hello.SessionID == (Ticket{}) {
+		s.hello = s.hello.intern()
+	}
+	s.share()
+}
+
+// signatures are the results of checking those of a handshake before TLS 1.3, as
+// far as there are any: see [ClientCertificate] and [ServerCertificate].
+type signatures struct{ client, server signed }
+
+type signed struct {
+	signature fact.Fact
+	scheme    secrets.Scheme
+}
+
+// possession returns how possession of the key is known, by a result and how it
+// was known before.
+func (s signed) possession(before fact.Basis) fact.Basis {
+	switch s.signature.Value {
+	case fact.Yes:
+		return fact.Verified
+	case fact.No:
+		return fact.None
+	}
+	return before
+}
+
+// checkSignatures checks the signatures of a handshake before TLS 1.3 that both
+// sides finished, s being the server's direction.
+func (s *Stream) checkSignatures(client *Stream) {
+	if s.server == nil || s.server.Version.Is13() || s.secrets != nil || s.signed != nil || s.shared || client.shared {
+		return
+	}
+	var room [2][MaxRecords]Record
+	x := combiner{c: client.unpacked(room[0][:0]), s: s.unpacked(room[1][:0]), f: new(Facts)}
+	if x.damage() != "" || x.c.unkept || x.s.unkept || finished12(x.c) == nil || finished12(x.s) == nil {
+		return
+	}
+	x.hellos()
+	if x.f.Client == nil || x.f.Version < SSL30 || x.f.Version > TLS12 {
+		return
+	}
+	x.tls12()
+	c, v := &x.f.ClientCertificate, &x.f.ServerCertificate
+	s.signed = signaturesOf(signatures{signed{c.Signature, c.Scheme}, signed{v.Signature, v.Scheme}})
+}
+
+// share has s refer to the one beginning that it has in common with others, if
+// that has nothing of its own. That is so in TLS 1.3, where all that crosses in
+// the clear are the hellos; what is new in every handshake of them tells nothing
+// without a key log.
+func (s *Stream) share() {
+	b := s.beginning
+	if s.tentative || s.have != 0 || s.left != 0 || s.packed.n == 0 || s.server != nil && !s.server.Version.Is13() || s.server == nil && s.hello == nil {
+		return
+	}
+	if b.message != nil || b.clear != nil || b.signed != nil || b.chain != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
+		return
+	}
+	common := beginning{shared: true, hello: b.hello.intern(), group: b.group}
+	if b.hello != nil && !common.hello.interned {
+		return
+	}
+	var room [160]byte
+	key := appendNumber(room[:0], int(b.group))
+	for _, m := range b.messages {
+		key = append(key, byte(m.kind))
+		common.messages = append(common.messages, sighting{kind: m.kind})
+	}
+	key = append(key, 0xff)
+	if b.hello != nil {
+		key = b.hello.appendKey(key)
+	}
+	if b.server != nil {
+		common.server = b.server.intern()
+		key = b.server.appendKey(append(key, 0xff))
+	}
+	s.beginning = beginnings.get(key, func() *beginning { return &common })
+}
+
+// own gives s a beginning of its own. It is called before anything of the
+// beginning changes; records of application data change nothing of it.
+func (s *Stream) own() {
+	if !s.shared {
+		return
+	}
+	b := *s.beginning
+	b.shared = false
+	s.beginning = b.clone()
+}
