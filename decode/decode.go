@@ -67,11 +67,11 @@ func NewDecoder(o Options) *Decoder {
 // A conn is a connection while its segments come in.
 type conn struct {
 	ends    [2]link.Endpoint // in the order in which they first sent
-	tcp     *tcp.Conn
+	tcp     tcp.Conn
 	streams [2]stream
 	// opener is the direction whose SYN, or the other's SYN+ACK, was seen.
 	opener     tcp.Dir
-	openerSeen string // how; "" if not
+	openerSeen opener // how
 	encaps     []uint16
 	first      capture.Frame
 	epmdPort   bool
@@ -96,6 +96,18 @@ type conn struct {
 	tracked *tracked
 	dropped bool
 }
+
+// An opener says how it is known which side opened a connection.
+type opener uint8
+
+const (
+	byNothing opener = iota
+	bySYN
+	bySYNACK
+)
+
+// The words are those of [Connection.RolesBasis].
+func (o opener) String() string { return [...]string{"", "syn", "syn-ack"}[o] }
 
 // handshakeHead is the part of each direction in which retransmissions are
 // compared with what came first. The largest handshakes of OTP, with
@@ -125,11 +137,11 @@ func (c *conn) dir(s *link.Segment) tcp.Dir {
 
 // note records what a segment tells beside its bytes.
 func (c *conn) note(dir tcp.Dir, s *link.Segment) {
-	if s.Flags.Has(link.SYN) && c.openerSeen != "syn" {
+	if s.Flags.Has(link.SYN) && c.openerSeen != bySYN {
 		if s.Flags.Has(link.ACK) {
-			c.opener, c.openerSeen = dir.Other(), "syn-ack"
+			c.opener, c.openerSeen = dir.Other(), bySYNACK
 		} else {
-			c.opener, c.openerSeen = dir, "syn"
+			c.opener, c.openerSeen = dir, bySYN
 		}
 	}
 	if s.Encapsulation != 0 && !slices.Contains(c.encaps, s.Encapsulation) && len(c.encaps) < maxEncapsulations {

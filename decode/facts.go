@@ -64,12 +64,12 @@ func (c *conn) client() (tcp.Dir, string) {
 		}
 	}
 	for d := range tcp.Dir(2) {
-		if s := &c.streams[d]; s.tls != nil && s.tls.Role() == tls.RoleServer && c.openerSeen == "" {
+		if s := &c.streams[d]; s.tls != nil && s.tls.Role() == tls.RoleServer && c.openerSeen == byNothing {
 			return d.Other(), "server-hello"
 		}
 	}
-	if c.openerSeen != "" {
-		return c.opener, c.openerSeen
+	if c.openerSeen != byNothing {
+		return c.opener, c.openerSeen.String()
 	}
 	for d := range tcp.Dir(2) {
 		s := &c.streams[d]

@@ -147,7 +147,7 @@ func (l *Live) change(c, as *conn) Change {
 // clone returns a copy of c that goes on by itself.
 func (c *conn) clone() *conn {
 	out := *c
-	out.tcp, out.encaps = c.tcp.Clone(), slices.Clone(c.encaps)
+	out.tcp, out.encaps = *c.tcp.Clone(), slices.Clone(c.encaps)
 	out.before, out.after, out.tracked = nil, nil, nil
 	for i := range out.streams {
 		out.streams[i].own()
@@ -157,7 +157,9 @@ func (c *conn) clone() *conn {
 
 // own gives s its own copy of what it would change.
 func (s *stream) own() {
-	s.head, s.pieces = slices.Clip(s.head), slices.Clip(s.pieces)
+	if s.first != nil {
+		s.first = &firstBytes{slices.Clip(s.first.b), slices.Clip(s.first.pieces)}
+	}
 	if s.tls != nil {
 		s.tls = s.tls.Clone(s.plain)
 	}

@@ -68,10 +68,10 @@ func TestMemory(t *testing.T) {
 		capture string
 		most    uint64
 	}{
-		{"mutual_tls13", 4000},
-		{"mutual_tls12", 7500},
-		{"oneway_tls13", 4000},
-		{"plain", 9200},
+		{"mutual_tls13", 1750},
+		{"mutual_tls12", 2450},
+		{"oneway_tls13", 1750},
+		{"plain", 8900},
 	} {
 		segments := segmentsOf(t, c.capture)
 		d := decode.NewDecoder(decode.Options{})

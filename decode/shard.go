@@ -120,7 +120,11 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 	dir := c.dir(s)
 	c.note(dir, s)
 	if c.tcp.Condense(s) {
-		tls.Condense(c.streams[0].tls, c.streams[1].tls)
+		a, b := c.streams[0].tls, c.streams[1].tls
+		tls.Condense(a, b)
+		if ends, ok := tls.Decided(a, b); ok {
+			c.tcp.Decided(ends)
+		}
 	}
 	c.tcp.Segment(dir, s, c)
 	c.forget(dir, s)
@@ -171,7 +175,7 @@ func (c *conn) joins(s *link.Segment) bool {
 }
 
 func (d *shard) newConn(s *link.Segment) *conn {
-	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: *tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
 	c.silent = d.silent
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
 	for side := range c.streams {

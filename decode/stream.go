@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"bytes"
+
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
 	"distproof/decode/tcp"
@@ -10,10 +12,10 @@ import (
 // A stream finds out what one direction of a connection carries and hands its
 // bytes to the decoders concerned. It knows nothing of the other direction.
 type stream struct {
-	// head holds the first bytes until they tell what the stream is.
-	head   []byte
-	pieces []piece
-	known  bool
+	// first has the first bytes until they tell what the stream is; nil if they
+	// are not needed.
+	first *firstBytes
+	known bool
 	// fromStart says that the stream's first byte was captured, preamble that
 	// distribution's handshake may follow on something else.
 	fromStart, preamble bool
@@ -32,7 +34,18 @@ type stream struct {
 	decrypted *dist.Stream
 }
 
-// A piece says where a part of the head came from.
+// firstBytes are the first of a stream, and where they came from.
+type firstBytes struct {
+	b      []byte
+	pieces []piece
+}
+
+func (f *firstBytes) add(at tcp.Position, b []byte) {
+	f.b = append(f.b, b...)
+	f.pieces = append(f.pieces, piece{at, len(b)})
+}
+
+// A piece says where a part of the first bytes came from.
 type piece struct {
 	at tcp.Position
 	n  int
@@ -45,11 +58,17 @@ func (s *stream) data(at tcp.Position, b []byte, fromStart, epmdPort bool) {
 		s.feed(at, b)
 		return
 	}
-	if s.head == nil {
+	if s.first == nil {
 		s.fromStart = fromStart
+		// Most streams are known at once: b need not be kept for that.
+		s.first = &firstBytes{b, []piece{{at, len(b)}}}
+		s.sniff(epmdPort, false)
+		if !s.known {
+			s.first.b = bytes.Clone(b)
+		}
+		return
 	}
-	s.head = append(s.head, b...)
-	s.pieces = append(s.pieces, piece{at, len(b)})
+	s.first.add(at, b)
 	s.sniff(epmdPort, false)
 }
 
@@ -95,8 +114,12 @@ func (s *stream) end(epmdPort bool) {
 // sniff tells from the first bytes what the stream is. With last there is
 // nothing more to wait for.
 func (s *stream) sniff(epmdPort, last bool) {
-	isTLS, maybeTLS := tls.Raw(s.head)
-	isDist, isEPMD := dist.MatchHandshake(s.head), matchEPMD(s.head)
+	var head []byte
+	if s.first != nil {
+		head = s.first.b
+	}
+	isTLS, maybeTLS := tls.Raw(head)
+	isDist, isEPMD := dist.MatchHandshake(head), matchEPMD(head)
 	wait := maybeTLS || isDist == dist.Maybe || isEPMD == epmd.Maybe
 	switch {
 	case isTLS:
@@ -118,16 +141,20 @@ func (s *stream) sniff(epmdPort, last bool) {
 		s.tls.Bound(s.keys.queue)
 	}
 	s.known = true
-	head, pieces := s.head, s.pieces
-	s.head, s.pieces = nil, nil
-	s.replay(head, pieces, s.feed)
+	first := s.first
+	s.first = nil
+	first.replay(s.feed)
 }
 
-// replay gives the bytes to a decoder, each with where it came from.
-func (s *stream) replay(head []byte, pieces []piece, feed func(tcp.Position, []byte)) {
-	for _, p := range pieces {
-		feed(p.at, head[:p.n])
-		head = head[p.n:]
+// replay gives the bytes to a decoder, each with where it came from; f may be nil.
+func (f *firstBytes) replay(feed func(tcp.Position, []byte)) {
+	if f == nil {
+		return
+	}
+	rest := f.b
+	for _, p := range f.pieces {
+		feed(p.at, rest[:p.n])
+		rest = rest[p.n:]
 	}
 }
 
@@ -137,25 +164,28 @@ const maxPreamble = 1 << 10
 
 // behindPreamble looks for distribution's handshake behind something else.
 func (s *stream) behindPreamble(at tcp.Position, b []byte) {
-	begun := at.Offset - int64(len(s.head))
-	if begun != 0 || len(s.head)+len(b) > maxPreamble || s.dist.Facts().Recognition != dist.NotRecognised {
-		s.preamble, s.head, s.pieces = false, nil, nil
+	if s.first == nil {
+		s.first = new(firstBytes)
+	}
+	f := s.first
+	begun := at.Offset - int64(len(f.b))
+	if begun != 0 || len(f.b)+len(b) > maxPreamble || s.dist.Facts().Recognition != dist.NotRecognised {
+		s.preamble, s.first = false, nil
 		return
 	}
-	s.head = append(s.head, b...)
-	s.pieces = append(s.pieces, piece{at, len(b)})
-	for i := 1; i+2 < len(s.head); i++ {
-		if dist.MatchHandshake(s.head[i:]) != dist.Yes {
+	f.add(at, b)
+	for i := 1; i+2 < len(f.b); i++ {
+		if dist.MatchHandshake(f.b[i:]) != dist.Yes {
 			continue
 		}
 		s.dist = s.options.NewStream(dist.AtHandshake)
-		s.replay(s.head, s.pieces, func(at tcp.Position, b []byte) {
+		f.replay(func(at tcp.Position, b []byte) {
 			if skip := max(0, int64(i)-at.Offset); skip < int64(len(b)) {
 				at.Offset += skip
 				s.dist.Data(at, b[skip:])
 			}
 		})
-		s.preamble, s.head, s.pieces = false, nil, nil
+		s.preamble, s.first = false, nil
 		return
 	}
 }
@@ -227,7 +257,7 @@ func (s *stream) chooseFirst() {
 		s.tls = nil
 		return
 	}
-	s.dist, s.head, s.pieces = nil, nil, nil
+	s.dist, s.first = nil, nil
 }
 
 // settle drops the decoders that found nothing.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // writeDocument writes what WriteJSON would, but the elements of the document's
@@ -63,6 +64,8 @@ type streamer struct {
 	w       io.Writer
 	err     error
 	encoder encoder
+	// spare has texts that were written, for their room.
+	spare sync.Pool
 }
 
 func (s *streamer) text(t string) {
@@ -102,10 +105,12 @@ func (s *streamer) elements(v reflect.Value) {
 		}
 	}()
 	for one := range chunks {
-		if s.write(<-one); s.err != nil {
+		e := <-one
+		if s.write(e); s.err != nil {
 			close(gone)
 			return
 		}
+		s.spare.Put(&e.text)
 	}
 }
 
@@ -116,6 +121,9 @@ type encoded struct {
 }
 
 func (s *streamer) encodeElements(v reflect.Value, from, to int) (out encoded) {
+	if room, ok := s.spare.Get().(*[]byte); ok {
+		out.text = (*room)[:0]
+	}
 	for i := from; i < to && out.err == nil; i++ {
 		if i > 0 {
 			out.text = append(out.text, ",\n    "...)

@@ -21,7 +21,11 @@ func (c *Conn) Clone() *Conn {
 func (h *half) own() {
 	if h.head != nil {
 		// What was delivered is not changed any more, only appended to.
-		h.head = &head{b: slices.Clip(h.head.b), holes: slices.Clip(h.head.holes), spans: slices.Clone(h.head.spans)}
+		was := h.head
+		h.head = &head{spans: slices.Clone(was.spans)}
+		if was.raw != nil {
+			h.head.raw = &raw{slices.Clip(was.b), slices.Clip(was.holes)}
+		}
 	}
 	if h.held != nil {
 		l := *h.held

@@ -22,14 +22,18 @@ import (
 
 // A Conn reassembles one connection. It is not safe for concurrent use.
 type Conn struct {
-	limits Limits
+	// buffer, head and wait are the [Limits].
+	buffer, head, wait int32
+
 	budget *Budget
 	half   [2]half
 }
 
 // New returns a connection of which nothing was seen yet.
 func New(l Limits, b *Budget) *Conn {
-	return &Conn{limits: l.withDefaults(), budget: b}
+	l = l.withDefaults()
+	bound := func(n int) int32 { return int32(max(min(n, math.MaxInt32), -1)) }
+	return &Conn{buffer: bound(l.Buffer), head: bound(l.Head), wait: bound(l.Wait), budget: b}
 }
 
 func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
@@ -473,7 +477,7 @@ func (c *Conn) noteCut(l *held, p *piece, seen uint32) bool {
 }
 
 func (c *Conn) room(l *held, n int) bool {
-	return len(l.chunks) < maxChunks && l.bytes+n <= c.limits.Buffer && c.budget.take(n+chunkCost)
+	return len(l.chunks) < maxChunks && l.bytes+n <= int(c.buffer) && c.budget.take(n+chunkCost)
 }
 
 // release drops the list of held chunks if it is empty.
@@ -524,7 +528,7 @@ func (c *Conn) giveUp(d Dir, sink Sink) {
 	if h.state != stateFixed {
 		return
 	}
-	for h.held != nil && h.acked >= h.firstHeld() && h.segments-h.held.seen >= uint32(c.limits.Wait) {
+	for h.held != nil && h.acked >= h.firstHeld() && h.segments-h.held.seen >= uint32(c.wait) {
 		k := &h.held.chunks[0]
 		c.skipTo(h, k.off, d, k.time, k.frame, sink)
 		c.drain(d, sink)

@@ -711,6 +711,7 @@ func TestCondense(t *testing.T) {
 		{"a piece and a part", 0, "abcde", -1, 2, 3},
 		{"a piece that came after", 7, "hij", -1, 0, 0},
 		{"another one", 7, "hiX", 7, 0, 0},
+		{"one behind what is kept", 10, "klX", -1, 3, 10},
 	} {
 		c := tcp.New(tcp.Limits{}, tcp.NewBudget(1<<20))
 		l := run(c, syn, synAck, seg(0, 0, 0, "abc"), seg(0, 3, 0, "defg"), seg(1, 0, 7, "x"), seg(0, 7, 1, ""))
@@ -719,10 +720,14 @@ func TestCondense(t *testing.T) {
 			t.Fatal("condensed at once")
 		}
 		late.Time += int64(time.Second)
-		if !c.Condense(late) || c.Condense(late) {
-			t.Fatal("not condensed, or twice")
+		if !c.Condense(late) || !c.Condense(late) {
+			t.Fatal("not condensed")
 		}
 		c.Segment(0, late, l)
+		if c.Decided([2]int64{10, 10}); c.Condense(late) {
+			t.Fatal("condensed again")
+		}
+		c.Segment(0, seg(0, 10, 1, "klm").segment(9), l)
 		again := seg(0, r.off, 1, r.data).segment(10)
 		c.Segment(0, again, l)
 		s := c.Stats(0)

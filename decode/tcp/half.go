@@ -32,6 +32,8 @@ const (
 	headLost
 	// condensed: of the head, only sums are kept.
 	condensed
+	// decided: no more is added to the head.
+	decided
 )
 
 // half is the state of one direction. It is kept small: a live capture has a

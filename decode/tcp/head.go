@@ -11,11 +11,16 @@ import (
 
 // head is the beginning of a direction, kept to compare retransmissions with.
 type head struct {
+	*raw // nil once the head is condensed
+	// spans are the pieces that were delivered, one behind the other. Once the
+	// head is condensed, the bytes are gone, and spans has sums of the pieces.
+	spans []span
+}
+
+// raw has the bytes of a head.
+type raw struct {
 	b     []byte
 	holes [][2]int64 // gaps in b, as offsets [from, to), ascending
-	// spans are the pieces that were delivered, one behind the other. Once the
-	// head is condensed, b is gone, and spans has sums of the pieces.
-	spans []span
 }
 
 // A span is a piece of a head, from the end of the one before it.
@@ -51,14 +56,17 @@ const quiet = int64(time.Second)
 
 // Condense replaces the retained beginnings by sums of their pieces, when s is
 // the first segment after a while: everything is acknowledged, and if something
-// comes again, then in the same pieces. It reports whether it did.
+// comes again, then in the same pieces. It reports whether it is so, until the
+// caller calls Decided.
 func (c *Conn) Condense(s *link.Segment) bool {
 	a, b := &c.half[0], &c.half[1]
-	if (a.flags|b.flags)&condensed != 0 || s.Time-max(a.last, b.last) < quiet || !a.settled() || !b.settled() {
+	if (a.flags|b.flags)&decided != 0 || s.Time-max(a.last, b.last) < quiet || !a.settled() || !b.settled() {
 		return false
 	}
-	c.condense(a)
-	c.condense(b)
+	if (a.flags|b.flags)&condensed == 0 {
+		c.condense(a)
+		c.condense(b)
+	}
 	return true
 }
 
@@ -79,7 +87,7 @@ func (c *Conn) condense(h *half) {
 	}
 	h.head.spans = slices.Clone(h.head.spans)
 	c.budget.give(cap(h.head.b))
-	h.head.b = nil
+	h.head.raw = nil
 }
 
 // clashSpans is clashHead for a condensed head. Of a piece that came again only
@@ -109,10 +117,10 @@ func (h *half) clashSpans(off int64, b []byte) (at int64, unchecked int, from in
 
 // keepHead appends bytes that are being delivered at h.next.
 func (c *Conn) keepHead(h *half, b []byte) {
-	if h.flags&(forgotten|headLost) != 0 || h.next >= int64(c.limits.Head) {
+	if h.flags&(forgotten|headLost|decided) != 0 || h.next >= int64(c.head) {
 		return
 	}
-	if room := int64(c.limits.Head) - h.next; int64(len(b)) > room {
+	if room := int64(c.head) - h.next; int64(len(b)) > room {
 		b = b[:room]
 	}
 	if h.flags&condensed != 0 {
@@ -138,10 +146,10 @@ func (h *half) headEnd() int64 {
 
 // skipHead notes n missing bytes at h.next.
 func (c *Conn) skipHead(h *half, n int64) {
-	if h.flags&(forgotten|headLost|condensed) != 0 || h.next >= int64(c.limits.Head) {
+	if h.flags&(forgotten|headLost|condensed|decided) != 0 || h.next >= int64(c.head) {
 		return
 	}
-	n = min(n, int64(c.limits.Head)-h.next)
+	n = min(n, int64(c.head)-h.next)
 	if h.head != nil && len(h.head.holes) == maxHeadHoles {
 		h.flags |= headLost
 		return
@@ -159,13 +167,13 @@ func (c *Conn) skipHead(h *half, n int64) {
 // growHead makes room for n more bytes of head.
 func (c *Conn) growHead(h *half, n int) bool {
 	if h.head == nil {
-		h.head = new(head)
+		h.head = &head{raw: new(raw)}
 	}
 	need, have := len(h.head.b)+n, cap(h.head.b)
 	if need <= have {
 		return true
 	}
-	want := min(max(need, 2*have), c.limits.Head)
+	want := min(max(need, 2*have), int(c.head))
 	if !c.budget.take(want - have) {
 		h.flags |= headLost
 		return false
@@ -213,15 +221,31 @@ func (h *half) clashHead(off int64, b []byte) (at int64, unchecked int, from int
 	return at, unchecked, first
 }
 
+// Decided keeps no more of the beginnings than what is before the ends of both
+// directions: nothing that is behind them matters to the caller.
+func (c *Conn) Decided(ends [2]int64) {
+	for d := range c.half {
+		h := &c.half[d]
+		if h.flags |= decided; h.head == nil {
+			continue
+		}
+		n := slices.IndexFunc(h.head.spans, func(s span) bool { return int64(s.end) >= ends[d] })
+		if n >= 0 {
+			h.head.spans = h.head.spans[:n+1]
+		}
+		h.head.spans = slices.Clip(slices.Clone(h.head.spans))
+	}
+}
+
 // Forget drops the retained beginnings and keeps no more: when the caller has
 // decided all it needs them for.
 func (c *Conn) Forget() {
 	for d := range c.half {
 		h := &c.half[d]
 		h.flags |= forgotten
-		if h.head != nil {
+		if h.head != nil && h.head.raw != nil {
 			c.budget.give(cap(h.head.b))
-			h.head = nil
 		}
+		h.head = nil
 	}
 }

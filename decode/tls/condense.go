@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"cmp"
 	"slices"
 
 	"distproof/decode/fact"
@@ -27,6 +28,44 @@ func Condense(a, b *Stream) {
 	}
 }
 
+// Decided reports whether all has crossed that a verdict is read from, and up to
+// which offsets of both directions it is: both handshakes, that of TLS and that of
+// distribution, were followed from the beginning, and more came after them.
+func Decided(a, b *Stream) (ends [2]int64, ok bool) {
+	if a == nil || b == nil {
+		return ends, false
+	}
+	for i, s := range [2]*Stream{a, b} {
+		if ends[i] = s.handshakes(cmp.Or(a.server, b.server)); ends[i] < 0 {
+			return ends, false
+		}
+	}
+	return ends, true
+}
+
+// handshakes returns the offset behind the records of both handshakes; -1 if that
+// is not known, or nothing came behind them.
+func (s *Stream) handshakes(h *ServerHello) int64 {
+	if !s.dropped || h == nil {
+		return -1
+	}
+	most := map[Role]int{RoleClient: 1 + 2, RoleServer: 1 + 3}[s.role]
+	if h.Version.Is13() {
+		most = map[Role]int{RoleClient: 3 + 2, RoleServer: 5 + 3}[s.role]
+	}
+	end, sealed, n := int64(0), 0, 0
+	for r := range s.records().All() {
+		if r.Sealed {
+			sealed++
+		}
+		if n++; sealed > most && most > 0 && n <= int(s.reliable) {
+			return end
+		}
+		end = r.End()
+	}
+	return -1
+}
+
 // unsigned reports whether nothing that crossed in the clear is needed any more
 // to check a signature, as there is no key log: the server chose TLS 1.3, and both
 // sides went on, or the signatures were checked.
@@ -49,7 +88,7 @@ func (s *Stream) condense(signed bool) {
 	if !signed {
 		s.clear, s.dropped = nil, true
 	}
-	s.clear, s.messages, s.tickets = slices.Clip(slices.Clone(s.clear)), slices.Clip(slices.Clone(s.messages)), slices.Clip(slices.Clone(s.tickets))
+	s.clear, s.messages, s.tickets = clipped(s.clear), clipped(s.messages), clipped(s.tickets)
 	s.pack()
 	if signed || s.secrets != nil {
 		return
@@ -58,6 +97,14 @@ func (s *Stream) condense(signed bool) {
 		s.hello = s.hello.intern()
 	}
 	s.share()
+}
+
+// clipped returns s in no more room than it needs.
+func clipped[T any](s []T) []T {
+	if cap(s) == len(s) {
+		return s
+	}
+	return slices.Clip(slices.Clone(s))
 }
 
 // signatures are the results of checking those of a handshake before TLS 1.3, as

@@ -52,7 +52,7 @@ func (w *outline) stream(side int) *Stream {
 	s.confirm()
 	all := w.records[side]
 	s.log = all[:min(len(all), MaxRecords)]
-	s.reliable = len(s.log)
+	s.reliable = int32(len(s.log))
 	s.sealed.Application = uint64(len(all))
 	if len(all) > 0 {
 		s.last = endOf(all[len(all)-1])

@@ -175,6 +175,6 @@ func (s *Stream) logRecord() {
 		s.log = append(s.log, s.record)
 	}
 	if s.start != Midstream {
-		s.reliable = n + 1
+		s.reliable = int32(n + 1)
 	}
 }

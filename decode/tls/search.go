@@ -27,7 +27,7 @@ func (s *Stream) lose() {
 func (s *Stream) rollback() {
 	s.unpack()
 	if s.tentative && s.lostOnce {
-		s.log = s.log[:min(s.mark, len(s.log))]
+		s.log = s.log[:min(int(s.mark), len(s.log))]
 	}
 	s.tentative = false
 }
@@ -90,7 +90,7 @@ func (s *Stream) plausibleStart() bool {
 
 func (s *Stream) beginTentative(at tcp.Position) {
 	s.unpack()
-	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, len(s.log)
+	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, int32(len(s.log))
 	if s.start == Preamble {
 		s.preamble = at.Offset
 	}
@@ -159,12 +159,12 @@ func Raw(b []byte) (match, possible bool) {
 // Begin returns the offset of the first record that the stream is taken to be
 // TLS for; valid if it is [Synced].
 func (s *Stream) Begin() int64 {
-	if s.mark < len(s.log) {
+	if int(s.mark) < len(s.log) {
 		return s.log[s.mark].Offset
 	}
 	i := 0
 	for r := range s.packed.All() {
-		if i == s.mark {
+		if i == int(s.mark) {
 			return r.Offset
 		}
 		i++

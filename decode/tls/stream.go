@@ -142,10 +142,10 @@ type Stream struct {
 	have   int // bytes of header read
 	left   int // bytes of the body to come
 	record Record
-	since  int // records read since the stream became tentative
 
 	packed   Records // instead of log, once the stream is condensed
-	reliable int     // records of log that were followed from the start on, before any loss of framing
+	since    int32   // records read since the stream became tentative
+	reliable int32   // records of log that were followed from the start on, before any loss of framing
 	foreign  *Foreign
 
 	sealed Sealed
@@ -161,19 +161,19 @@ type Stream struct {
 // [Stream.own].
 type beginning struct {
 	shared bool
+	group  uint16
 
+	filled   int32 // bytes in window
 	window   uint64
-	filled   int // bytes in window
-	searched int
-	verified int
-	mark     int // len(log) when the stream became tentative
+	searched int32
+	verified int32
+	mark     int32 // len(log) when the stream became tentative
 
 	message []byte // handshake message being assembled
 	log     []Record
 
 	hello  *ClientHello
 	server *ServerHello
-	group  uint16
 	clear  []byte // the messages that crossed in the clear, one after another
 	// signed has the results of checking the signatures, once clear is dropped,
 	// in the server's direction; nil if they were not checked.
