@@ -275,7 +275,8 @@ func (m *measurer) time(c source, tools []tool, rows []row) error {
 	if len(timed) == 0 {
 		return nil
 	}
-	cmd := exec.Command("hyperfine", args...)
+	args = urgent(append([]string{"hyperfine"}, args...))
+	cmd := exec.Command(args[0], args[1:]...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("hyperfine: %w: %s", err, out)
 	}
@@ -300,6 +301,15 @@ func (m *measurer) time(c source, tools []tool, rows []row) error {
 		}
 	}
 	return nil
+}
+
+// urgent has a command, and all that it runs, go before everything else on the
+// machine, so that other work does not show. Only root may do so.
+func urgent(args []string) []string {
+	if _, err := exec.LookPath("chrt"); err != nil || os.Geteuid() != 0 {
+		return args
+	}
+	return append([]string{"chrt", "--rr", "1"}, args...)
 }
 
 // print writes the rows as a table of Markdown.
