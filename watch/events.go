@@ -145,7 +145,7 @@ func (t *teller) surroundings(out *events, s *State) {
 		case known && before == i, !known && i.Up && i.Vanished == 0:
 		case !i.Up:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"})
-		case known && before.Up && i.Vanished > before.Vanished:
+		case known:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: what passed meanwhile is not known"})
 		default:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"})
