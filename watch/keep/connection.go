@@ -165,7 +165,7 @@ func (k *Keeper) forgetGone() {
 	}
 }
 
-// News are what a State says of a connection.
+// news is what a State says of a connection.
 type news struct {
 	number uint64
 	of     *report.Connection

@@ -39,6 +39,8 @@ type files struct {
 	lost, told uint64
 	// retry is when to try again.
 	retry time.Time
+	// aged is when the age of files was looked at last.
+	aged time.Time
 }
 
 // retryAfter is how long a folder in which nothing could be written is left alone.
@@ -72,7 +74,7 @@ func openFolder(dir string, o Options) (*files, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &files{dir: dir, o: o, lock: lock}, nil
+	return &files{dir: dir, o: o, lock: lock, aged: time.Now()}, nil
 }
 
 // limit is how large a file may become.
@@ -187,14 +189,15 @@ func (f *files) prune(all []saved, most int, size int64) error {
 // much more is kept.
 const parts = 8
 
-// due is when the age of files has to be looked at; false if never.
+// due is when the age of files has to be looked at again; false if never.
 func (f *files) due() (time.Duration, bool) {
-	return max(f.o.Age/parts, time.Second), f.o.Age > 0
+	return max(time.Until(f.aged.Add(max(f.o.Age/parts, time.Second))), 0), f.o.Age > 0
 }
 
 // age deletes files that are too old, and ends the one that is written before it
 // has packets of very different age.
 func (f *files) age() error {
+	f.aged = time.Now()
 	if f.file != nil && f.packets > 0 && time.Since(f.opened) >= f.o.Age/parts {
 		return f.next()
 	}

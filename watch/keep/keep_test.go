@@ -26,7 +26,7 @@ func packet(n, size int) *capture.Packet {
 	}
 }
 
-// A stateOf is what a State says of connections.
+// known is what a State says of a connection.
 type known struct {
 	protocol, verdict string
 	findings          []string
@@ -137,7 +137,6 @@ func TestSelection(t *testing.T) {
 		k.Packet(packet(n, 1000), uint64(n%3)+1)
 	}
 	k.State(stateOf(wanted))
-	slices.Sort(wanted[2].findings)
 	got := finish(t, k)
 	slices.Sort(got)
 	// Four of connection 1 (3, 6, 9; 12) and of 3 (2, 5, 8; 11).
@@ -434,6 +433,34 @@ func TestAge(t *testing.T) {
 	}
 	if left := paths(t, dir); len(left) != 1 || left[0] != other {
 		t.Errorf("%q", left)
+	}
+}
+
+// TestAgeWhileBusy: packets that keep coming do not keep old files from going.
+func TestAgeWhileBusy(t *testing.T) {
+	dir := t.TempDir()
+	k := keeperFor(t, dir, func(o *Options) { o.Age = time.Hour })
+	defer k.files.close()
+	old := filepath.Join(dir, "distproof-20200101T000000Z-000007.pcapng")
+	if err := os.WriteFile(old, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if after, ok := k.files.due(); !ok || after == 0 || after > time.Hour/parts {
+		t.Errorf("due in %v", after)
+	}
+	k.files.aged = time.Now().Add(-time.Hour)
+	k.rouse()
+	if k.wait() {
+		t.Error("that is the end")
+	}
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old file stays: %v", err)
+	}
+	if after, _ := k.files.due(); after == 0 {
+		t.Error("due again at once")
 	}
 }
 

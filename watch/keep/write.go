@@ -37,11 +37,13 @@ func (k *Keeper) wait() bool {
 	select {
 	case <-k.wake:
 	case <-due:
+	case <-k.end:
+		return true
+	}
+	if after, ok := k.files.due(); ok && after == 0 {
 		if err := k.files.age(); err != nil {
 			k.o.Log.Warn("old packets cannot be deleted", "folder", k.files.dir, "error", err)
 		}
-	case <-k.end:
-		return true
 	}
 	return false
 }
