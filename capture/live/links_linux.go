@@ -20,9 +20,10 @@ type links struct {
 	changed func(i netInterface, there bool)
 	// all is what there is, by index.
 	all map[int]netInterface
-	// listed has the indexes that a listing under way showed so far; nil if there
-	// is none.
-	listed map[int]bool
+	// listed has the indexes that a listing under way, of this sequence number,
+	// showed so far; nil if there is none.
+	listed   map[int]bool
+	sequence uint32
 	// missed is set when changes were not told.
 	missed bool
 }
@@ -49,7 +50,7 @@ func openLinks(changed func(i netInterface, there bool)) (*links, error) {
 	}
 	l := &links{fd: fd, buf: make([]byte, 64<<10), changed: changed, all: make(map[int]netInterface)}
 	if err := l.start(); err != nil {
-		l.close()
+		_ = l.close()
 		return nil, err
 	}
 	return l, nil
@@ -85,6 +86,8 @@ func (l *links) list() error {
 	binary.NativeEndian.PutUint32(request, size)
 	binary.NativeEndian.PutUint16(request[4:], unix.RTM_GETLINK)
 	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	l.sequence++
+	binary.NativeEndian.PutUint32(request[8:], l.sequence)
 	if err := unix.Sendto(l.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
@@ -128,8 +131,11 @@ func (l *links) read() error {
 func (l *links) message(m *syscall.NetlinkMessage) error {
 	switch m.Header.Type {
 	case unix.NLMSG_DONE:
+		if l.listed == nil || m.Header.Seq != l.sequence {
+			return nil
+		}
 		for index := range l.all {
-			if l.listed != nil && !l.listed[index] {
+			if !l.listed[index] {
 				l.remove(index)
 			}
 		}

@@ -121,6 +121,29 @@ func TestInterfaceLeavesBridge(t *testing.T) {
 	}
 }
 
+// When so much happens that the kernel tells no more of it, what there is is asked
+// for anew, and that something may have been missed is told.
+func TestInterfacesMissed(t *testing.T) {
+	a, b := pair(t)
+	a.ip("link add other type veth peer name far")
+	s := open(t, Options{Interfaces: []string{"left", "lo"}, Namespace: a.name})
+	s.mu.Lock() // so that nobody listens
+	a.in(func() error {
+		batch := exec.Command("ip", "-batch", "-")
+		batch.Stdin = strings.NewReader(strings.Repeat("link set other up\nlink set other down\n", 500) + "link del left\n")
+		return batch.Run()
+	})
+	s.mu.Unlock()
+	until(t, s, InterfaceState{Name: "left", Vanished: 1}, InterfaceState{Name: "lo", Up: true})
+	if d := s.Inputs()[0].Damage; d == nil || !s.links.missed {
+		t.Errorf("damage: %v; missed: %t", d, s.links.missed)
+	}
+	a.connected(b)
+	until(t, s, InterfaceState{Name: "left", Up: true, Vanished: 1}, InterfaceState{Name: "lo", Up: true})
+	talk(t, a, b, "10.9.0.2:0", 1000)
+	check(t, all(t, s), 1000, linkCooked)
+}
+
 // What is not there yet can be waited for, also several.
 func TestWaitForInterface(t *testing.T) {
 	for _, interfaces := range [][]string{{"left"}, {"left", "east"}} {

@@ -128,7 +128,7 @@ func (l *loader) kind(k kind, rates []string) error {
 	if err := k.writeFile(path, l.common); err != nil {
 		return err
 	}
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }()
 	fmt.Fprintf(l.out, "\n### %s, scale %g\n\n", k.name, l.scale)
 	w := tabwriter.NewWriter(l.out, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(w, "| asked\t| packets/s\t| Gbit/s\t| packets\t| program\t| dropped in each run\t| processor time\t| a packet\t|")
