@@ -446,6 +446,9 @@ func (w *watching) finish(state *watch.State) error {
 		w.log.Warn(err.Error())
 	}
 	w.keys.tell(w.stderr)
+	if n := len(state.Known); n > 0 {
+		w.log.Warn("of some connections of Erlang programs no packet was captured: the report says nothing of them", "connections", n, "first", state.Known[0].Local.String()+" "+state.Known[0].Remote.String())
+	}
 	doc := state.Document
 	w.s.tolerate(doc)
 	if w.events != nil {
