@@ -215,6 +215,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 		}
 		return until
 	}
+	policy.Policy.Now = now // exceptions expire while it watches
 	judgement := verify.Judge(facts, cover, policy)
 	s := &State{Started: m.started, At: now}
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)

@@ -371,6 +371,27 @@ func TestPolicies(t *testing.T) {
 	})
 }
 
+// An exception of the policy holds until its last day is over.
+func TestExceptionExpiresWhileWatching(t *testing.T) {
+	port := portOf(t, "oneway_tls13")
+	oneway := crowdOf(t, "oneway_tls13", port).open()
+	perform(t, Options{Decode: ports(port)}, func(p *play) {
+		now := time.Now()
+		p.SetPolicy(verify.Options{Policy: verify.Policy{Now: now, Exceptions: []verify.Exception{{
+			Rules: []verify.Rule{verify.NoClientCertificate}, Reason: "a move", Owner: "ops", Expires: now.UTC().Truncate(24 * time.Hour),
+		}}}})
+		p.sends(oneway, 1)
+		time.Sleep(2 * time.Second)
+		if s := p.now(); s.Document.Conclusion == "fail" {
+			t.Errorf("before: %s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+		time.Sleep(26 * time.Hour)
+		if s := p.now(); s.Document.Conclusion != "fail" {
+			t.Errorf("after: %s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+	})
+}
+
 func TestInterfacesComeAndGo(t *testing.T) {
 	perform(t, Options{}, func(p *play) {
 		set := func(up bool, vanished uint64) {
