@@ -46,11 +46,15 @@ type Options struct {
 	Notes <-chan Note
 }
 
+// framesPerSecond is how often the terminal is written to at most. Bubble Tea looks
+// that often whether there is something to write: few, so that idling costs little.
+const framesPerSecond = 15
+
 // Run shows src until the user ends it, which is no error, or ctx does.
 func Run(ctx context.Context, src Source, o Options) error {
 	program := tea.NewProgram(newModel(src, o),
 		tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out),
-		tea.WithAltScreen(), tea.WithoutSignalHandler())
+		tea.WithAltScreen(), tea.WithoutSignalHandler(), tea.WithFPS(framesPerSecond))
 	_, err := program.Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return nil
