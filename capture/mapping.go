@@ -9,9 +9,13 @@ import (
 	"sync/atomic"
 )
 
-// window is how much of a mapped file is fetched at a time. What lies behind
-// is given back, so that a large file does not fill the memory.
-const window = 4 << 20
+const (
+	// window is how much of a mapped file is fetched at a time.
+	window = 4 << 20
+	// behind is how far back packets are looked at that others decode. What lies
+	// further back is given back, so that a large file does not fill the memory.
+	behind = 4 * window
+)
 
 // A mapping is a file in memory: its bytes need no copying, and those that
 // nobody looks at, payloads for the most part, need not even be touched.
@@ -60,8 +64,8 @@ func (m *mapping) advance(at int) int {
 	return next
 }
 
-// fetch makes the window behind at resident, and gives back what is a window
-// before it. This takes the kernel a fifth of the time that a capture takes, and
+// fetch makes the window behind at resident, and gives back what lies far
+// behind it. This takes the kernel a fifth of the time that a capture takes, and
 // so it is done in the background, a window ahead.
 func (m *mapping) fetch(at int) {
 	const page = 64 << 10 // a multiple of every page size in use
@@ -73,11 +77,11 @@ func (m *mapping) fetch(at int) {
 	}
 	m.ready = m.fetched
 	m.fetched = min(m.ready+window, len(m.data))
-	behind, ahead := m.data[m.released:max(at-window, m.released)], m.data[m.ready:m.fetched]
-	m.released += len(behind)
-	if len(behind)+len(ahead) > 0 {
+	done, ahead := m.data[m.released:max(at-behind, m.released)], m.data[m.ready:m.fetched]
+	m.released += len(done)
+	if len(done)+len(ahead) > 0 {
 		m.fetching.Go(func() {
-			release(behind)
+			release(done)
 			prefetch(ahead)
 		})
 	}

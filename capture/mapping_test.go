@@ -87,3 +87,25 @@ func TestGuardLetsOtherPanicsThrough(t *testing.T) {
 	}()
 	_ = Guard(func() error { panic("a bug") })
 }
+
+// TestMappedFileIsGivenBack: what was read does not stay, but for the last part.
+func TestMappedFileIsGivenBack(t *testing.T) {
+	src, err := Open([]string{bigCapture(t, (behind+3*window)/1000)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	m := src.tracks[0].mapped
+	if m == nil {
+		t.Skip("files are not mapped on this system")
+	}
+	var p Packet
+	for src.Next(&p) == nil {
+		if at := int(src.tracks[0].consumed.Load()); m.released < at-behind-window {
+			t.Fatalf("at %d bytes, %d were given back", at, m.released)
+		}
+	}
+	if m.released < behind {
+		t.Errorf("%d bytes were given back", m.released)
+	}
+}

@@ -14,10 +14,12 @@ const (
 	// batchSegments are handed over at once: a worker that has nothing to do
 	// sleeps, and to wake it takes as long as a hundred of them.
 	batchSegments = 2048
+	// batchSpan is how much payload a batch may have, and batches their number: of
+	// a mapped file, what lies further back than all of them is given back.
+	batchSpan = 2 << 20
+	batches   = 5
 	// batchBytes is the room of a batch for payloads that have to be copied.
 	batchBytes = 256 << 10
-	// batches is the number of batches.
-	batches = 8
 )
 
 // A Pool has several goroutines decode for a [Decoder], each a part of the
@@ -43,6 +45,7 @@ type batch struct {
 	segments [batchSegments]link.Segment
 	shards   [batchSegments]uint8
 	n        int
+	span     int // bytes of payload
 	// number is that of the first segment in the capture.
 	number uint64
 	copied []byte
@@ -98,8 +101,9 @@ func (p *Pool) Take(s *link.Segment, stays bool) error {
 	}
 	b.shards[b.n] = uint8(shardOf(s))
 	b.n++
+	b.span += len(s.Payload)
 	p.d.segments++
-	if b.n < batchSegments && len(b.copied) < batchBytes/2 {
+	if b.n < batchSegments && b.span < batchSpan && len(b.copied) < batchBytes/2 {
 		return nil
 	}
 	p.hand()
@@ -129,7 +133,7 @@ func (p *Pool) hand() {
 		w <- p.filling
 	}
 	b := <-p.free
-	b.n, b.number, b.copied = 0, p.d.segments, b.copied[:0]
+	b.n, b.span, b.number, b.copied = 0, 0, p.d.segments, b.copied[:0]
 	p.filling = b
 }
 
