@@ -15,7 +15,8 @@ type Frame struct {
 	// Input is the index into [Source.Inputs].
 	Input uint32
 	// Number counts the packets of that input from 1, as Wireshark does for
-	// the same file. Zero means "no frame".
+	// the same file. Zero means "no frame". The largest number stands for all
+	// packets from there on: a live capture may have more.
 	Number uint32
 }
 

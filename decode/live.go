@@ -129,7 +129,7 @@ func (l *Live) Changes(most int) []Change {
 	return out
 }
 
-// change describes c, of which as is a copy, or c itself.
+// change describes c, of which as is a copy.
 func (l *Live) change(c, as *conn) Change {
 	out := Change{number: c.tracked.number, conn: as, tracked: *c.tracked}
 	if c.before != nil && c.before.tracked != nil {
@@ -173,7 +173,7 @@ func (s *stream) own() {
 	}
 }
 
-// now ends c, which is a copy or over, and states the facts.
+// now ends c, which is a copy, and states the facts.
 func (c *conn) now(ways map[uint16][]string) *Connection {
 	c.end()
 	return c.facts(func(e uint16) []string { return ways[e] })
@@ -231,11 +231,19 @@ func (l *Live) giveUp(part int, over func(*conn) bool) []Change {
 	return out
 }
 
-// last hands c out for the last time.
+// last hands c out for the last time. What it holds of what the connections of
+// its part have in common is given back.
 func (l *Live) last(d *shard, c *conn) Change {
-	out := l.change(c, c)
+	out := l.change(c, c.clone())
 	out.over = true
 	d.release(c)
+	c.silent = true
+	c.tcp.Flush(c)
+	for i := range c.streams {
+		if t := c.streams[i].tls; t != nil {
+			t.GiveUp()
+		}
+	}
 	return out
 }
 

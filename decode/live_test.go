@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"distproof/capture"
@@ -290,5 +292,69 @@ func TestLiveMakesRoom(t *testing.T) {
 	}
 	if over < others-1024 || live.Forgotten() != over {
 		t.Errorf("%d connections given up, %d of them open", over, live.Forgotten())
+	}
+}
+
+// A capture may have more packets than there are numbers for. That of a packet
+// names it to people, and nothing is concluded from it.
+func TestFramesWithoutNumbers(t *testing.T) {
+	for _, path := range recordings(t) {
+		r := recordingOf(t, path)
+		conclusions := func() string {
+			c := r.finished(disordered(r.segments))
+			b, err := json.Marshal(verify.Judge(c, verify.Coverage{}, verify.Options{}).Conclusions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		want := conclusions()
+		for i := range r.segments {
+			r.segments[i].Frame.Number = math.MaxUint32
+		}
+		if got := conclusions(); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// Facts are stated, and connections given up, while further segments are taken.
+func TestLiveFromTwoGoroutines(t *testing.T) {
+	for _, name := range []string{"mutual_keylog_tls13", "mutual_tls12", "plain"} {
+		r := recordingOf(t, "../pcaps/"+name+".pcap")
+		live, ledger := decode.NewLive(r.options(), r.encapsulation), decode.NewLedger(r.options())
+		var mu sync.Mutex
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			for range 5 {
+				for i := range r.segments {
+					s := r.segments[i]
+					mu.Lock()
+					live.Segment(&s)
+					mu.Unlock()
+				}
+			}
+		}()
+		for part, more := 0, true; more; part = (part + 1) % decode.Parts {
+			select {
+			case <-done:
+				more = false
+			default:
+			}
+			mu.Lock()
+			changes := live.Changes(4)
+			mu.Unlock()
+			ledger.Take(changes)
+			mu.Lock()
+			over := live.Retire(part, decode.Retirement{})
+			left := live.LeftOut()
+			mu.Unlock()
+			ledger.Take(over)
+			ledger.Capture(left)
+		}
+		if ledger.Len() == 0 {
+			t.Errorf("%s: no connection", name)
+		}
 	}
 }

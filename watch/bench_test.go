@@ -12,9 +12,15 @@ import (
 // BenchmarkState makes a State of many connections: the first one of all of them,
 // and further ones of which a hundredth of the connections, or none, changed.
 func BenchmarkState(b *testing.B) {
-	crowd := crowdOf(b, "mutual_tls13", 42617).open()
+	for _, name := range []string{"mutual_tls13", "mutual_tls12"} {
+		b.Run(name, func(b *testing.B) { benchmarkState(b, name) })
+	}
+}
+
+func benchmarkState(b *testing.B, name string) {
+	crowd := crowdOf(b, name, portOf(b, name)).open()
 	for _, n := range []int{3_000, 100_000} {
-		e := New(newQuietSource(), Options{Decode: decode.Options{AnyChecksum: true, Ports: []uint16{42617}}})
+		e := New(newQuietSource(), Options{Decode: decode.Options{AnyChecksum: true, Ports: []uint16{portOf(b, name)}}})
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)

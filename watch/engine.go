@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"distproof/capture"
@@ -27,7 +28,7 @@ const (
 	interval = 500 * time.Millisecond
 	share    = 5
 	// chunk is how many connections are copied at a time while the goroutine that
-	// reads packets waits: some 100 microseconds.
+	// reads packets waits.
 	chunk = 64
 )
 
@@ -81,6 +82,10 @@ type Engine struct {
 	dirty bool
 
 	keys sync.Mutex // over Options.Keys
+	// log is the key log as of when it was asked for last, and ask has who reads
+	// packets ask again: key logs may come from there.
+	log atomic.Pointer[secrets.Log]
+	ask atomic.Bool
 
 	// view is over what everybody may ask for.
 	view    sync.Mutex
@@ -143,7 +148,9 @@ func New(src Source, o Options) *Engine {
 func (e *Engine) keyLog() *secrets.Log {
 	e.keys.Lock()
 	defer e.keys.Unlock()
-	return e.o.Keys()
+	log := e.o.Keys()
+	e.log.Store(log)
+	return log
 }
 
 // seconds is the clock of connections. It does not follow the host's when that
@@ -216,6 +223,10 @@ func (e *Engine) read() error {
 // packet takes a packet, and returns the number of its connection.
 func (e *Engine) packet(p *capture.Packet, s *link.Segment) (number uint64) {
 	at := time.Now()
+	if e.ask.Load() {
+		e.ask.Store(false)
+		e.keyLog()
+	}
 	e.mu.Lock()
 	if e.links.Decode(p, s) {
 		e.live.Advance(uint32(at.Sub(e.began)/time.Second) + 1)

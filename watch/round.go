@@ -26,6 +26,8 @@ const (
 	// idleFor is for all others: far longer than the silence of nodes, and long
 	// enough for what is idle between other programs.
 	idleFor = 6 * 60 * 60
+	// secretsIn is how soon secrets come into a key log that grows.
+	secretsIn = 5
 	// silence is how long nodes may say nothing: net_ticktime, 60 s by default,
 	// and the quarter of it that may pass beyond it.
 	silence = 75
@@ -161,7 +163,12 @@ func (m *maker) keysGrew() bool {
 	if e.o.Keys == nil {
 		return false
 	}
-	log := e.keyLog()
+	log := e.log.Load()
+	if _, ok := e.src.(wire); ok {
+		log = e.keyLog()
+	} else {
+		e.ask.Store(true)
+	}
 	if log == nil || log.Secrets() == m.secrets {
 		return false
 	}
@@ -272,6 +279,9 @@ func (m *maker) activity(c *decode.Connection, p *decode.Presence, now time.Time
 	}
 	a.Ticks = ticks(c)
 	clock := m.e.seconds()
+	if m.e.o.Keys != nil && c.TLS != nil && c.TLS.KeyLog != "" && clock-p.Seen < secretsIn {
+		m.soonest(time.Second) // its secrets may still come
+	}
 	if !a.Open {
 		// What comes next of time alone is that it is given up.
 		if !p.Over {

@@ -1,10 +1,12 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/live"
 	"distproof/decode"
+	"distproof/decode/secrets"
 	"distproof/verify"
 )
 
@@ -452,9 +455,6 @@ func TestSockets(t *testing.T) {
 		if len(s.Known) != 2 || s.Known[0].Process != beam || len(s.Listeners) != 1 || s.Listeners[0].Local != server {
 			t.Errorf("known %+v, listeners %+v", s.Known, s.Listeners)
 		}
-		if got := p.told(); !slices.Equal(got, []string{"started", "known", "known", "finding DP301"}) {
-			t.Errorf("told %q", got)
-		}
 		p.sends(mutual.part(12, len(mutual.steps)), 1)
 		time.Sleep(time.Second)
 		s = p.now()
@@ -569,6 +569,32 @@ func TestCertificateExpiresWhileWatching(t *testing.T) {
 		}
 		if s := p.end(); verdictOf(&s.Document.Connections[0]) != "mutual" || s.Document.Conclusion != "pass" {
 			t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
+		}
+	})
+}
+
+// Secrets that come into a key log after the handshake open it, even if no packet
+// follows.
+func TestKeyLogGrows(t *testing.T) {
+	port := portOf(t, "mutual_keylog_tls13")
+	mutual := crowdOf(t, "mutual_keylog_tls13", port).open()
+	keys, err := os.ReadFile("../pcaps/mutual_keylog_tls13.keylog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(secrets.Log)
+	perform(t, Options{Decode: ports(port), Keys: func() *secrets.Log { return log }}, func(p *play) {
+		p.sends(mutual, 1)
+		time.Sleep(time.Second)
+		if c := p.now().Document.Connections[0]; c.ClientCertificate.Basis != "inferred" || c.TLS.KeyLog == "opened" {
+			t.Errorf("without secrets: %s, key log %q", c.ClientCertificate.Basis, c.TLS.KeyLog)
+		}
+		if _, err := log.Read(bytes.NewReader(keys), secrets.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if c := p.now().Document.Connections[0]; c.ClientCertificate.Basis != "decrypted" || c.TLS.KeyLog != "opened" {
+			t.Errorf("with secrets: %s, key log %q", c.ClientCertificate.Basis, c.TLS.KeyLog)
 		}
 	})
 }

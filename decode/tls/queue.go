@@ -43,6 +43,15 @@ func (q *Queue) done(s *Stream) {
 	}
 }
 
+// GiveUp drops what waits for secrets: no more comes of the stream, and nobody
+// asks for it.
+func (s *Stream) GiveUp() {
+	if s.secrets != nil {
+		s.queue.done(s)
+		s.held = nil
+	}
+}
+
 // tire gives up what waits for secrets.
 func (s *Stream) tire() {
 	s.queue.done(s)

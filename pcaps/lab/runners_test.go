@@ -20,7 +20,10 @@ func TestRunners(t *testing.T) {
 	if err := checkNeeds(t.Context(), need{"mix", "elixir"}, need{"rebar3", "rebar3"}); err != nil {
 		t.Fatal(err)
 	}
-	program := buildProgram(t)
+	program := filepath.Join(t.TempDir(), "distproof")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	pki, err := newPKI(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
