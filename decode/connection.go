@@ -70,28 +70,25 @@ type Connection struct {
 	Encapsulation []string
 	// TCP has the facts of what client and server sent.
 	TCP [2]tcp.Stats
-	// Ending says whether the capture holds the connection whole, and who
-	// closed it. Its roles are those of TCP's client and server.
-	Ending tls.Ending
-
 	// TLS is valid iff at least one direction is TLS; nil otherwise.
 	TLS *tls.Facts
 	// Dist has what client and server sent of distribution in the clear; nil
 	// unless InClear.
-	Dist    *[2]dist.Facts
-	InClear bool
+	Dist *[2]dist.Facts
 	// Decrypted has what client and server sent of distribution inside TLS, as
 	// far as it was opened with a key log; nil unless IsDecrypted.
-	Decrypted   *[2]dist.Facts
-	IsDecrypted bool
+	Decrypted *[2]dist.Facts
 	// EPMD has the requests and replies; valid iff Protocol is EPMD.
 	EPMD *[2]epmd.Facts
-	// ToEPMD says that the server is a port mapper, or that its port is one's
-	// and nothing tells otherwise.
-	ToEPMD bool
 	// ResumedFrom is the connection whose full handshake made the session; nil
 	// if the session is not resumed or that handshake was not captured.
 	ResumedFrom *Connection
+	// InClear says that distribution crossed in the clear, IsDecrypted that it was
+	// read inside TLS.
+	InClear, IsDecrypted bool
+	// ToEPMD says that the server is a port mapper, or that its port is one's
+	// and nothing tells otherwise.
+	ToEPMD bool
 	// Disputed says that segments with data came which have no place in the
 	// connection: another one has the same addresses and ports, perhaps in
 	// another network, or somebody forged them or its end.
@@ -99,6 +96,9 @@ type Connection struct {
 	// Unidentified says for client and server that bytes crossed of which
 	// nothing is known.
 	Unidentified [2]bool
+	// Ending says whether the capture holds the connection whole, and who
+	// closed it. Its roles are those of TCP's client and server.
+	Ending tls.Ending
 }
 
 // An End is a side of a connection.

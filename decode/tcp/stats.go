@@ -1,6 +1,10 @@
 package tcp
 
-import "distproof/capture"
+import (
+	"math"
+
+	"distproof/capture"
+)
 
 // StartKind says how the beginning of a direction is known.
 type StartKind uint8
@@ -51,13 +55,10 @@ type Stats struct {
 	// Strays counts segments that were ignored because their sequence number
 	// is implausible: more than 1 GiB from where the stream is, before its
 	// beginning, or a SYN that does not fit.
-	Strays uint64
+	Strays uint32
 	// StrayData counts those of them that carried data, and that no beginning of
 	// the stream before the capture's explains.
-	StrayData uint64
-	// HeadLost says that the head was not kept whole, because the [Budget] was
-	// exhausted.
-	HeadLost bool
+	StrayData uint32
 	// Overflows counts holes that were given up because a buffer or the
 	// budget was full.
 	Overflows uint64
@@ -66,11 +67,14 @@ type Stats struct {
 	// FIN and RST say whether one was captured; FINAt and RSTAt then say where
 	// the first one was. FINAt.Offset is the length of the stream. RSTAt.Offset
 	// is 0 if the direction sent nothing else.
-	FIN, RST     bool
-	FINAt, RSTAt Position
+	FIN, RST bool
 	// Answers says that the FIN acknowledges the peer's FIN: the peer closed
 	// first, in whichever order the capture has the two.
 	Answers bool
+	// HeadLost says that the head was not kept whole, because the [Budget] was
+	// exhausted.
+	HeadLost     bool
+	FINAt, RSTAt Position
 	// End is the highest known stream offset.
 	End int64
 	// SYNFrame is the frame of the first SYN; valid iff Start is StartSYN.
@@ -81,6 +85,8 @@ type Stats struct {
 	FirstFrame  capture.Frame
 	First, Last int64
 }
+
+func most32(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 // Stats returns what is known about direction d.
 func (c *Conn) Stats(d Dir) Stats {
@@ -100,7 +106,7 @@ func (c *Conn) Stats(d Dir) Stats {
 	if r := h.rare; r != nil {
 		s.Conflicts, s.FirstConflict, s.ConflictOffset = r.conflicts, r.firstConflict, r.conflictOffset
 		s.Unchecked, s.UncheckedOffset = r.unchecked, r.uncheckedOffset
-		s.Strays, s.StrayData, s.Overflows = r.strays, r.strayData, r.overflows
+		s.Strays, s.StrayData, s.Overflows = most32(r.strays), most32(r.strayData), r.overflows
 		s.FIN, s.FINAt = r.fin, r.finAt.position(c.peerOf(d))
 		s.Answers = r.fin && c.peerOf(d).hasFINAt(r.finAt)
 		s.RST, s.RSTAt = r.rst, r.rstAt.position(c.peerOf(d))

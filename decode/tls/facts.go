@@ -41,6 +41,29 @@ type Facts struct {
 	Group uint16
 	// Retried says that the server asked for another ClientHello.
 	Retried bool
+	// Finished: both sides came to the end of their handshake. Before TLS 1.3
+	// the session is then up, though in a resumed one it may not be shown that
+	// the server accepted.
+	Finished bool
+	// Unanswered: in TLS 1.3 both sides came to the end of their handshake, and
+	// the connection was closed in an orderly way before the server sent anything
+	// more than an answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
+	// told, but no protocol in which it has to speak came up.
+	Unanswered bool
+	// Unsynced says for client and server that framing was lost to a gap and
+	// not found again, although bytes followed.
+	Unsynced [2]bool
+	// Obscured says that records are not known in which a distribution handshake
+	// would have shown, or the TLS handshake before it.
+	Obscured bool
+	// Renegotiated says that another handshake followed inside the session, of
+	// which nothing can be seen (TLS 1.2 and before).
+	Renegotiated bool
+	// Distribution says that Shape is that of distribution beyond doubt.
+	Distribution bool
+	// Ticking says that records come like distribution's ticks, which makes the
+	// connection one. Ticks says that some do, for one that is anyway.
+	Ticking, Ticks bool
 
 	// Resumed says that the session continues an earlier one, by session id,
 	// ticket or PSK. Offered and Issued identify the session state that crossed
@@ -56,15 +79,6 @@ type Facts struct {
 	// application record that is no alert after the client's Finished; before,
 	// it sent its own Finished after the client's.
 	Established fact.Fact
-	// Finished: both sides came to the end of their handshake. Before TLS 1.3
-	// the session is then up, though in a resumed one it may not be shown that
-	// the server accepted.
-	Finished bool
-	// Unanswered: in TLS 1.3 both sides came to the end of their handshake, and
-	// the connection was closed in an orderly way before the server sent anything
-	// more than an answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
-	// told, but no protocol in which it has to speak came up.
-	Unanswered bool
 	// Failure says how the handshake came to nothing; nil if it is not known
 	// that it did.
 	Failure *Failure
@@ -72,25 +86,11 @@ type Facts struct {
 
 	// Foreign is where bytes that are not TLS begin, for client and server.
 	Foreign [2]*Foreign
-	// Unsynced says for client and server that framing was lost to a gap and
-	// not found again, although bytes followed.
-	Unsynced [2]bool
-	// Obscured says that records are not known in which a distribution handshake
-	// would have shown, or the TLS handshake before it.
-	Obscured bool
 	// Preamble is the number of bytes before the first record of each.
 	Preamble [2]int64
-	// Renegotiated says that another handshake followed inside the session, of
-	// which nothing can be seen (TLS 1.2 and before).
-	Renegotiated bool
 
-	// Shape is what record lengths tell of a distribution handshake inside, and
-	// Distribution whether that is beyond doubt.
-	Shape        Shape
-	Distribution bool
-	// Ticking says that records come like distribution's ticks, which makes the
-	// connection one. Ticks says that some do, for one that is anyway.
-	Ticking, Ticks bool
+	// Shape is what record lengths tell of a distribution handshake inside.
+	Shape Shape
 
 	// KeyLog says what became of opening the handshake with a key log:
 	// "opened", or why it could not be; "" if there was none.
