@@ -115,6 +115,7 @@ func (d *shard) drop(c *conn) {
 
 // unlist has no more segments join c.
 func (d *shard) unlist(c *conn) {
+	c.unlisted = true
 	if key := flowOf(c.ends[0], c.ends[1]); d.open[key] == c {
 		delete(d.open, key)
 	}

@@ -95,6 +95,8 @@ type conn struct {
 	// connection was forgotten.
 	tracked *tracked
 	dropped bool
+	// unlisted says that no more segments join it.
+	unlisted bool
 }
 
 // An opener says how it is known which side opened a connection.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"time"
 
 	"distproof/capture/link"
 	"distproof/decode/secrets"
@@ -47,8 +48,44 @@ type shard struct {
 	bounds bounds
 	fresh  queue
 	left   leftOut
+	// young are connections that may soon be quiet.
+	young []young
 	// gone has the numbers of connections that a Live decoder forgot.
 	gone []uint64
+}
+
+// A young connection is looked at again at a time: once it is quiet, most of what
+// is kept of it can go, and a million may begin before one of them says more.
+type young struct {
+	c  *conn
+	at int64
+}
+
+// settle condenses the connections that are quiet by now.
+func (d *shard) settle(now int64) {
+	for len(d.young) > 0 && d.young[0].at <= now {
+		c := d.young[0].c
+		d.young = d.young[1:]
+		switch at := c.tcp.Quiet(); {
+		case c.unlisted:
+		case at > now:
+			d.young = append(d.young, young{c, at})
+		default:
+			c.condense(now)
+		}
+	}
+}
+
+// condense gives up what a quiet connection needs no more.
+func (c *conn) condense(now int64) {
+	if !c.tcp.Condense(now) {
+		return
+	}
+	a, b := c.streams[0].tls, c.streams[1].tls
+	tls.Condense(a, b)
+	if ends, ok := tls.Decided(a, b); ok {
+		c.tcp.Decided(ends)
+	}
 }
 
 // A flow is a pair of endpoints, the lesser one first.
@@ -111,7 +148,9 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 			before.after = c
 		}
 		d.open[flowOf(s.Src, s.Dst)] = c
+		d.young = append(d.young, young{c, s.Time + int64(time.Second)})
 	}
+	d.settle(s.Time)
 	d.last = c
 	if damaged {
 		d.passOver(c, s)
@@ -119,13 +158,7 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 	}
 	dir := c.dir(s)
 	c.note(dir, s)
-	if c.tcp.Condense(s) {
-		a, b := c.streams[0].tls, c.streams[1].tls
-		tls.Condense(a, b)
-		if ends, ok := tls.Decided(a, b); ok {
-			c.tcp.Decided(ends)
-		}
-	}
+	c.condense(s.Time)
 	c.tcp.Segment(dir, s, c)
 	c.forget(dir, s)
 	return c

@@ -716,15 +716,15 @@ func TestCondense(t *testing.T) {
 		c := tcp.New(tcp.Limits{}, tcp.NewBudget(1<<20))
 		l := run(c, syn, synAck, seg(0, 0, 0, "abc"), seg(0, 3, 0, "defg"), seg(1, 0, 7, "x"), seg(0, 7, 1, ""))
 		late := seg(0, 7, 1, "hij").segment(9)
-		if early := *late; c.Condense(&early) {
+		if early := *late; c.Condense(early.Time) {
 			t.Fatal("condensed at once")
 		}
 		late.Time += int64(time.Second)
-		if !c.Condense(late) || !c.Condense(late) {
+		if !c.Condense(late.Time) || !c.Condense(late.Time) {
 			t.Fatal("not condensed")
 		}
 		c.Segment(0, late, l)
-		if c.Decided([2]int64{10, 10}); c.Condense(late) {
+		if c.Decided([2]int64{10, 10}); c.Condense(late.Time) {
 			t.Fatal("condensed again")
 		}
 		c.Segment(0, seg(0, 10, 1, "klm").segment(9), l)

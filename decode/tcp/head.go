@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"distproof/capture/link"
 )
 
 // head is the beginning of a direction, kept to compare retransmissions with.
@@ -54,13 +52,17 @@ func (h *head) noted(end int64) {
 // than senders wait before they send something again, perhaps in other pieces.
 const quiet = int64(time.Second)
 
-// Condense replaces the retained beginnings by sums of their pieces, when s is
-// the first segment after a while: everything is acknowledged, and if something
+// Quiet returns the time from which on the connection counts as quiet, if nothing
+// comes before.
+func (c *Conn) Quiet() int64 { return max(c.half[0].last, c.half[1].last) + quiet }
+
+// Condense replaces the retained beginnings by sums of their pieces, if nothing
+// came for a while before now: everything is acknowledged, and if something
 // comes again, then in the same pieces. It reports whether it is so, until the
 // caller calls Decided.
-func (c *Conn) Condense(s *link.Segment) bool {
+func (c *Conn) Condense(now int64) bool {
 	a, b := &c.half[0], &c.half[1]
-	if (a.flags|b.flags)&decided != 0 || s.Time-max(a.last, b.last) < quiet || !a.settled() || !b.settled() {
+	if (a.flags|b.flags)&decided != 0 || now < c.Quiet() || !a.settled() || !b.settled() {
 		return false
 	}
 	if (a.flags|b.flags)&condensed == 0 {
