@@ -20,7 +20,7 @@ func TestEventSchemaIsThatOfTheTypes(t *testing.T) {
 	words := map[string][]any{
 		"Event.schema": {watch.EventSchema},
 		"Event.event": {
-			watch.EventStarted, watch.EventStopped, watch.EventOpened, watch.EventChanged, watch.EventVerdict, watch.EventClosed,
+			watch.EventStarted, watch.EventStopped, watch.EventKnown, watch.EventOpened, watch.EventChanged, watch.EventVerdict, watch.EventClosed,
 			watch.EventEPMD, watch.EventFinding, watch.EventResolved, watch.EventStalled, watch.EventTicking,
 			watch.EventLoss, watch.EventInterface, watch.EventBlind, watch.EventPolicy,
 		},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"distproof/capture/live"
 	"distproof/decode"
 	"distproof/decode/epmd"
 	"distproof/report"
@@ -26,6 +27,7 @@ type teller struct {
 	findings    map[findingKey]*toldFinding
 	exchanges   map[exchangeKey]*toldExchange
 	interfaces  map[string]Interface
+	known       map[ends]bool
 	dropped     uint64
 	forgotten   uint64
 	blind       bool
@@ -99,6 +101,7 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 	}
 	t.policy(out, s, policy)
 	t.surroundings(out, s)
+	t.sockets(out, s)
 	for i := range s.Document.Connections {
 		t.connection(out, m, s, i, final)
 	}
@@ -142,7 +145,7 @@ func (t *teller) surroundings(out *events, s *State) {
 		case known && before == i, !known && i.Up && i.Vanished == 0:
 		case !i.Up:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"})
-		case known && before.Up && i.Vanished > before.Vanished:
+		case known:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: what passed meanwhile is not known"})
 		default:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"})
@@ -160,6 +163,36 @@ func (t *teller) surroundings(out *events, s *State) {
 		t.blind = blind
 		out.add(Event{Event: EventBlind, Message: cmp.Or(s.Blind, "packets come again")})
 	}
+}
+
+// sockets tells what the kernel has beside what was captured. Of a connection
+// within this host, which has two sockets, one is told.
+func (t *teller) sockets(out *events, s *State) {
+	before := t.known
+	t.known = make(map[ends]bool)
+	for _, x := range s.Known {
+		at := ends{x.Local, x.Remote}
+		if t.known[ends{x.Remote, x.Local}] {
+			continue
+		}
+		t.known[at] = true
+		if before[at] {
+			continue
+		}
+		out.add(Event{
+			Event:   EventKnown,
+			Socket:  &Socket{x.Local.String(), x.Remote.String(), x.Process.ID, x.Process.Name, x.Process.Container},
+			Message: fmt.Sprintf("%s has a connection with %s%s: no packet of it was captured so far, and whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
+		})
+	}
+}
+
+// heldBy names a process in brackets; "" if it is not known.
+func heldBy(p live.Process) string {
+	if p.ID == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s, pid %d)", report.Escape(p.Name), p.ID)
 }
 
 // connection tells what is new of the connection with index i.

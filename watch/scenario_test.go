@@ -455,6 +455,9 @@ func TestSockets(t *testing.T) {
 		if len(s.Known) != 2 || s.Known[0].Process != beam || len(s.Listeners) != 1 || s.Listeners[0].Local != server {
 			t.Errorf("known %+v, listeners %+v", s.Known, s.Listeners)
 		}
+		if got := p.told(); !slices.Equal(got, []string{"started", "known", "known", "finding DP301"}) {
+			t.Errorf("told %q", got)
+		}
 		p.sends(mutual.part(12, len(mutual.steps)), 1)
 		time.Sleep(time.Second)
 		s = p.now()

@@ -106,6 +106,9 @@ const (
 	// EventStarted and EventStopped frame a watch.
 	EventStarted = "started"
 	EventStopped = "stopped"
+	// EventKnown: the kernel has a connection that may be between nodes, and of
+	// which no packet was captured so far; Socket says which.
+	EventKnown = "known"
 	// EventOpened: a connection is new that is, or may be, between nodes.
 	EventOpened = "opened"
 	// EventChanged: something is known of it that was not, or not so.
@@ -150,9 +153,22 @@ type Event struct {
 	Connection *report.Connection   `json:"connection,omitempty"`
 	Finding    *report.Finding      `json:"finding,omitempty"`
 	Exchange   *report.EPMDExchange `json:"exchange,omitempty"`
+	Socket     *Socket              `json:"socket,omitempty"`
 	// Lost counts packets.
 	Lost      uint64 `json:"lost,omitempty"`
 	Interface string `json:"interface,omitempty"`
+}
+
+// Socket is an end of a connection that the kernel has.
+type Socket struct {
+	// Local and Remote are addresses with ports.
+	Local  string `json:"local"`
+	Remote string `json:"remote"`
+	// PID is the process that has it open, Program the name of its program, which
+	// it chose itself, and Container the id of its container; absent if not known.
+	PID       int    `json:"pid,omitempty"`
+	Program   string `json:"program,omitempty"`
+	Container string `json:"container,omitempty"`
 }
 
 // A Source is where packets come from: a network, or a capture that is written

@@ -18,10 +18,7 @@ func TestExample(t *testing.T) {
 	if err := checkNeeds(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "distproof")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	read := func(path string) *report.Document {
 		t.Helper()
 		f, err := os.Open(path)

@@ -29,10 +29,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "distproof")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	mutual := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3")}
 	another := nodeSpec{name: "stock", host: 3, tls: both(3, "1.2")}
 	dialler := nodeSpec{name: "orders", host: 1, tls: both(1, "")}
@@ -109,6 +106,15 @@ func TestRecord(t *testing.T) {
 			}
 		})
 	}
+}
+
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "distproof")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
 }
 
 // A clientSpec is a node that dials another.

@@ -20,10 +20,7 @@ func TestRunners(t *testing.T) {
 	if err := checkNeeds(t.Context(), need{"mix", "elixir"}, need{"rebar3", "rebar3"}); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "distproof")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	pki, err := newPKI(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

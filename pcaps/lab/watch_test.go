@@ -30,11 +30,8 @@ func TestWatchConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newRecordLab(t, pki)
-	program := filepath.Join(t.TempDir(), "distproof")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "distproof/cmd/distproof").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	w := l.watch(t, program)
+	program := buildProgram(t)
+	w := l.watch(t, program, l.net.bridge(), "br0", "--promiscuous")
 	w.until("started")
 	w.checkRights()
 
@@ -79,7 +76,8 @@ type labWatch struct {
 	policy, saved string
 }
 
-func (l *recordLab) watch(t *testing.T, program string) *labWatch {
+// watch starts a watch of an interface in a namespace.
+func (l *recordLab) watch(t *testing.T, program, namespace, iface string, more ...string) *labWatch {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "distproof") // where the user may look
 	if err != nil {
@@ -98,8 +96,10 @@ func (l *recordLab) watch(t *testing.T, program string) *labWatch {
 			t.Fatal(err)
 		}
 	}
-	w.cmd = exec.Command(program, "watch", "--netns", l.net.bridge(), "-i", "br0", "--promiscuous", "--sandbox", "required",
-		"-o", "ndjson", "--policy", w.policy, "--save", w.saved, "--listen", "127.0.0.1:0")
+	w.cmd = exec.Command(program, append([]string{
+		"watch", "--netns", namespace, "-i", iface, "--sandbox", "required",
+		"-o", "ndjson", "--policy", w.policy, "--save", w.saved, "--listen", "127.0.0.1:0",
+	}, more...)...)
 	w.cmd.Stderr = os.Stderr
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,124 @@
+//go:build linux && lab
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"distproof/report"
+	"distproof/verify"
+	"distproof/watch"
+)
+
+// TestWatchNodes: a watch on the interface of a host tells of the connection that
+// was up before, of nodes that join, leave, come back and change to TLS, and goes
+// on when the interface goes and another one comes. `make labtest` runs it.
+func TestWatchNodes(t *testing.T) {
+	if err := checkNeeds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pki, err := newPKI(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newRecordLab(t, pki)
+	billing := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3"), port: 9100}
+	legacy := nodeSpec{name: "legacy", host: 3}
+	l.connect(t, clientSpec{nodeSpec{name: "orders", host: 1, tls: both(1, "")}, billing})
+	l.start(t, legacy)
+
+	w := l.watch(t, buildProgram(t), l.net.namespace(1), "eth0")
+	if s := w.until(watch.EventKnown).Socket; s.Remote != l.net.address(2)+":9100" || s.Program != "beam.smp" || s.PID == 0 {
+		t.Errorf("%+v", s)
+	}
+	// Ticks show that it is distribution, and nothing whether it is mutual.
+	before := w.opened(verify.Midstream, verify.Inconclusive)
+
+	first := l.start(t, nodeSpec{name: "shop", host: 1})
+	l.dial(t, first, legacy)
+	joined := w.opened(verify.Up, verify.Cleartext)
+	if joined.Client.Node != "shop@n1.lab" || joined.Server.Node != "legacy@n3.lab" {
+		t.Errorf("%s and %s", joined.Client.Node, joined.Server.Node)
+	}
+	first.stop(nil)
+	w.closed(joined)
+
+	again := l.start(t, nodeSpec{name: "shop", host: 1})
+	l.dial(t, again, legacy)
+	restarted := w.opened(verify.Up, verify.Cleartext)
+	if restarted.ID == joined.ID {
+		t.Errorf("%s is taken for the connection before", restarted.ID)
+	}
+	again.stop(nil)
+	w.closed(restarted)
+
+	l.dial(t, l.start(t, nodeSpec{name: "shop", host: 1, tls: both(1, "1.3")}), billing)
+	if secured := w.opened(verify.Up, verify.Mutual); secured.ID == before.ID {
+		t.Errorf("%s is the connection that was up before", secured.ID)
+	}
+
+	l.ip(t, "-n "+l.net.namespace(1)+" link del eth0")
+	w.interfaceSays("down or gone")
+	for _, step := range l.net.plug(1) {
+		if strings.Contains(step, "eth0") || strings.Contains(step, "p1") {
+			l.ip(t, step)
+		}
+	}
+	w.interfaceSays("is back")
+	l.dial(t, l.start(t, nodeSpec{name: "audit", host: 1}), legacy)
+	if back := w.opened(verify.Up, verify.Cleartext); back.Client.Node != "audit@n1.lab" {
+		t.Errorf("%s", back.Client.Node)
+	}
+}
+
+func (l *recordLab) start(t *testing.T, spec nodeSpec) *node {
+	t.Helper()
+	n, err := l.startNode(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (l *recordLab) dial(t *testing.T, from *node, to nodeSpec) {
+	t.Helper()
+	if answer, err := from.ask(t.Context(), fmt.Sprintf("net_kernel:connect_node('%s').", to.fullName())); answer != "true" {
+		t.Fatalf("%s to %s: %s, %v", from.fullName(), to.fullName(), answer, err)
+	}
+}
+
+func (l *recordLab) ip(t *testing.T, arguments string) {
+	t.Helper()
+	if _, err := command(context.Background(), "ip", strings.Fields(arguments)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// opened waits until a connection has a state and a verdict that it did not have
+// before, and logs how long after its first packet that was said.
+func (w *labWatch) opened(state verify.State, verdict verify.Verdict) *report.Connection {
+	w.Helper()
+	e := w.wait(fmt.Sprintf("%s, %s", state, verdict), func(e watch.Event) bool {
+		c := e.Connection
+		return c != nil && (e.Event == watch.EventOpened || e.Event == watch.EventVerdict || e.Event == watch.EventChanged) &&
+			c.State == string(state) && c.Verdict != nil && *c.Verdict == string(verdict)
+	})
+	told, _ := time.Parse(time.RFC3339Nano, e.Time)
+	seen, _ := time.Parse(time.RFC3339Nano, e.Connection.FirstSeen)
+	w.Logf("%s after %v", e.Event, told.Sub(seen))
+	return e.Connection
+}
+
+func (w *labWatch) closed(c *report.Connection) {
+	w.Helper()
+	w.wait(c.ID+" closed", func(e watch.Event) bool { return e.Event == watch.EventClosed && e.Connection.ID == c.ID })
+}
+
+func (w *labWatch) interfaceSays(text string) {
+	w.Helper()
+	w.wait("eth0 "+text, func(e watch.Event) bool { return e.Event == watch.EventInterface && strings.Contains(e.Message, text) })
+}
