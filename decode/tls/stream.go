@@ -310,7 +310,8 @@ func (s *Stream) readHeader(at tcp.Position, b []byte) int {
 		r.Type, r.Sealed, r.Message, r.Length = 0, false, 0, 0
 		r.Offset, r.Acked, r.Time, r.Frame = at.Offset, at.Acked, at.Time, at.Frame
 	}
-	h, n := b, headerLength
+	var h []byte
+	n := headerLength
 	if s.have == 0 && len(b) >= headerLength {
 		h = b[:headerLength]
 		s.header, s.have = [headerLength]byte(h), headerLength
