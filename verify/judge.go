@@ -71,6 +71,9 @@ type Coverage struct {
 	// Unreadable counts packets, by reason, that may have been TCP and could not
 	// be read; Sealed those that may have been, encrypted as a whole.
 	Unreadable, Sealed map[string]uint64
+	// Uncaptured names connections between nodes that the capturing system has and
+	// of which no packet was captured.
+	Uncaptured []string
 }
 
 // A Finding is a rule that is broken, or cannot be shown to hold.

@@ -404,6 +404,10 @@ func (r *ruler) coverage() {
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Unreadable)) {
 		r.add(LossyCapture, Medium, nil, fmt.Sprintf("%s could not be read (%s): connections may have been missed", plural(int(r.cover.Unreadable[why]), "packet", "packets"), why))
 	}
+	if u := r.cover.Uncaptured; len(u) > 0 {
+		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("of %s nothing was captured: %s", plural(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
+		f.Fix = "capture on every interface that nodes use (-i any), and have the nodes reconnect while it is captured"
+	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
 		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural(int(r.cover.Sealed[why]), "packet", "packets"), why))
 	}

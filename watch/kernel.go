@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"distproof/capture/link"
 	"distproof/capture/live"
 	"distproof/decode"
 )
@@ -29,6 +30,7 @@ const (
 type kernel struct {
 	ask         func() ([]live.Socket, error)
 	ports, epmd []uint16
+	only        link.Restriction
 
 	looked time.Time
 	up     map[ends]live.Socket // connections that are up
@@ -37,6 +39,8 @@ type kernel struct {
 	named bool
 	// seen are the connections of which packets came.
 	seen map[ends]bool
+	// uncaptured names those between nodes of which none did.
+	uncaptured []string
 	// numbers is how many connections were known when the kernel was asked last.
 	numbers uint64
 	// shown are the ends of what the last State lists, and shownBlind what it says
@@ -119,18 +123,16 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 			continue
 		}
 		for _, at := range []ends{{client, server}, {server, client}} {
+			k.seen[at] = true
 			socket, ok := k.up[at]
 			// One that began since may have the addresses and ports of another.
-			if ok && (c.Number <= k.numbers || !c.Start()) {
-				k.seen[at] = true
-				if s.Activity[i].Process.ID == 0 {
-					s.Activity[i].Process = socket.Process
-				}
+			if ok && (c.Number <= k.numbers || !c.Start()) && s.Activity[i].Process.ID == 0 {
+				s.Activity[i].Process = socket.Process
 			}
 		}
 	}
 	for at, socket := range k.up {
-		if !k.seen[at] && k.mayMatter(socket, between) {
+		if !k.seen[at] && k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {
 			s.Known = append(s.Known, socket)
 		}
 	}
@@ -140,10 +142,26 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		}
 		return a.Remote.Compare(b.Remote)
 	})
+	k.uncaptured = k.unproven(s.Known, between)
 	s.Listeners = k.listen
 	s.Blind = k.whyBlind(s, between, now, m)
 	k.show(s)
 	m.soonest(lookAnyway - now.Sub(k.looked))
+}
+
+// unproven names those of the sockets known that are of connections between
+// nodes. A connection within this host has two sockets, and is named once.
+func (k *kernel) unproven(known []live.Socket, between map[netip.AddrPort]bool) []string {
+	var out []string
+	named := make(map[ends]bool)
+	for _, x := range known {
+		if !k.nodes(x, between) || named[ends{x.Remote, x.Local}] {
+			continue
+		}
+		named[ends{x.Local, x.Remote}] = true
+		out = append(out, fmt.Sprintf("%s ↔ %s", x.Local, x.Remote))
+	}
+	return out
 }
 
 // show notes what s says.

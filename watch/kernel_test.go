@@ -62,6 +62,9 @@ func TestUncaptured(t *testing.T) {
 		if len(s.Known) != step.known || h.news != step.news {
 			t.Errorf("%s: %d connections, news: %v", step.name, len(s.Known), h.news)
 		}
+		if len(h.uncaptured) != 0 { // one end alone does not show that it is between nodes
+			t.Errorf("%s: %q", step.name, h.uncaptured)
+		}
 		if wait > lookAnyway {
 			t.Errorf("%s: the kernel is asked again after %v", step.name, wait)
 		}

@@ -64,7 +64,7 @@ func newMaker(e *Engine) maker {
 	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), rates: make(map[uint64]uint64), wait: maxWait}
 	m.documents = new(report.Builder)
 	m.past = newPast(e.o.MaxMemory)
-	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts}
+	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts, only: e.o.Links.Only}
 	m.teller = newTeller(e.o.Event)
 	m.started = e.began
 	return m
@@ -223,9 +223,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 		return until
 	}
 	policy.Policy.Now = now // exceptions expire while it watches
-	judgement := verify.Judge(facts, cover, policy)
 	s := &State{Started: m.started, At: now}
-	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Activity = make([]Activity, len(facts.Connections))
 	for i := range presences {
 		s.Activity[i] = m.activity(facts.Connections[i], &presences[i], now)
@@ -233,8 +231,11 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	m.ratesAt = now
 	s.History, s.Folded = m.past.history(), m.past.folded
 	m.count(s, inputs)
-	s.Policy = judgement.Policy
 	m.kernel.compare(facts, s, now, m)
+	cover.Uncaptured = m.kernel.uncaptured
+	judgement := verify.Judge(facts, cover, policy)
+	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
+	s.Policy = judgement.Policy
 	return s, judgement
 }
 

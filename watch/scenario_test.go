@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"distproof/capture"
+	"distproof/capture/link"
 	"distproof/capture/live"
 	"distproof/decode"
 	"distproof/decode/secrets"
@@ -455,7 +456,7 @@ func TestSockets(t *testing.T) {
 		if len(s.Known) != 2 || s.Known[0].Process != beam || len(s.Listeners) != 1 || s.Listeners[0].Local != server {
 			t.Errorf("known %+v, listeners %+v", s.Known, s.Listeners)
 		}
-		if got := p.told(); !slices.Equal(got, []string{"started", "known", "known", "finding DP301"}) {
+		if got := p.told(); !slices.Equal(got, []string{"started", "known", "known", "finding DP301", "finding DP302"}) {
 			t.Errorf("told %q", got)
 		}
 		p.sends(mutual.part(12, len(mutual.steps)), 1)
@@ -478,6 +479,33 @@ func TestSockets(t *testing.T) {
 			t.Errorf("still blind: %q", s.Blind)
 		}
 	})
+}
+
+// A connection between nodes of which nothing was captured keeps a watch from
+// passing, whatever else is seen, unless it was told to leave it out.
+func TestUncapturedIsNotProven(t *testing.T) {
+	for name, tt := range map[string]struct {
+		socket string
+		only   link.Restriction
+		want   string
+	}{
+		"where nodes listen": {socket: "10.30.0.9:42617", want: "inconclusive"},
+		"left out":           {socket: "10.30.0.9:42617", only: link.Restriction{Nets: []netip.Prefix{netip.MustParsePrefix("10.30.0.2/32")}}, want: "pass"},
+		"of whoever else":    {socket: "10.30.0.9:443", want: "pass"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mutual := crowdOf(t, "mutual_tls13", 42617)
+			socket := socketOf("10.30.0.8:40000", tt.socket, 0)
+			sockets := func() ([]live.Socket, error) { return []live.Socket{socket}, nil }
+			perform(t, Options{Decode: ports(42617), Links: link.Options{Only: tt.only}, Sockets: sockets}, func(p *play) {
+				p.sends(mutual, 1)
+				time.Sleep(time.Second)
+				if s := p.end(); s.Document.Conclusion != tt.want {
+					t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
+				}
+			})
+		})
+	}
 }
 
 // The packets' times may jump; nothing stalls or goes for that.
