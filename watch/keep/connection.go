@@ -2,7 +2,6 @@ package keep
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net"
 	"slices"
@@ -170,9 +169,11 @@ type news struct {
 	number uint64
 	of     *report.Connection
 	order  int
-	// texts are the findings, and evidence what frames show.
+	// texts are the findings. evidence is what frames show, also those of others
+	// with the same findings, and own are the frames that are surely its own.
 	texts    []string
 	evidence map[capture.Frame][]string
+	own      []capture.Frame
 }
 
 // newsOf reads a State.
@@ -230,29 +231,44 @@ func fresh(c *connection, n *news) []string {
 }
 
 // annotate puts to the news what the State's findings say of their connections.
+// A finding may be of thousands, and does not tell whose its frames are.
 func annotate(all []news, s *watch.State) {
 	by := make(map[string]*news, len(all))
+	evidence := make(map[capture.Frame][]string)
 	for i := range all {
 		by[all[i].of.ID] = &all[i]
+		all[i].evidence = evidence
 	}
 	for i := range s.Document.Findings {
 		f := &s.Document.Findings[i]
+		concerned := false
 		for _, id := range f.Connections {
 			if n := by[id]; n != nil {
 				n.add(f)
+				concerned = true
 			}
+		}
+		if !concerned {
+			continue
+		}
+		for _, e := range f.Evidence {
+			at := frameOf(e)
+			evidence[at] = append(evidence[at], f.Rule+": "+e.Text)
 		}
 	}
 }
 
+func frameOf(e report.Evidence) capture.Frame {
+	return capture.Frame{Input: uint32(e.Input), Number: e.Frame}
+}
+
 func (n *news) add(f *report.Finding) {
 	n.texts = append(n.texts, fmt.Sprintf("finding %s (%s): %s", f.Rule, f.Severity, f.Message))
+	if len(f.Connections) > 1 {
+		return
+	}
 	for _, e := range f.Evidence {
-		if n.evidence == nil {
-			n.evidence = make(map[capture.Frame][]string)
-		}
-		at := capture.Frame{Input: uint32(e.Input), Number: e.Frame}
-		n.evidence[at] = append(n.evidence[at], f.Rule+": "+e.Text)
+		n.own = append(n.own, frameOf(e))
 	}
 }
 
@@ -315,11 +331,15 @@ func (k *Keeper) save(n *news) {
 	}
 }
 
-// missing says which frames show something and are neither saved, up to the given
-// one, nor held.
+// missing says which of its own frames show something and are neither saved, up to
+// the given one, nor held.
 func (n *news) missing(upTo capture.Frame, held [2][]byte) string {
-	lost := maps.Clone(n.evidence)
-	maps.DeleteFunc(lost, func(f capture.Frame, _ []string) bool { return f.Number <= upTo.Number })
+	lost := make(map[capture.Frame]bool)
+	for _, f := range n.own {
+		if f.Number > upTo.Number {
+			lost[f] = true
+		}
+	}
 	var p capture.Packet
 	for _, records := range held {
 		for at := 0; at < len(records); {

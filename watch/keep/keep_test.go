@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -201,6 +202,39 @@ func TestTooLate(t *testing.T) {
 		if got := strings.Contains(comments(t, k.files.dir), "what showed it is not saved"); got != tt.want {
 			t.Errorf("with %d packets after the beginning: noted: %t", tt.packets, got)
 		}
+	}
+}
+
+// TestSharedFinding: a finding of many connections has the frames of all. None of them
+// is said to lack what is another's, and that they are many does not multiply.
+func TestSharedFinding(t *testing.T) {
+	const many = 2_000
+	k := keeperFor(t, t.TempDir(), nil)
+	verdict := "cleartext"
+	f := report.Finding{Rule: "DP101", Severity: "critical", Message: "in the clear"}
+	doc := new(report.Document)
+	for n := 1; n <= many; n++ {
+		k.Packet(packet(n, 100), uint64(n))
+		id := fmt.Sprintf("c%d", n)
+		f.Connections = append(f.Connections, id)
+		f.Evidence = append(f.Evidence, report.Evidence{Frame: packet(n, 100).Frame.Number, Text: "shows it"})
+		doc.Connections = append(doc.Connections, report.Connection{ID: id, Protocol: "dist", Verdict: &verdict, Findings: []string{f.Rule}})
+	}
+	doc.Findings = []report.Finding{f}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	k.State(&watch.State{Document: doc})
+	runtime.ReadMemStats(&after)
+	if took := (after.TotalAlloc - before.TotalAlloc) / many; took > 10<<10 {
+		t.Errorf("%d bytes were allocated for each connection", took)
+	}
+	wantSaved(t, finish(t, k), numbers(1, many))
+	text := comments(t, k.files.dir)
+	if strings.Contains(text, "is not saved") {
+		t.Error("proof is said to be missing, which is there")
+	}
+	if n := strings.Count(text, "DP101: shows it"); n != many {
+		t.Errorf("%d of %d frames are marked", n, many)
 	}
 }
 
