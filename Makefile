@@ -20,10 +20,10 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint vuln tools fuzz soak bench load profile man lab labtest clean
+.PHONY: help build demo test race lint vuln tools fuzz soak soak-live bench load profile man lab labtest clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
 
 # The compiler inlines what the profile says is called most, which saves a tenth
 # of the time that packets take.
@@ -100,6 +100,14 @@ soak: ## run what tries to break it for longer: damage, floods, random delivery,
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./decode/tcp -rapid.checks=$(CHECKS)
 	$(MAKE) fuzz FUZZTIME=1000000x
 
+# Ten minutes on two processors. CONNECTIONS are real packets on an interface, at
+# RATE a second; the others, with a clock of their own, twenty to a second of it.
+CONNECTIONS ?= 1000000
+RATE ?= 1700
+soak-live: ## watch a million connections come and go, with faults (needs root)
+	DISTPROOF_SOAK=$(CONNECTIONS) DISTPROOF_SOAK_RATE=$(RATE) $(GO) test -tags lab -count=1 -timeout 6h -v -run '^TestSoakLive$$' ./pcaps/bench
+	DISTPROOF_SOAK=36000 $(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' ./watch
+
 # The list of vulnerabilities is on the network. Where that is missing, nothing is
 # known: it is said, and is no failure.
 vuln: ## look for known vulnerabilities in what the program uses
@@ -116,7 +124,7 @@ lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang
 labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, prometheus)
 	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners|TestWatchConfined|TestWatchNodes)$$' ./pcaps/lab
 	$(GO) test -tags lab -count=1 -run '^TestProm' ./watch/serve
-	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload)$$' ./pcaps/bench
+	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload|SoakLive)$$' ./pcaps/bench
 	$(GO) test -count=1 ./capture/live
 	$(GO) test -count=1 -run '^TestRecord' ./cmd/distproof
 
