@@ -73,4 +73,22 @@ func facts(segments []link.Segment, data []byte, gap uint32) []*decode.Connectio
 	return d.Finish(func(uint16) []string { return nil }).Connections
 }
 
+// TestCondensedEvidence: where the messages of a decided handshake were is still
+// known.
+func TestCondensedEvidence(t *testing.T) {
+	segments := segmentsOf(t, "oneway_tls12")
+	for i := range segments {
+		segments[i].Frame.Number = uint32(i + 1)
+	}
+	d := decode.NewDecoder(decode.Options{})
+	for _, s := range segments {
+		d.Segment(&s)
+	}
+	want := d.Finish(func(uint16) []string { return nil }).Connections[0].TLS
+	got := facts(segments, nil, 0)[0].TLS
+	if frame := want.ClientCertificate.Frame; frame == (decode.Frame{}) || got.ClientCertificate.Frame != frame {
+		t.Errorf("the client went on in frame %v, want %v", got.ClientCertificate.Frame, frame)
+	}
+}
+
 func same(a, b *decode.Connection) bool { return reflect.DeepEqual(a, b) }

@@ -438,5 +438,7 @@ func mayBeDistribution(c *decode.Connection) bool {
 	case c.TLS == nil:
 		return c.Ends[decode.Server].Address.Port() == decode.EPMDPort && a.Gap+b.Gap > 0
 	}
-	return c.TLS.Obscured && a.Gap+b.Gap > 0 || c.TLS.Shape.Exact && c.TLS.Shape.Stage == tls.StageReply
+	// What both sides encrypted would show, but for a message that anybody added.
+	hidden := c.TLS.Damaged && c.TLS.Sealed[decode.Client].Application > 0 && c.TLS.Sealed[decode.Server].Application > 0
+	return hidden || c.TLS.Obscured && a.Gap+b.Gap > 0 || c.TLS.Shape.Exact && c.TLS.Shape.Stage == tls.StageReply
 }

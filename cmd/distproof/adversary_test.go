@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -463,6 +464,42 @@ func TestHiddenDistributionDoesNotPass(t *testing.T) {
 				}
 				if doc := documentOfPackets(t, changed, mutate.Format{}); doc.Conclusion == "pass" {
 					t.Errorf("%s, packet %d %s: %s", name, i+1-sound, how, doc.Reason)
+				}
+			}
+		}
+	}
+}
+
+// TestForgedMessageHidesNoDistribution: a handshake message in the clear that
+// somebody adds, at once or after a while, does not make a one-way connection
+// disappear.
+func TestForgedMessageHidesNoDistribution(t *testing.T) {
+	for name, handshake := range map[string]func(*dialogue){
+		"TLS 1.2": func(d *dialogue) { d.full12(nil, nil) },
+		"TLS 1.3": func(d *dialogue) {
+			d.hello13().say(fromServer, sealedRecords(23, 1027, 96, 53)).say(fromClient, sealedRecords(53)).dist13()
+		},
+	} {
+		w := newWire()
+		w.talk("10.0.0.1:40000", "10.0.0.2:9100").mutual13()
+		sound := len(w.packets)
+		d := w.talk("10.0.0.3:40001", "10.0.0.4:9200")
+		handshake(d)
+		d.segment(fromClient, tcpACK, nil)
+		for what, payload := range map[string][]byte{
+			"ClientHello": clientHelloWith(nil, offers13), "ServerHello": serverHelloWith(suite13, nil, selects13),
+			"HelloRequest": messageOf(0, nil), "Certificate": messageOf(11, []byte{0, 0, 0}),
+			"a long message": recordOf(22, []byte{11, 0xff, 0xff, 0xff}),
+		} {
+			for i := sound; i < len(w.packets); i++ {
+				for _, pause := range []time.Duration{0, 2 * time.Second} {
+					changed := mutate.InsertAhead(w.packets, i, payload)
+					for j := i + 1; j < len(changed); j++ {
+						changed[j].Time += int64(pause)
+					}
+					if doc := documentOfPackets(t, changed, mutate.Format{}); doc.Conclusion == "pass" {
+						t.Errorf("%s, %s after packet %d and %v: %s", name, what, i+1-sound, pause, doc.Reason)
+					}
 				}
 			}
 		}

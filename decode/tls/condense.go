@@ -160,6 +160,10 @@ func (s *Stream) share() {
 	if b.message != nil || b.clear != nil || b.signed != nil || b.chain != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
 		return
 	}
+	// Where messages other than hellos were is told as evidence.
+	if slices.ContainsFunc(b.messages, func(m sighting) bool { return m.kind != TypeClientHello && m.kind != TypeServerHello }) {
+		return
+	}
 	common := beginning{shared: true, hello: b.hello.intern(), group: b.group}
 	if b.hello != nil && !common.hello.interned {
 		return

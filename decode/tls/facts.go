@@ -56,6 +56,9 @@ type Facts struct {
 	// Obscured says that records are not known in which a distribution handshake
 	// would have shown, or the TLS handshake before it.
 	Obscured bool
+	// Damaged says that messages in the clear cannot be read, or do not belong
+	// where they are, so that nothing is claimed of what came with them.
+	Damaged bool
 	// Renegotiated says that another handshake followed inside the session, of
 	// which nothing can be seen (TLS 1.2 and before).
 	Renegotiated bool
@@ -288,6 +291,7 @@ func (x *combiner) observations() {
 	f.Foreign = [2]*Foreign{x.c.foreign, x.s.foreign}
 	f.Unsynced = [2]bool{x.c.unsynced(), x.s.unsynced()}
 	f.Obscured = x.c.obscured() || x.s.obscured()
+	f.Damaged = x.damage() != ""
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
 	f.Records = [2]Records{x.c.records(), x.s.records()}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}

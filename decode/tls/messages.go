@@ -98,7 +98,7 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 		if h, err = readServerHello(body); err == nil {
 			s.role = RoleServer
 			s.retried = s.retried || h.Retry
-			s.server = h
+			s.setServer(h)
 			s.confirm()
 		}
 	case TypeCertificate:
@@ -146,7 +146,8 @@ func (s *Stream) finishHandshake() {
 		}
 	case TypeServerHello:
 		if h, err := readServerHello(m[4:]); err == nil {
-			s.server, s.record.Sealed = h, false
+			s.setServer(h)
+			s.record.Sealed = false
 		}
 	}
 	if !s.record.Sealed {
@@ -170,6 +171,16 @@ func (s *Stream) finishAlert() {
 		s.alerts = append(s.alerts, Alert{Fatal: m[0] == 2, Description: m[1], Frame: s.record.Frame, Offset: s.record.Offset})
 	}
 	s.message = s.message[:0]
+}
+
+// setServer takes a ServerHello for that of the connection. There is but one,
+// unless the first asked for another ClientHello: somebody added any other.
+func (s *Stream) setServer(h *ServerHello) {
+	if s.server == nil || s.server.Retry {
+		s.server = h
+	} else if s.damage == "" {
+		s.damage = "a second ServerHello in the clear"
+	}
 }
 
 // damageMessage gives up the handshake message that a gap fell into.
