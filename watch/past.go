@@ -53,35 +53,37 @@ func newPast(memory int64) past {
 // A kind is what connections have in common of which two stay, the first and the
 // last.
 type kind struct {
-	client         netip.Addr
-	server         netip.AddrPort
-	nodes          [2]string
-	protocol       decode.Protocol
-	verdict        verify.Verdict
-	state          verify.State
-	rules, queries string
-	version        tls.Version
-	suite          tls.Suite
+	client   netip.Addr
+	server   netip.AddrPort
+	nodes    [2]string
+	protocol decode.Protocol
+	verdict  verify.Verdict
+	state    verify.State
+	rules    string
+	// queries are what a port mapper was asked, and announced the nodes that it
+	// named.
+	queries, announced string
+	version            tls.Version
+	suite              tls.Suite
 }
 
 // coarser leaves out more of k, of which less stays then: on which port the server
-// listens and which names the nodes have; then who they are, but not which nodes
-// port mappers announced; then that, too. What is wrong stays.
+// listens and which names the nodes have; then who they are and what was asked, but
+// not which nodes port mappers announced; then that, too. What is wrong stays. What
+// is asked goes first, as anybody may ask for names that no node has.
 func (k kind) coarser(by int) kind {
-	if k.queries == "" {
-		if by >= 1 {
-			k.server, k.nodes = netip.AddrPortFrom(k.server.Addr(), 0), [2]string{}
-		}
-		if by >= 2 {
-			k.client, k.server = netip.Addr{}, netip.AddrPort{}
-		}
-		return k
-	}
 	if by >= 2 {
-		k.client = netip.Addr{}
+		k.client, k.queries = netip.Addr{}, ""
 	}
-	if by >= 3 {
-		k.server, k.queries = netip.AddrPort{}, ""
+	switch {
+	case k.announced != "":
+		if by >= 3 {
+			k.server, k.announced = netip.AddrPort{}, ""
+		}
+	case k.queries == "" && by >= 2:
+		k.server, k.nodes = netip.AddrPort{}, [2]string{}
+	case k.queries == "" && by >= 1:
+		k.server, k.nodes = netip.AddrPortFrom(k.server.Addr(), 0), [2]string{}
 	}
 	return k
 }
@@ -161,8 +163,9 @@ func (p *past) ended(facts *decode.Capture, j *verify.Judgement, presences []dec
 			client: c.Ends[decode.Client].Address.Addr(), server: c.Ends[decode.Server].Address,
 			nodes:    [2]string{c.Ends[decode.Client].Node, c.Ends[decode.Server].Node},
 			protocol: c.Protocol, verdict: j.Conclusions[i].Verdict, state: j.Conclusions[i].State,
-			rules: strings.Join(rules[c], " "), queries: queries(c),
+			rules: strings.Join(rules[c], " "),
 		}}
+		x.queries, x.announced = queries(c)
 		if c.TLS != nil {
 			x.version, x.suite = c.TLS.Version, c.TLS.Suite
 		}
@@ -172,19 +175,20 @@ func (p *past) ended(facts *decode.Capture, j *verify.Judgement, presences []dec
 	return out
 }
 
-// queries lists what a connection asked a port mapper, and with what result.
-func queries(c *decode.Connection) string {
+// queries lists what a connection asked a port mapper, and with what result, and
+// which nodes were announced.
+func queries(c *decode.Connection) (asked, announced string) {
 	if !c.ToEPMD {
-		return ""
+		return "", ""
 	}
-	var out []string
+	var questions, nodes []string
 	for _, e := range c.Exchanges() {
-		out = append(out, e.Op+" "+e.Node+" "+e.Outcome.String())
+		questions = append(questions, e.Op+" "+e.Node+" "+e.Outcome.String())
 	}
 	for _, e := range epmd.Entries(c.EPMD[decode.Client], c.EPMD[decode.Server]) {
-		out = append(out, fmt.Sprintf("%s at %d", e.Node, e.Port))
+		nodes = append(nodes, fmt.Sprintf("%s at %d", e.Node, e.Port))
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(questions, "\n"), strings.Join(nodes, "\n")
 }
 
 // thin folds the oldest connections between the first and the last of their kind,
