@@ -24,6 +24,9 @@ const (
 	// again after lookDark, and what the sockets carried meanwhile counts.
 	darkAfter = 30 * time.Second
 	lookDark  = 20 * time.Second
+	// onlySYN is what the kernel counts at most where nothing was sent: it may
+	// count the SYN.
+	onlySYN = 1
 )
 
 // A kernel knows the sockets of this host.
@@ -37,7 +40,7 @@ type kernel struct {
 	listen []live.Socket        // of programs of Erlang
 	// named says that processes could be found out.
 	named bool
-	// seen are the connections of which packets came.
+	// seen are the connections of which data came.
 	seen map[ends]bool
 	// uncaptured names those between nodes of which none did.
 	uncaptured []string
@@ -114,6 +117,7 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	for _, n := range facts.Registry.Names {
 		between[netip.AddrPortFrom(n.Host, n.Port)] = true
 	}
+	idle := make(map[ends]bool) // those of which packets came, but no data
 	for i, c := range facts.Connections {
 		client, server := c.Ends[decode.Client].Address, c.Ends[decode.Server].Address
 		if c.Protocol == decode.Dist || c.Protocol == decode.DistTLS {
@@ -123,7 +127,11 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 			continue
 		}
 		for _, at := range []ends{{client, server}, {server, client}} {
-			k.seen[at] = true
+			if c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes == 0 {
+				idle[at] = true
+			} else {
+				k.seen[at] = true
+			}
 			socket, ok := k.up[at]
 			// One that began since may have the addresses and ports of another.
 			if ok && (c.Number <= k.numbers || !c.Start()) && s.Activity[i].Process.ID == 0 {
@@ -132,7 +140,10 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		}
 	}
 	for at, socket := range k.up {
-		if !k.seen[at] && k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {
+		if k.seen[at] || idle[at] && socket.Received+socket.Sent <= onlySYN {
+			continue
+		}
+		if k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {
 			s.Known = append(s.Known, socket)
 		}
 	}

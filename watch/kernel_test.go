@@ -90,6 +90,28 @@ func TestSeenIsForgotten(t *testing.T) {
 	}
 }
 
+// TestEmptyPacketsShowNothing: packets without data, which anybody may have sent,
+// say nothing of a connection that carries some.
+func TestEmptyPacketsShowNothing(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, x := range []struct {
+		captured, carried uint64
+		known             int
+	}{{0, 1, 0}, {0, 500, 1}, {100, 500, 0}} {
+		h := newHost(now)
+		socket := socketOf("10.0.0.1:4001", "10.0.0.2:4002", x.carried)
+		h.sockets = []live.Socket{socket}
+		c := &decode.Connection{Ends: [2]decode.End{{Address: socket.Local}, {Address: socket.Remote}}}
+		c.TCP[decode.Client].Bytes = x.captured
+		s := &State{At: now, Activity: []Activity{{Open: true}}}
+		h.look(now, 1)
+		h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
+		if len(s.Known) != x.known {
+			t.Errorf("%d of %d bytes were captured: %d connections are not captured, want %d", x.captured, x.carried, len(s.Known), x.known)
+		}
+	}
+}
+
 // TestBlindToLaterNodes: nodes that connect after the watch began, where it does
 // not capture, make it blind.
 func TestBlindToLaterNodes(t *testing.T) {
