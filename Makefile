@@ -100,10 +100,10 @@ soak: ## run what tries to break it for longer: damage, floods, random delivery,
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./decode/tcp -rapid.checks=$(CHECKS)
 	$(MAKE) fuzz FUZZTIME=1000000x
 
-# Ten minutes on two processors. CONNECTIONS are real packets on an interface, at
+# A quarter of an hour on two processors. CONNECTIONS are packets on an interface, at
 # RATE a second; the others, with a clock of their own, twenty to a second of it.
 CONNECTIONS ?= 1000000
-RATE ?= 1700
+RATE ?= 1300
 soak-live: ## watch a million connections come and go, with faults (needs root)
 	DISTPROOF_SOAK=$(CONNECTIONS) DISTPROOF_SOAK_RATE=$(RATE) $(GO) test -tags lab -count=1 -timeout 6h -v -run '^TestSoakLive$$' ./pcaps/bench
 	DISTPROOF_SOAK=36000 $(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' ./watch

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -209,18 +210,22 @@ func (s *soak) watch(more ...string) *soaked {
 	return w
 }
 
-// read hands on the lines that have one of some texts, and never waits.
+// read hands on the lines that have one of some texts near their beginning, and never
+// waits: the watch waits for who reads its events.
 func (w *soaked) read(r io.Reader, texts ...string) {
+	const near = 200
 	for lines := bufio.NewReaderSize(r, 1<<20); ; {
-		line, err := lines.ReadString('\n')
-		if err != nil {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
-		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(line, text) }) {
-			select {
-			case w.said <- line:
-			default:
-			}
+		head := string(line[:min(len(line), near)])
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(head, text) }) {
+			continue
+		}
+		select {
+		case w.said <- string(line):
+		default:
 		}
 	}
 }
