@@ -157,10 +157,6 @@ func (s *Stream) share() {
 	if s.tentative || s.have != 0 || s.left != 0 || s.packed.n == 0 || s.server != nil && !s.server.Version.Is13() || s.server == nil && s.hello == nil {
 		return
 	}
-	// A client's Certificate and ClientKeyExchange are told with their frames.
-	if b.messages.has(TypeCertificate) || b.messages.has(TypeClientKeyExchange) {
-		return
-	}
 	if b.message != nil || b.clear != nil || b.signed != nil || b.chain != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
 		return
 	}
