@@ -33,7 +33,7 @@ func packet(n int) []byte {
 type reading struct {
 	t *testing.T
 	*Source
-	packets chan int // their lengths
+	packets chan int // their lengths; closed after the last
 	end     chan error
 }
 
@@ -44,6 +44,7 @@ func read(t *testing.T, s *Source) *reading {
 			var p capture.Packet
 			if err := s.Next(&p); err != nil {
 				r.end <- err
+				close(r.packets)
 				return
 			}
 			r.packets <- len(p.Data)
@@ -57,12 +58,13 @@ func (r *reading) want(lengths ...int) {
 	r.t.Helper()
 	for _, want := range lengths {
 		select {
-		case got := <-r.packets:
+		case got, more := <-r.packets:
+			if !more {
+				r.t.Fatalf("ended: %v", <-r.end)
+			}
 			if got != want {
 				r.t.Errorf("a packet of %d bytes, not %d", got, want)
 			}
-		case err := <-r.end:
-			r.t.Fatalf("ended: %v", err)
 		case <-time.After(10 * time.Second):
 			r.t.Fatal("no packet")
 		}
@@ -74,7 +76,10 @@ func (r *reading) wantEnd() error {
 	select {
 	case err := <-r.end:
 		return err
-	case n := <-r.packets:
+	case n, more := <-r.packets:
+		if !more {
+			return <-r.end
+		}
 		r.t.Fatalf("a packet of %d bytes", n)
 	case <-time.After(10 * time.Second):
 		r.t.Fatal("it does not end")
