@@ -182,7 +182,7 @@ func (t *teller) sockets(out *events, s *State) {
 		out.add(Event{
 			Event:   EventKnown,
 			Socket:  &Socket{x.Local.String(), x.Remote.String(), x.Process.ID, x.Process.Name, x.Process.Container},
-			Message: fmt.Sprintf("%s has a connection with %s%s: no packet of it was captured so far, and whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
+			Message: fmt.Sprintf("%s has a connection with %s%s: no data of it was captured so far, and whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
 		})
 	}
 }

@@ -29,7 +29,7 @@ type State struct {
 	// does not: how it does now.
 	Activity []Activity
 	// Known are the connections between programs of Erlang that the kernel has
-	// and of which no packet was captured so far.
+	// and of which no data was captured so far.
 	Known []live.Socket
 	// Listeners are the sockets on which programs of Erlang take connections.
 	Listeners []live.Socket
@@ -107,7 +107,7 @@ const (
 	EventStarted = "started"
 	EventStopped = "stopped"
 	// EventKnown: the kernel has a connection that may be between nodes, and of
-	// which no packet was captured so far; Socket says which.
+	// which no data was captured so far; Socket says which.
 	EventKnown = "known"
 	// EventOpened: a connection is new that is, or may be, between nodes.
 	EventOpened = "opened"

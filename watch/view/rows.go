@@ -31,7 +31,7 @@ type row struct {
 const notSeen = "not seen"
 
 // whyNotSeen is the reason of rows that are not seen.
-const whyNotSeen = "up before the watch began, and no packet of it captured: encrypted or not is not known before one is"
+const whyNotSeen = "up before the watch began, and no data of it captured: encrypted or not is not known before some is"
 
 // between reports whether the row is, or may be, between nodes.
 func (r *row) between() bool { return r.conn == nil || r.conn.Verdict != nil }
