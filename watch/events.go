@@ -165,16 +165,12 @@ func (t *teller) surroundings(out *events, s *State) {
 	}
 }
 
-// sockets tells what the kernel has beside what was captured. Of a connection
-// within this host, which has two sockets, one is told.
+// sockets tells what the kernel has beside what was captured.
 func (t *teller) sockets(out *events, s *State) {
 	before := t.known
 	t.known = make(map[ends]bool)
-	for _, x := range s.Known {
+	for _, x := range live.OneEach(s.Known) {
 		at := ends{x.Local, x.Remote}
-		if t.known[ends{x.Remote, x.Local}] {
-			continue
-		}
 		t.known[at] = true
 		if before[at] {
 			continue

@@ -42,8 +42,6 @@ type kernel struct {
 	named bool
 	// seen are the connections of which data came.
 	seen map[ends]bool
-	// uncaptured names those between nodes of which none did.
-	uncaptured []string
 	// numbers is how many connections were known when the kernel was asked last.
 	numbers uint64
 	// shown are the ends of what the last State lists, and shownBlind what it says
@@ -101,10 +99,11 @@ func (k *kernel) look(now time.Time, connections uint64) {
 func runsErlang(p live.Process) bool { return strings.HasPrefix(p.Name, "beam") }
 
 // compare fills in what the kernel knows of the connections of a State, and what
-// it has beside them.
-func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) {
+// it has beside them. It returns the connections between nodes of which nothing
+// was captured.
+func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) (uncaptured []string) {
 	if k.ask == nil || k.looked.IsZero() {
-		return
+		return nil
 	}
 	if k.seen == nil {
 		k.seen = make(map[ends]bool)
@@ -147,30 +146,23 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 			s.Known = append(s.Known, socket)
 		}
 	}
-	slices.SortFunc(s.Known, func(a, b live.Socket) int {
-		if c := a.Local.Compare(b.Local); c != 0 {
-			return c
-		}
-		return a.Remote.Compare(b.Remote)
-	})
-	k.uncaptured = k.unproven(s.Known, between)
+	slices.SortFunc(s.Known, live.Socket.Compare)
+	uncaptured = k.unproven(s.Known, between) // as of when the kernel was asked for them
 	s.Listeners = k.listen
 	s.Blind = k.whyBlind(s, between, now, m)
 	k.show(s)
 	m.soonest(lookAnyway - now.Sub(k.looked))
+	return uncaptured
 }
 
 // unproven names those of the sockets known that are of connections between
-// nodes. A connection within this host has two sockets, and is named once.
+// nodes.
 func (k *kernel) unproven(known []live.Socket, between map[netip.AddrPort]bool) []string {
 	var out []string
-	named := make(map[ends]bool)
-	for _, x := range known {
-		if !k.nodes(x, between) || named[ends{x.Remote, x.Local}] {
-			continue
+	for _, x := range live.OneEach(known) {
+		if k.nodes(x, between) {
+			out = append(out, fmt.Sprintf("%s ↔ %s", x.Local, x.Remote))
 		}
-		named[ends{x.Local, x.Remote}] = true
-		out = append(out, fmt.Sprintf("%s ↔ %s", x.Local, x.Remote))
 	}
 	return out
 }
@@ -228,7 +220,7 @@ func (k *kernel) whyBlind(s *State, between map[netip.AddrPort]bool, now time.Ti
 	if k.darkAt.Before(last) {
 		k.dark, k.blind = nil, ""
 	}
-	if !slices.ContainsFunc(k.sockets(), func(x live.Socket) bool { return k.nodes(x, between) }) {
+	if !k.hasNodes(between) {
 		return k.blind
 	}
 	switch {
@@ -275,11 +267,12 @@ func (k *kernel) nodes(s live.Socket, between map[netip.AddrPort]bool) bool {
 	return ok && runsErlang(s.Process) && runsErlang(other.Process)
 }
 
-// sockets returns those that are up.
-func (k *kernel) sockets() []live.Socket {
-	out := make([]live.Socket, 0, len(k.up))
+// hasNodes reports whether any connection is one between nodes.
+func (k *kernel) hasNodes(between map[netip.AddrPort]bool) bool {
 	for _, s := range k.up {
-		out = append(out, s)
+		if k.nodes(s, between) {
+			return true
+		}
 	}
-	return out
+	return false
 }

@@ -18,8 +18,9 @@ func socketOf(local, remote string, carried uint64) live.Socket {
 // A host is what a kernel says at times, of which no packet is captured.
 type host struct {
 	kernel
-	sockets []live.Socket
-	asked   int
+	sockets    []live.Socket
+	asked      int
+	uncaptured []string
 }
 
 func newHost(at time.Time) *host {
@@ -36,7 +37,7 @@ func newHost(at time.Time) *host {
 func (h *host) state(started, now time.Time) (*State, time.Duration) {
 	m := &maker{before: maxWait}
 	s := &State{Started: started, At: now}
-	h.compare(&decode.Capture{}, s, now, m)
+	h.uncaptured = h.compare(&decode.Capture{}, s, now, m)
 	return s, m.before
 }
 

@@ -231,8 +231,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	m.ratesAt = now
 	s.History, s.Folded = m.past.history(), m.past.folded
 	m.count(s, inputs)
-	m.kernel.compare(facts, s, now, m)
-	cover.Uncaptured = m.kernel.uncaptured
+	cover.Uncaptured = m.kernel.compare(facts, s, now, m)
 	judgement := verify.Judge(facts, cover, policy)
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Policy = judgement.Policy

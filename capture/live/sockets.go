@@ -23,9 +23,24 @@ type Socket struct {
 	Process Process
 }
 
-// compareSockets orders sockets by their ends.
-func compareSockets(a, b Socket) int {
-	return cmp.Or(a.Local.Compare(b.Local), a.Remote.Compare(b.Remote), cmp.Compare(a.Process.ID, b.Process.ID))
+// Compare orders sockets by their ends.
+func (s Socket) Compare(t Socket) int {
+	return cmp.Or(s.Local.Compare(t.Local), s.Remote.Compare(t.Remote), cmp.Compare(s.Process.ID, t.Process.ID))
+}
+
+// OneEach returns the first socket of each connection: one whose both ends are on
+// this host has two.
+func OneEach(sockets []Socket) []Socket {
+	type ends [2]netip.AddrPort
+	known := make(map[ends]bool, len(sockets))
+	var out []Socket
+	for _, s := range sockets {
+		if !known[ends{s.Remote, s.Local}] {
+			known[ends{s.Local, s.Remote}] = true
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // A Process is one that has sockets open.

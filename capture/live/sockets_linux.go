@@ -98,7 +98,7 @@ func (t *SocketTable) List() ([]Socket, error) {
 		out[i] = d.socket
 		out[i].Process = t.owners[d.cookie]
 	}
-	slices.SortFunc(out, compareSockets)
+	slices.SortFunc(out, Socket.Compare)
 	return out, nil
 }
 

@@ -51,7 +51,7 @@ func TestSockets(t *testing.T) {
 		{Local: end(client.LocalAddr()), Remote: end(listener.Addr()), Process: self},
 		{Local: end(listener.Addr()), Remote: end(client.LocalAddr()), Process: self},
 	}
-	slices.SortFunc(want, compareSockets)
+	slices.SortFunc(want, Socket.Compare)
 	for i := range got {
 		got[i].Received, got[i].Sent = 0, 0
 	}

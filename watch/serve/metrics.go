@@ -3,7 +3,6 @@ package serve
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -135,7 +134,7 @@ func (c *collector) count(s *watch.State) *figures {
 }
 
 func collectCounters(s *watch.State, out chan<- prometheus.Metric) {
-	out <- unseenFamily.value(float64(connections(s.Known)))
+	out <- unseenFamily.value(float64(len(live.OneEach(s.Known))))
 	out <- listenersFamily.value(float64(len(s.Listeners)))
 	out <- seenFamily.value(float64(s.Connections))
 	out <- forgottenFamily.value(float64(s.Forgotten))
@@ -151,18 +150,6 @@ func collectCounters(s *watch.State, out chan<- prometheus.Metric) {
 		}
 	}
 	collectInterfaces(s.Interfaces, out)
-}
-
-// connections counts those that sockets are of: one has two if both of its ends are
-// on this host.
-func connections(sockets []live.Socket) int {
-	seen := make(map[[2]netip.AddrPort]bool)
-	for _, s := range sockets {
-		if !seen[[2]netip.AddrPort{s.Remote, s.Local}] {
-			seen[[2]netip.AddrPort{s.Local, s.Remote}] = true
-		}
-	}
-	return len(seen)
 }
 
 func collectInterfaces(all []watch.Interface, out chan<- prometheus.Metric) {
