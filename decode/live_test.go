@@ -17,6 +17,7 @@ import (
 	"distproof/capture/link"
 	"distproof/decode"
 	"distproof/decode/secrets"
+	"distproof/internal/recorded"
 	"distproof/report"
 	"distproof/verify"
 )
@@ -68,16 +69,6 @@ func recordingOf(tb testing.TB, path string) *recording {
 	return r
 }
 
-func recordings(tb testing.TB) []string {
-	tb.Helper()
-	files, _ := filepath.Glob("../pcaps/*.pcap")
-	more, _ := filepath.Glob("../../shared/captures/*.pcap")
-	if len(files) == 0 {
-		tb.Fatal("no captures")
-	}
-	return append(files, more...)
-}
-
 // documentOf renders all that verify would say.
 func documentOf(tb testing.TB, c *decode.Capture) string {
 	tb.Helper()
@@ -107,25 +98,10 @@ func all(l *decode.Live) (out []decode.Change) {
 	return out
 }
 
-// firstDifference shows where two texts differ.
-func firstDifference(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range x {
-		if i >= len(y) || x[i] != y[i] {
-			other := "(nothing)"
-			if i < len(y) {
-				other = y[i]
-			}
-			return x[i] + "\n  want " + other
-		}
-	}
-	return "(the end)"
-}
-
 // What a Live decoder hands out after a part of a capture comes to just what a
 // capture of this part would, and changes nothing of what is found later.
 func TestLiveIsAFileSoFar(t *testing.T) {
-	for _, path := range recordings(t) {
+	for _, path := range recorded.Captures(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			r := recordingOf(t, path)
@@ -164,7 +140,7 @@ func (r *recording) followed(t *testing.T, segments []link.Segment, every int) {
 		got, _ := ledger.Capture(live.LeftOut())
 		want := documentOf(t, r.finished(segments[:i+1]))
 		if is := documentOf(t, got); is != want {
-			t.Fatalf("after %d of %d segments, looked at every %d: %s", i+1, len(segments), every, firstDifference(is, want))
+			t.Fatalf("after %d of %d segments, looked at every %d: %s", i+1, len(segments), every, recorded.Difference(is, want))
 		}
 		if again, _ := ledger.Capture(live.LeftOut()); documentOf(t, again) != want {
 			t.Fatalf("after %d segments: another document when asked twice", i+1)
@@ -217,7 +193,7 @@ func TestLiveRetires(t *testing.T) {
 		}
 		facts, _ := ledger.Capture(live.LeftOut())
 		if got, want := documentOf(t, facts), documentOf(t, r.finished(r.segments)); got != want {
-			t.Errorf("%s: %s", step.name, firstDifference(got, want))
+			t.Errorf("%s: %s", step.name, recorded.Difference(got, want))
 		}
 	}
 	late := half.segments[len(half.segments)-1]
@@ -298,7 +274,7 @@ func TestLiveMakesRoom(t *testing.T) {
 // A capture may have more packets than there are numbers for. That of a packet
 // names it to people, and nothing is concluded from it.
 func TestFramesWithoutNumbers(t *testing.T) {
-	for _, path := range recordings(t) {
+	for _, path := range recorded.Captures(t) {
 		r := recordingOf(t, path)
 		conclusions := func() string {
 			c := r.finished(disordered(r.segments))

@@ -16,6 +16,7 @@ import (
 	"distproof/decode"
 	"distproof/decode/secrets"
 	"distproof/internal/omission"
+	"distproof/internal/recorded"
 	"distproof/report"
 	"distproof/verify"
 	"distproof/watch"
@@ -44,16 +45,6 @@ func open(tb testing.TB, path string) *file {
 	}
 	tb.Cleanup(func() { src.Close() })
 	return &file{Source: src}
-}
-
-func captures(tb testing.TB) []string {
-	tb.Helper()
-	files, _ := filepath.Glob("../pcaps/*.pcap")
-	more, _ := filepath.Glob("../../shared/captures/*.pcap")
-	if len(files) == 0 {
-		tb.Fatal("no captures")
-	}
-	return append(files, more...)
 }
 
 // keysOf returns the key log beside a capture; nil if there is none.
@@ -105,24 +96,9 @@ func text(tb testing.TB, v any) string {
 	return string(b)
 }
 
-// difference shows where two texts differ.
-func difference(got, want string) string {
-	x, y := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range x {
-		if i >= len(y) || x[i] != y[i] {
-			other := "(nothing)"
-			if i < len(y) {
-				other = y[i]
-			}
-			return x[i] + "\n  want " + other
-		}
-	}
-	return "(the end)"
-}
-
 // Whoever watches what is in a capture knows in the end what verify says of it.
 func TestTheEndIsWhatVerifySays(t *testing.T) {
-	for _, path := range captures(t) {
+	for _, path := range recorded.Captures(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			var events []watch.Event
@@ -132,7 +108,7 @@ func TestTheEndIsWhatVerifySays(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, want := text(t, s.Document), text(t, verified(t, path)); got != want {
-				t.Error(difference(got, want))
+				t.Error(recorded.Difference(got, want))
 			}
 			if e.State() != s || len(s.Activity) != len(s.Document.Connections) {
 				t.Errorf("%d activities of %d connections", len(s.Activity), len(s.Document.Connections))
