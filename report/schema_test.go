@@ -57,14 +57,27 @@ func values() map[string][]any {
 // -update after a field was added.
 func TestSchemaIsThatOfTheTypes(t *testing.T) {
 	s := &schemaWriter{defs: map[string]any{}, comments: comments(t), values: values()}
-	root := s.object(reflect.TypeFor[report.Document]())
-	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["$id"] = "urn:" + strings.NewReplacer(".", ":", "/", ":").Replace(report.Schema)
-	root["title"] = report.Schema
-	root["$defs"] = s.defs
+	s.golden(t, schemaFile, report.Schema, reflect.TypeFor[report.Document]())
 	for name := range s.values {
 		t.Errorf("there is no field %s", name)
 	}
+}
+
+type schemaWriter struct {
+	defs     map[string]any
+	comments map[string]string
+	values   map[string][]any
+}
+
+// golden holds a file against the schema of a type, with the name of its version,
+// as distproof.report/v1.
+func (s *schemaWriter) golden(t *testing.T, file, version string, of reflect.Type) {
+	t.Helper()
+	root := s.object(of)
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["$id"] = "urn:" + strings.NewReplacer(".", ":", "/", ":").Replace(version)
+	root["title"] = version
+	root["$defs"] = s.defs
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -72,13 +85,7 @@ func TestSchemaIsThatOfTheTypes(t *testing.T) {
 	if err := enc.Encode(root); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, schemaFile, out.Bytes())
-}
-
-type schemaWriter struct {
-	defs     map[string]any
-	comments map[string]string
-	values   map[string][]any
+	golden(t, file, out.Bytes())
 }
 
 // object is the schema of a struct.
