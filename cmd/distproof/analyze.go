@@ -66,7 +66,9 @@ func analyze(src capture.Source, o analyzeOptions) (*report.Document, error) {
 func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	links := link.NewDecoder(o.links())
 	keys := o.keyring(src)
-	decoder := decode.NewDecoder(decode.Options{Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum, MaxMemory: o.MaxMemory, Workers: o.Workers, Secrets: keys.current})
+	decoding := o.decoding()
+	decoding.Secrets = keys.current
+	decoder := decode.NewDecoder(decoding)
 	if err := capture.Guard(func() error { return follow(src, links, decoder, keys, o.workers()) }); err != nil {
 		return nil, err
 	}
@@ -77,20 +79,34 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	facts := decoder.Finish(links.Encapsulation)
 	packets := omission.Of(links, len(inputs))
 	var judgement *verify.Judgement
-	options := o.Expect
-	options.CAs = o.CAs
+	options := o.judgeBy()
 	if o.Judge {
 		judgement = verify.Judge(facts, omission.Coverage(inputs, packets, &facts.LeftOut), options)
 	} else {
 		judgement = verify.Observe(facts, options)
 	}
-	doc := report.New(report.Tool{Name: "distproof", Version: toolVersion()}, inputs, omission.Undecoded(packets, &facts.LeftOut), facts, judgement)
+	doc := report.New(tool(), inputs, omission.Undecoded(packets, &facts.LeftOut), facts, judgement)
 	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
 }
 
 // links are the options for taking packets apart.
 func (o analyzeOptions) links() link.Options {
 	return link.Options{VXLANPorts: o.VXLANPorts, Only: o.Only}
+}
+
+// decoding are the options for taking connections apart.
+func (o analyzeOptions) decoding() decode.Options {
+	return decode.Options{
+		Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum,
+		MaxMemory: o.MaxMemory, Workers: o.Workers,
+	}
+}
+
+// judgeBy is what to judge by.
+func (o analyzeOptions) judgeBy() verify.Options {
+	options := o.Expect
+	options.CAs = o.CAs
+	return options
 }
 
 // keyring returns the key logs of the run, to which those in src are added.

@@ -74,7 +74,7 @@ func (a *app) diff(before, after string, s *settings) error {
 	if err != nil {
 		return err
 	}
-	d, err := report.Compare(report.Tool{Name: "distproof", Version: toolVersion()}, was, is)
+	d, err := report.Compare(tool(), was, is)
 	if err != nil {
 		return usagef("distproof verify -o json writes reports with findings", "%v", err)
 	}

@@ -25,6 +25,12 @@ func documentOfFiles(t *testing.T, parts ...[]mutate.Packet) *report.Document {
 		}
 		paths = append(paths, path)
 	}
+	return documentOfPaths(t, paths...)
+}
+
+// documentOfPaths analyses files and folders in one run.
+func documentOfPaths(t *testing.T, paths ...string) *report.Document {
+	t.Helper()
 	src, err := capture.Open(paths, capture.Options{})
 	if err != nil {
 		t.Fatal(err)

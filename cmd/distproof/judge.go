@@ -215,13 +215,17 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	if err != nil {
 		return nil, err
 	}
+	return x.document, a.publish(x, s, o, prover, outs, color)
+}
+
+// publish writes what comes out of an analysis; no evidence if p is nil.
+func (a *app) publish(x *analysis, s *settings, o analyzeOptions, p *prover, outs outputs, color colorMode) error {
 	o.Keys.tell(a.stderr)
 	if err := o.Baseline.apply(x); err != nil {
-		return nil, err
+		return err
 	}
-	doc := x.document
-	s.tolerate(doc)
+	s.tolerate(x.document)
 	// The report is right, even if there is no evidence to hand out.
-	unproven := a.prove(prover, x, o, s.quiet)
-	return doc, cmp.Or(outs.write(doc, a.stdout, color, a.width()), unproven)
+	unproven := a.prove(p, x, o, s.quiet)
+	return cmp.Or(outs.write(x.document, a.stdout, color, a.width()), unproven)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"distproof/report"
+	"distproof/verify/policy"
 )
 
 // An output is a format and where it goes; an empty path is stdout.
@@ -114,18 +115,30 @@ func (a *app) readings(s *settings, o analyzeOptions) []reading {
 	if s.baseline != "" {
 		out = append(out, a.readingsOf("the baseline", s.baseline)...)
 	}
-	f := o.Policy
-	if f == nil {
-		return out
+	for _, f := range policyFiles(o.Policy) {
+		out = append(out, a.readingsOf(f.what, f.path)...)
 	}
+	return out
+}
+
+// A policyFile is a file or folder that a policy is made of, and what it is to the
+// user.
+type policyFile struct{ what, path string }
+
+// policyFiles are those of a policy; nil has none.
+func policyFiles(f *policy.File) []policyFile {
+	if f == nil {
+		return nil
+	}
+	var out []policyFile
 	if name := f.Options.Policy.Name; name != "" && !strings.HasPrefix(name, builtinPrefix) {
-		out = append(out, a.readingsOf("the policy", name)...)
+		out = append(out, policyFile{"the policy", name})
 	}
 	for _, ref := range f.CAs {
-		out = append(out, a.readingsOf("a CA certificate", ref.Path)...)
+		out = append(out, policyFile{"a CA certificate", ref.Path})
 	}
 	for _, ref := range f.Cookies {
-		out = append(out, a.readingsOf("a list of cookies", ref.Path)...)
+		out = append(out, policyFile{"a list of cookies", ref.Path})
 	}
 	return out
 }

@@ -132,8 +132,11 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	failure := <-ended // also if the capture failed: the command is not left alone
 	command.Stop()
 	if err == nil {
-		unsaved := saved.finish()
-		err = cmp.Or(a.reportRecord(x, s, o, prover, unsaved == nil, outs, color), unsaved)
+		proof, unsaved := prover, saved.finish()
+		if unsaved != nil {
+			proof = nil // what evidence is made from is not there
+		}
+		err = cmp.Or(a.publish(x, &s.settings, o, proof, outs, color), unsaved)
 	}
 	if err != nil {
 		if failure != nil { // which is not to be hidden
@@ -142,21 +145,6 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		return err
 	}
 	return a.concludeRecord(x.document, &s.settings, failure)
-}
-
-// reportRecord writes what comes out of an analysis; evidence only if what it is
-// made from was saved.
-func (a *app) reportRecord(x *analysis, s *recordSettings, o analyzeOptions, p *prover, saved bool, outs outputs, color colorMode) error {
-	o.Keys.tell(a.stderr)
-	if err := o.Baseline.apply(x); err != nil {
-		return err
-	}
-	s.tolerate(x.document)
-	var unproven error
-	if saved {
-		unproven = a.prove(p, x, o, s.quiet)
-	}
-	return cmp.Or(outs.write(x.document, a.stdout, color, a.width()), unproven)
 }
 
 // prepareRecord finds what is wrong before the command runs.

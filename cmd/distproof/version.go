@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"distproof/report"
 )
 
 // version is set by the linker in release builds (see the Makefile).
@@ -22,6 +24,9 @@ func toolVersion() string {
 	}
 	return "(devel)"
 }
+
+// tool is this program, in what it writes.
+func tool() report.Tool { return report.Tool{Name: "distproof", Version: toolVersion()} }
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{

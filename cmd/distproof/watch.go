@@ -13,13 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"distproof/capture/link"
 	"distproof/capture/live"
-	"distproof/decode"
 	"distproof/decode/secrets"
 	"distproof/internal/signals"
-	"distproof/report"
-	"distproof/verify"
 	"distproof/watch"
 	"distproof/watch/keep"
 	"distproof/watch/stream"
@@ -236,10 +232,11 @@ func (w *watching) readFlags() (err error) {
 		return err
 	}
 	w.judging.recognise(&w.s.settings)
+	w.judging.Only = w.s.capture.only(w.s.epmdPorts)
 	if n := int(w.s.workers); n > 0 {
 		runtime.GOMAXPROCS(n)
 	}
-	return w.outs.refuse(append(w.readings(&w.s.settings, w.judging), w.readingsOf("the capture", w.inputs()...)...))
+	return w.outs.refuse(append(w.readings(&w.s.settings, w.judging), w.readingsOf("the capture", w.s.inputs()...)...))
 }
 
 // inputs are the files that packets come from.
@@ -249,8 +246,6 @@ func (s *watchSettings) inputs() []string {
 	}
 	return []string{s.input}
 }
-
-func (w *watching) inputs() []string { return w.s.inputs() }
 
 // chooseOutputs says what is written while it runs, and at the end.
 func (w *watching) chooseOutputs() error {
@@ -309,10 +304,6 @@ func (w *watching) openSource() error {
 		return nil
 	}
 	w.closeLater(func() { w.sockets.Close() })
-	// Whose they are can be found out now; later only of those found now.
-	if _, err := w.sockets.List(); err != nil {
-		w.log.Warn("connections that were up before are not listed", "error", err)
-	}
 	return nil
 }
 
@@ -320,29 +311,29 @@ func (w *watching) openSource() error {
 func (w *watching) makeEngine() {
 	o := w.judging
 	options := watch.Options{
-		Decode: decode.Options{
-			Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum,
-			MaxMemory: o.MaxMemory, Workers: o.Workers,
-		},
-		Links:     link.Options{VXLANPorts: o.VXLANPorts, Only: w.s.capture.only(w.s.epmdPorts)},
-		Verify:    o.verifyOptions(),
-		Tool:      report.Tool{Name: "distproof", Version: toolVersion()},
+		Decode:    o.decoding(),
+		Links:     o.links(),
+		Verify:    o.judgeBy(),
+		Tool:      tool(),
 		Keys:      w.keys.current,
 		Event:     w.event,
 		Tap:       w.tap(),
 		MaxMemory: o.MaxMemory,
 	}
 	if w.sockets != nil {
-		options.Sockets = w.sockets.List
+		options.Sockets = w.listSockets
 	}
 	w.engine = watch.New(w.source, options)
 }
 
-// verifyOptions is what to judge by.
-func (o analyzeOptions) verifyOptions() verify.Options {
-	v := o.Expect
-	v.CAs = o.CAs
-	return v
+// listSockets asks the kernel. Whose sockets they are can be found out the first
+// time, before rights are given up; later only of those found then.
+func (w *watching) listSockets() ([]live.Socket, error) {
+	all, err := w.sockets.List()
+	if err != nil {
+		w.log.Warn("connections that were up before are not listed", "error", err)
+	}
+	return all, err
 }
 
 // tap is what is shown the packets.
@@ -357,26 +348,16 @@ func (w *watching) tap() watch.Tap {
 
 // needs is what has to stay possible when rights are given up.
 func (w *watching) needs() *confinement {
-	c := &confinement{again: w.policyFiles()}
-	c.inputs(w.inputs())
+	c := new(confinement)
+	for _, f := range policyFiles(w.judging.Policy) { // SIGHUP has them read again
+		c.again = append(c.again, f.path)
+	}
+	c.inputs(w.s.inputs())
 	c.inputs(w.s.keyLogs)
 	c.outputs(w.outs)
 	c.folder(w.s.save.dir)
 	c.again = append(c.again, w.s.serve.files()...)
 	return c
-}
-
-// policyFiles are the files that SIGHUP has read again.
-func (w *watching) policyFiles() []string {
-	f := w.judging.Policy
-	var paths []string
-	if name := f.Options.Policy.Name; name != "" && !strings.HasPrefix(name, builtinPrefix) {
-		paths = append(paths, name)
-	}
-	for _, ref := range slices.Concat(f.CAs, f.Cookies) {
-		paths = append(paths, ref.Path)
-	}
-	return paths
 }
 
 // obey does what signals ask for.
@@ -404,7 +385,7 @@ func (w *watching) rereadPolicy() {
 		w.engine.RefusePolicy(err)
 		return
 	}
-	w.engine.SetPolicy(judging.verifyOptions())
+	w.engine.SetPolicy(judging.judgeBy())
 	w.log.Info("the policy was read again", "policy", cmp.Or(judging.Expect.Policy.Name, "default"))
 }
 

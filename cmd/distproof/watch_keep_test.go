@@ -158,7 +158,7 @@ func TestKeptVerdicts(t *testing.T) {
 					if len(want) == 0 {
 						continue
 					}
-					doc := documentOfFolder(t, dir)
+					doc := documentOfPaths(t, dir)
 					if diff := cmp.Diff(want, verdicts(doc)); diff != "" {
 						t.Errorf("states every %d packets, heads of %d: -watched +saved:\n%s", every, head, diff)
 					}
@@ -166,20 +166,6 @@ func TestKeptVerdicts(t *testing.T) {
 			}
 		})
 	}
-}
-
-func documentOfFolder(t *testing.T, dir string) *report.Document {
-	t.Helper()
-	src, err := capture.Open([]string{dir}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	doc, err := analyze(src, analyzeOptions{Judge: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
 }
 
 // A paced source waits in its middle until a State has what came before.
@@ -230,7 +216,7 @@ func TestKeptOfWatch(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(want, verdicts(documentOfFolder(t, dir))); diff != "" {
+			if diff := cmp.Diff(want, verdicts(documentOfPaths(t, dir))); diff != "" {
 				t.Errorf("-watched +saved:\n%s", diff)
 			}
 		})

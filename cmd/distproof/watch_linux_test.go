@@ -158,6 +158,28 @@ func openUp(t *testing.T, dir string) {
 	}
 }
 
+// piped returns the reading end of a pipe, for a program that is started with it.
+// send, called then, writes a capture into the pipe, which stays open.
+func piped(t *testing.T, pcap string) (in *os.File, send func()) {
+	t.Helper()
+	capture, err := os.ReadFile(filepath.Join(pcapsDir, pcap))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	return in, func() {
+		t.Helper()
+		in.Close()
+		if _, err := out.Write(capture); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // run1 runs a command that must succeed.
 func (r *recorder) run1(argv []string) {
 	r.t.Helper()
@@ -181,20 +203,9 @@ func TestWatchReadsThePolicyAgain(t *testing.T) {
 		}
 	}
 	write(builtinText(t, "mutual"))
-	capture, err := os.ReadFile(filepath.Join(pcapsDir, "oneway_tls13.pcap"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
+	in, send := piped(t, "oneway_tls13.pcap")
 	w := startWatch(t, in, "--policy", policy, "-")
-	in.Close()
-	if _, err := out.Write(capture); err != nil {
-		t.Fatal(err)
-	}
+	send()
 	w.await(watch.EventFinding, "DP103")
 	write("nonsense: true\n")
 	w.hangUp()

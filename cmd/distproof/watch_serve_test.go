@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"distproof/capture"
 	"distproof/report"
 	"distproof/watch"
 )
@@ -19,15 +18,7 @@ import (
 // capturedState is what a watch would make of a recorded capture at its end.
 func capturedState(t *testing.T, name string) *watch.State {
 	t.Helper()
-	src, err := capture.Open([]string{filepath.Join("../../pcaps", name)}, capture.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	doc, err := analyze(src, analyzeOptions{Judge: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := documentOfPaths(t, filepath.Join(pcapsDir, name))
 	return &watch.State{Number: 1, Document: doc, Activity: make([]watch.Activity, len(doc.Connections))}
 }
 

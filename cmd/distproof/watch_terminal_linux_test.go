@@ -102,20 +102,9 @@ func TestNothingAsksTheTerminal(t *testing.T) {
 
 // On a terminal there is a table until q, and then the report.
 func TestWatchOnATerminal(t *testing.T) {
-	capture, err := os.ReadFile(filepath.Join(pcapsDir, "mixed.pcap"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
+	in, send := piped(t, "mixed.pcap")
 	term := onTerminal(t, in, "watch", "-")
-	in.Close()
-	if _, err := out.Write(capture); err != nil {
-		t.Fatal(err)
-	}
+	send()
 	const leave, enter = "\x1b[?1049l", "\x1b[?1049h"
 	term.await(enter, "legacy@n3.lab", "2 cleartext, 2 one-way, 1 refused, 2 mutual", "? help")
 	term.master.WriteString("f")
