@@ -25,16 +25,7 @@ func judgedBy(t *testing.T, data []byte, cas *x509.CertPool, keyLog string) *rep
 	}
 	o := analyzeOptions{Judge: true, CAs: cas, Expect: verify.Options{ExpiresWithin: 30 * 24 * time.Hour}}
 	if keyLog != "" {
-		file, err := os.Open(keyLog)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		log := new(secrets.Log)
-		if _, err := log.Read(file, secrets.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		o.Keys = keyringOf(log)
+		o.Keys = keyringOf(readLog(t, secrets.Options{}, keyLog))
 	}
 	doc, err := analyze(src, o)
 	if err != nil {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"distproof/capture"
 	"distproof/decode/secrets"
 )
 
@@ -20,24 +18,7 @@ func TestKeyLogsOfRealNodes(t *testing.T) {
 	for _, path := range logs {
 		name := strings.TrimSuffix(path, ".keylog")
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			file, err := os.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			log := new(secrets.Log)
-			if _, err := log.Read(file, secrets.Options{}); err != nil {
-				t.Fatal(err)
-			}
-			src, err := capture.Open([]string{name + ".pcap"}, capture.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer src.Close()
-			doc, err := analyze(src, analyzeOptions{Judge: true, Keys: keyringOf(log)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			doc := documentWith(t, name+".pcap", readLog(t, secrets.Options{}, path))
 			without := documentOfFile(t, name+".pcap")
 			for i, c := range doc.Connections {
 				w := without.Connections[i]
