@@ -146,7 +146,7 @@ func (t *teller) surroundings(out *events, s *State) {
 		case !i.Up:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"})
 		case known:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: what passed meanwhile is not known"})
+			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: it is captured on again"})
 		default:
 			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"})
 		}

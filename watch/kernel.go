@@ -42,8 +42,10 @@ type kernel struct {
 	named bool
 	// seen are the connections of which data came.
 	seen map[ends]bool
-	// numbers is how many connections were known when the kernel was asked last.
-	numbers uint64
+	// numbers is how many connections were known when the kernel was asked last,
+	// and interfaces are those as of then.
+	numbers    uint64
+	interfaces []Interface
 	// shown are the ends of what the last State lists, and shownBlind what it says
 	// of blindness; news says that this is not what the State before said.
 	shown      []netip.AddrPort
@@ -109,8 +111,16 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		k.seen = make(map[ends]bool)
 	}
 	ago := now.Sub(k.looked)
-	if ago >= lookAnyway || k.named && ago >= lookAgain && s.Connections > k.numbers && k.lacksProcess(facts) {
+	if k.interfaces == nil {
+		k.interfaces = s.Interfaces
+	}
+	// What an interface carried may have gone another way when it was down.
+	moved := !slices.Equal(k.interfaces, s.Interfaces)
+	if ago >= lookAnyway || ago >= lookAgain && (moved || k.named && s.Connections > k.numbers && k.lacksProcess(facts)) {
 		k.look(now, s.Connections)
+		k.interfaces = s.Interfaces
+	} else if moved {
+		m.soonest(lookAgain - ago)
 	}
 	between := make(map[netip.AddrPort]bool) // where nodes listen
 	for _, n := range facts.Registry.Names {

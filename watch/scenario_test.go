@@ -30,6 +30,7 @@ type stage struct {
 
 	mu         sync.Mutex
 	dropped    uint64
+	damage     *capture.Damage
 	interfaces []live.InterfaceState
 	noticed    chan struct{}
 }
@@ -50,7 +51,7 @@ func (s *stage) Next(p *capture.Packet) error {
 func (s *stage) Inputs() []capture.Input {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return []capture.Input{{Path: "test", Format: "live", Dropped: s.dropped}}
+	return []capture.Input{{Path: "test", Format: "live", Dropped: s.dropped, Damage: s.damage}}
 }
 
 func (s *stage) Interfaces() []live.InterfaceState {
@@ -418,6 +419,56 @@ func TestInterfacesComeAndGo(t *testing.T) {
 			t.Errorf("%+v", s.Interfaces)
 		}
 	})
+}
+
+// As long as an interface is down, nothing is proven. After that all is as before,
+// unless so much crossed it before it was captured on again that this may have been
+// a connection. The kernel is asked at once what there is by then.
+func TestInterfaceBack(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617)
+	for _, x := range []struct {
+		missed     uint64
+		elsewhere  bool
+		conclusion string
+	}{{0, false, "pass"}, {6, false, "pass"}, {7, false, "inconclusive"}, {0, true, "inconclusive"}} {
+		var sockets []live.Socket
+		asked := func() ([]live.Socket, error) { return sockets, nil }
+		perform(t, Options{Decode: ports(42617), Sockets: asked}, func(p *play) {
+			set := func(up bool, vanished uint64, d *capture.Damage) {
+				p.stage.mu.Lock()
+				p.stage.interfaces = []live.InterfaceState{{Name: "veth0", Up: up, Vanished: vanished}}
+				p.stage.damage = d
+				p.stage.mu.Unlock()
+				p.stage.noticed <- struct{}{}
+				time.Sleep(lookAgain + time.Second)
+			}
+			set(true, 0, nil)
+			p.sends(mutual.open(), 1)
+			time.Sleep(time.Second)
+			p.told()
+			set(false, 1, &capture.Damage{Reason: "the interface veth0 went down", Continued: true})
+			p.wants("down", "interface", "finding DP302")
+			if s := p.now(); s.Document.Conclusion != "inconclusive" {
+				t.Errorf("while it is down: %s", s.Document.Conclusion)
+			}
+			p.stage.dropped = x.missed
+			if x.elsewhere {
+				sockets = []live.Socket{socketOf("10.30.0.8:40000", "10.30.0.9:42617", 0)}
+			}
+			set(true, 1, nil)
+			p.sends(mutual, 2)
+			time.Sleep(time.Second)
+			s := p.now()
+			if s.Document.Conclusion != x.conclusion {
+				t.Errorf("%+v: %s: %s", x, s.Document.Conclusion, s.Document.Reason)
+			}
+			for i := range s.Document.Connections {
+				if v := verdictOf(&s.Document.Connections[i]); v != "mutual" {
+					t.Errorf("%+v: %s is %s", x, s.Document.Connections[i].ID, v)
+				}
+			}
+		})
+	}
 }
 
 // The kernel is asked before the watch begins: later this process may not be

@@ -96,8 +96,7 @@ type Interface struct {
 	Name string
 	// Up says that it is there and can carry packets.
 	Up bool
-	// Vanished counts how often it went down or away: packets may have been
-	// missed.
+	// Vanished counts how often it went down or away.
 	Vanished uint64
 }
 

@@ -20,12 +20,15 @@ type links struct {
 	changed func(i netInterface, there bool)
 	// all is what there is, by index.
 	all map[int]netInterface
-	// listed has the indexes that a listing under way, of this sequence number,
-	// showed so far; nil if there is none.
-	listed   map[int]bool
-	sequence uint32
-	// missed is set when changes were not told.
-	missed bool
+	// listed has the indexes that a listing under way, with the sequence number
+	// listing, showed so far; nil if there is none. again has another one follow.
+	listed            map[int]bool
+	sequence, listing uint32
+	again             bool
+	// missed is set from when changes were not told until all is listed anew, and
+	// overrun until that is asked for: until all is read that the kernel kept, it
+	// may leave out more without a word.
+	missed, overrun bool
 }
 
 // A netInterface is a network interface as the kernel tells of it.
@@ -35,6 +38,13 @@ type netInterface struct {
 	// hardware is its ARPHRD type.
 	hardware uint16
 	flags    uint32
+	// packets crossed it, as it counts, and before of them when it had not yet
+	// carried any under this name; used says that it was up under it.
+	packets, before uint64
+	used            bool
+	// answers is the number of the question that this answers, or of the list that
+	// it is from; zero if nobody asked.
+	answers uint32
 }
 
 // up says that the interface is meant to be used, and carries that it can be:
@@ -81,18 +91,37 @@ func (l *links) start() error {
 
 // list asks for all interfaces. The answer comes among the changes.
 func (l *links) list() error {
+	if l.listed != nil { // the kernel takes one question of this kind at a time
+		l.again = true
+		return nil
+	}
+	if err := l.request(unix.NLM_F_DUMP, 0); err != nil {
+		return err
+	}
+	l.listed, l.listing = make(map[int]bool), l.sequence
+	return nil
+}
+
+// ask asks how an interface is now. The answer comes among the changes, with the
+// number that is returned or a later one, unless it is gone by then.
+func (l *links) ask(index int) (number uint32, err error) {
+	err = l.request(0, index)
+	return l.sequence, err
+}
+
+// request sends a message with a struct ifinfomsg, see link.
+func (l *links) request(flags uint16, index int) error {
 	const size = unix.SizeofNlMsghdr + unix.SizeofIfInfomsg
 	request := make([]byte, size)
 	binary.NativeEndian.PutUint32(request, size)
 	binary.NativeEndian.PutUint16(request[4:], unix.RTM_GETLINK)
-	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	l.sequence++
-	binary.NativeEndian.PutUint32(request[8:], l.sequence)
-	if err := unix.Sendto(l.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
+	binary.NativeEndian.PutUint16(request[6:], unix.NLM_F_REQUEST|flags)
+	if l.sequence++; l.sequence == 0 { // which is that of what nobody asked for
+		l.sequence++
 	}
-	l.listed = make(map[int]bool)
-	return nil
+	binary.NativeEndian.PutUint32(request[8:], l.sequence)
+	binary.NativeEndian.PutUint32(request[unix.SizeofNlMsghdr+4:], uint32(index))
+	return unix.Sendto(l.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 }
 
 // read takes in what happened since.
@@ -102,13 +131,16 @@ func (l *links) read() error {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case errors.Is(err, unix.EAGAIN):
-			return nil
-		case errors.Is(err, unix.ENOBUFS): // more than the kernel keeps for us
-			l.missed = true
+		case errors.Is(err, unix.EAGAIN) && l.overrun:
+			l.overrun = false
 			if err := l.list(); err != nil {
 				return err
 			}
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return nil
+		case errors.Is(err, unix.ENOBUFS): // more than the kernel keeps for us
+			l.missed, l.overrun = true, true
 			continue
 		case err != nil:
 			return err
@@ -131,7 +163,7 @@ func (l *links) read() error {
 func (l *links) message(m *syscall.NetlinkMessage) error {
 	switch m.Header.Type {
 	case unix.NLMSG_DONE:
-		if l.listed == nil || m.Header.Seq != l.sequence {
+		if l.listed == nil || m.Header.Seq != l.listing {
 			return nil
 		}
 		for index := range l.all {
@@ -140,8 +172,13 @@ func (l *links) message(m *syscall.NetlinkMessage) error {
 			}
 		}
 		l.listed = nil
+		if l.again {
+			l.again = false
+			return l.list()
+		}
+		l.missed = l.overrun
 	case unix.NLMSG_ERROR:
-		if len(m.Data) >= 4 {
+		if len(m.Data) >= 4 && m.Header.Seq == l.listing { // others are about one that is gone
 			if errno := -int32(binary.NativeEndian.Uint32(m.Data)); errno != 0 {
 				return unix.Errno(errno)
 			}
@@ -164,14 +201,21 @@ func (l *links) link(m *syscall.NetlinkMessage) {
 		index:    int(binary.NativeEndian.Uint32(m.Data[4:])),
 		flags:    binary.NativeEndian.Uint32(m.Data[8:]),
 	}
-	if m.Header.Type == unix.RTM_DELLINK {
+	old, known := l.all[i.index]
+	i.name, i.packets = old.name, old.packets
+	i.attributes(m)
+	if m.Header.Type == unix.RTM_DELLINK || known && old.name != i.name {
 		l.remove(i.index)
+	}
+	if m.Header.Type == unix.RTM_DELLINK {
 		return
 	}
-	old, known := l.all[i.index]
-	i.name = nameOf(m, old.name)
-	if known && old.name != i.name {
-		l.remove(i.index)
+	i.used, i.answers = i.up(), m.Header.Seq
+	switch {
+	case known && old.name == i.name:
+		i.before, i.used = old.before, old.used || i.used
+	case known || !i.up():
+		i.before = i.packets
 	}
 	l.all[i.index] = i
 	if l.listed != nil {
@@ -180,18 +224,20 @@ func (l *links) link(m *syscall.NetlinkMessage) {
 	l.changed(i, true)
 }
 
-// nameOf is the name that a message tells, or else the one known.
-func nameOf(m *syscall.NetlinkMessage, known string) string {
+// attributes takes in the name and the counters that a message tells.
+func (i *netInterface) attributes(m *syscall.NetlinkMessage) {
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
 	if err != nil {
-		return known
+		return
 	}
 	for _, a := range attributes {
-		if a.Attr.Type == unix.IFLA_IFNAME {
-			return unix.ByteSliceToString(a.Value)
+		switch {
+		case a.Attr.Type == unix.IFLA_IFNAME:
+			i.name = unix.ByteSliceToString(a.Value)
+		case a.Attr.Type == unix.IFLA_STATS64 && len(a.Value) >= 16: // packets received, packets sent, …
+			i.packets = binary.NativeEndian.Uint64(a.Value) + binary.NativeEndian.Uint64(a.Value[8:])
 		}
 	}
-	return known
 }
 
 func (l *links) remove(index int) {

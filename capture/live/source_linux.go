@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -30,6 +31,9 @@ type Source struct {
 	links    *links
 	states   map[string]*state
 	stats    Statistics
+	// missed counts the packets that crossed interfaces that were back before they
+	// were captured on again.
+	missed uint64
 	// watched is closed when interfaces are followed no more.
 	watched chan struct{}
 	// noticed has something when an interface has changed.
@@ -49,6 +53,13 @@ type state struct {
 	// not there.
 	up    bool
 	index int
+	// captured says that it was up some time, and left is the last frame before it
+	// was so no longer.
+	captured bool
+	left     uint32
+	// asked is the number of the question how many packets crossed it before it was
+	// captured on again; zero if that is known.
+	asked uint32
 }
 
 // maxStates bounds what is remembered of interfaces that are gone.
@@ -254,9 +265,6 @@ func (s *Source) follow() {
 	if err := s.links.read(); err != nil {
 		s.damage("interfaces cannot be followed: " + reasonOf(err))
 	}
-	if s.links.missed && !s.any() {
-		s.damage("interfaces changed faster than could be followed")
-	}
 }
 
 // linkChanged takes in that an interface came, changed or went.
@@ -269,19 +277,24 @@ func (s *Source) linkChanged(i netInterface, there bool) {
 		known = &state{InterfaceState: InterfaceState{Name: i.name}}
 		s.states[i.name] = known
 	}
+	if !there && known.index != i.index {
+		return // another one has its name by now
+	}
 	before := *known
 	known.index, known.up, known.Up = 0, there && i.up(), there && i.carries()
 	if there {
 		known.index = i.index
 	}
-	if before.Up && !known.Up {
+	if before.Up && (!known.Up || known.index != before.index) {
 		known.Vanished++
 	}
+	if known.up {
+		known.captured = true
+	} else if before.up {
+		known.left = s.lastFrame()
+	}
 	if before.InterfaceState != known.InterfaceState {
-		select {
-		case s.noticed <- struct{}{}:
-		default:
-		}
+		s.notice()
 	}
 	if s.any() {
 		if !there && len(s.states) > maxStates {
@@ -289,26 +302,73 @@ func (s *Source) linkChanged(i netInterface, there bool) {
 		}
 		return // the socket has them all
 	}
-	switch {
-	case before.up && !there:
-		s.damage(fmt.Sprintf("the interface %s went away while it was captured on", i.name))
-	case before.up && !known.up:
-		s.damage(fmt.Sprintf("the interface %s went down while it was captured on", i.name))
+	if s.ring == nil {
+		return // it is being opened
 	}
-	if s.ring != nil && known.index != before.index {
-		s.aimAgain()
+	answered := i.answers != 0 && int32(i.answers-known.asked) >= 0 // the numbers go round
+	if known.asked != 0 && (answered || !there) {
+		s.back(&i, there)
+		known.asked = 0
+	}
+	if known.index != before.index {
+		if s.links.missed {
+			s.damage("interfaces changed faster than could be followed")
+		}
+		s.aimAgain(known)
 	}
 }
 
-// aimAgain takes an interface that is back, under another number.
-func (s *Source) aimAgain() {
+// aimAgain takes an interface that is gone, or back under another number.
+func (s *Source) aimAgain(known *state) {
 	err := s.filter()
 	if err == nil {
 		err = s.aim()
 	}
-	if err != nil && !errors.Is(err, unix.ENODEV) { // gone again, which will be told
+	if errors.Is(err, unix.ENODEV) {
+		err = nil // gone again, which will be told
+	}
+	if err == nil && known.index != 0 {
+		known.asked, err = s.links.ask(known.index)
+	}
+	if err != nil {
 		s.damage(err.Error())
 	}
+}
+
+// back counts what crossed an interface that came back until it was captured on.
+// That is not known of one that is gone by now, and one in promiscuous mode counts
+// more than before. One that keeps its number is captured on as part of coming up.
+func (s *Source) back(i *netInterface, there bool) {
+	switch {
+	case i.used && (!there || s.options.Promiscuous):
+		s.damage(fmt.Sprintf("the interface %s was up before it could be captured on again", i.name))
+	case there && i.packets > i.before:
+		s.missed += i.packets - i.before
+	}
+	s.notice()
+}
+
+// away describes the interfaces that were captured on and are not up: as long as
+// that is so, what there is may go another way. It returns nil if there are none.
+func (s *Source) away() *capture.Damage {
+	var out *capture.Damage
+	for _, name := range slices.Sorted(maps.Keys(s.states)) {
+		i := s.states[name]
+		if s.any() || !i.captured || i.up {
+			continue
+		}
+		how := "down"
+		if i.index == 0 {
+			how = "away"
+		}
+		if out == nil {
+			out = &capture.Damage{Frame: i.left, Continued: true}
+		} else {
+			out.Reason += ", "
+		}
+		out.Reason += fmt.Sprintf("the interface %s went %s", name, how)
+	}
+	return out
 }
 
 // Interfaces says how the interfaces do that are captured on, in the order of
@@ -326,8 +386,15 @@ func (s *Source) Interfaces() []InterfaceState {
 	return out
 }
 
+func (s *Source) notice() {
+	select {
+	case s.noticed <- struct{}{}:
+	default:
+	}
+}
+
 // Noticed has something when an interface has changed, as [Source.Interfaces]
-// says.
+// says, or what was missed on it is known.
 func (s *Source) Noticed() <-chan struct{} { return s.noticed }
 
 // packetSocket opens a socket, which gets packets from where the link layer
@@ -462,9 +529,12 @@ func (s *Source) failed() {
 // The caller has locked s.
 func (s *Source) damage(reason string) {
 	if s.in.Damage == nil {
-		s.in.Damage = &capture.Damage{Frame: s.frame, Reason: reason, Continued: true}
+		s.in.Damage = &capture.Damage{Frame: s.lastFrame(), Reason: reason, Continued: true}
 	}
 }
+
+// lastFrame is the number of the last packet. The caller has locked s.
+func (s *Source) lastFrame() uint32 { return uint32(min(s.in.Packets, math.MaxUint32)) }
 
 // Inputs describes the capture so far; it may be called from any goroutine.
 func (s *Source) Inputs() []capture.Input {
@@ -472,7 +542,12 @@ func (s *Source) Inputs() []capture.Input {
 	defer s.mu.Unlock()
 	s.follow()
 	s.countLost()
-	return []capture.Input{s.in}
+	in := s.in
+	in.Dropped += s.missed
+	if in.Damage == nil {
+		in.Damage = s.away()
+	}
+	return []capture.Input{in}
 }
 
 // Statistics returns what the kernel counts; it may be called from any goroutine.

@@ -148,6 +148,32 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// An interface that was down, or away, and is back leaves nothing unproven.
+func TestWatchInterfaceBack(t *testing.T) {
+	r := newRecorder(t)
+	ip := func(line string) { r.run1(append([]string{"ip", "-n", r.namespace}, strings.Fields(line)...)) }
+	w := startWatch(t, nil, "--netns", r.namespace, "-i", "left")
+	w.await(watch.EventStarted)
+	r.run1(r.replay("mutual_tls12.pcap"))
+	w.await(watch.EventResolved, "DP301")
+	ip("link set left down")
+	w.await(watch.EventFinding, "DP302", "the interface left went down")
+	ip("link set left up")
+	w.await(watch.EventResolved, "DP302")
+	ip("link del left")
+	w.await(watch.EventFinding, "DP302", "the interface left went away")
+	ip("link add name left mtu 65535 type veth peer name right mtu 65535")
+	for _, name := range []string{"left", "right"} {
+		ip("link set " + name + " addrgenmode none promisc on up")
+	}
+	w.await(watch.EventResolved, "DP302")
+	r.run1(r.replay("mutual_tls13.pcap"))
+	w.await(watch.EventOpened)
+	if code, stderr := w.end(unix.SIGTERM); code != "0" {
+		t.Errorf("exit code %s: %s", code, stderr)
+	}
+}
+
 // openUp lets others use a folder: it is not root who goes on.
 func openUp(t *testing.T, dir string) {
 	t.Helper()

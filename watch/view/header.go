@@ -185,7 +185,7 @@ func (m *model) troubles() []trouble {
 	}
 	for _, i := range s.Interfaces {
 		if !i.Up {
-			add("DOWN", "%s is down or away: what crosses it is not seen", i.Name)
+			add("DOWN", "%s is down or away: what goes another way is not seen", i.Name)
 		}
 	}
 	if s.Dropped > 0 {
