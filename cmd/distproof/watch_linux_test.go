@@ -161,7 +161,7 @@ func TestWatchInterfaceBack(t *testing.T) {
 	ip("link set left up")
 	w.await(watch.EventResolved, "DP302")
 	ip("link del left")
-	w.await(watch.EventFinding, "DP302", "the interface left went away")
+	w.await(watch.EventFinding, "DP302", "the interface left went ") // down, then away
 	ip("link add name left mtu 65535 type veth peer name right mtu 65535")
 	for _, name := range []string{"left", "right"} {
 		ip("link set " + name + " addrgenmode none promisc on up")
