@@ -23,6 +23,10 @@ const connectionCost = 16 << 10
 // program itself, buffers for reading, what garbage collection is behind.
 const reserved = 64 << 20
 
+// leastEvicted is how many connections wait at least to be handed out that were
+// given up for lack of room.
+const leastEvicted = 1 << 10
+
 // The bounds of what is remembered.
 type bounds struct {
 	// connections bounds each shard; 0 does not.
@@ -30,6 +34,9 @@ type bounds struct {
 	// reassembly and silent are the bytes held, and the connections without data,
 	// of each shard.
 	reassembly, silent int
+	// evicted bounds what a Live decoder gave up for lack of room until it was
+	// handed out, in all shards together.
+	evicted int
 }
 
 // bounds divides the memory. The half of it is for connections, a quarter for
@@ -41,6 +48,7 @@ func (o *Options) bounds() bounds {
 		b.reassembly = int(min(left/4, shardBudget*shards)) / shards
 		b.connections = max(int(left/2/connectionCost)/shards, 1)
 		b.silent = min(b.silent, max(b.connections/2, 1))
+		b.evicted = max(b.connections*shards/4, leastEvicted)
 	}
 	return b
 }

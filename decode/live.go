@@ -24,6 +24,9 @@ type Live struct {
 	// of them that were open.
 	evicted   []Change
 	forgotten uint64
+	// sift is how many are in changed when those that are not remembered any more
+	// are taken out of it.
+	sift int
 }
 
 // NewLive returns a Live decoder that has seen nothing.
@@ -51,7 +54,7 @@ func (l *Live) Advance(now uint32) { l.now = max(l.now, now) }
 // count from 1 in the order of their first segments. It is 0 if the segment was
 // left out.
 func (l *Live) Segment(s *link.Segment) uint64 {
-	if d := &l.d.shards[shardOf(s)]; !d.room() {
+	if d := &l.d.shards[shardOf(s)]; !d.room() && !l.Full() {
 		l.relieve(d)
 	}
 	c := l.d.segment(s)
@@ -75,14 +78,33 @@ func (l *Live) Segment(s *link.Segment) uint64 {
 }
 
 func (l *Live) touch(c *conn) {
-	if t := c.tracked; t != nil && !t.changed {
-		t.changed = true
-		l.changed = append(l.changed, c)
+	t := c.tracked
+	if t == nil || t.changed {
+		return
 	}
+	t.changed = true
+	if len(l.changed) >= l.sift {
+		l.changed = slices.DeleteFunc(l.changed, func(c *conn) bool { return c.dropped })
+		l.sift = max(leastSifted, 2*len(l.changed))
+	}
+	l.changed = append(l.changed, c)
 }
+
+// leastSifted is how many changed connections are not looked through.
+const leastSifted = 1 << 10
 
 // Changed reports whether there is anything to hand out.
 func (l *Live) Changed() bool { return len(l.changed)+len(l.evicted) > 0 }
+
+// Full reports whether so much was given up for lack of room and not handed out yet
+// that nothing more is given up: connections that are new are refused.
+func (l *Live) Full() bool {
+	bound := l.d.shards[0].bounds.evicted
+	return bound > 0 && len(l.evicted) >= bound
+}
+
+// Pressed reports whether it will soon be [Live.Full].
+func (l *Live) Pressed() bool { return len(l.evicted) > l.d.shards[0].bounds.evicted/2 }
 
 // Connections returns how many connections were ever seen.
 func (l *Live) Connections() uint64 { return l.numbers }
@@ -309,7 +331,7 @@ func (c *conn) closed() [2]bool {
 }
 
 // Pending returns how many connections there are to hand out.
-func (l *Live) Pending() int { return len(l.changed) }
+func (l *Live) Pending() int { return len(l.changed) + len(l.evicted) }
 
 // KeysGrew says that the key log has more secrets: what waits for them is handed
 // out again.

@@ -271,6 +271,46 @@ func TestLiveMakesRoom(t *testing.T) {
 	}
 }
 
+// While nobody takes what was given up, it does not grow without bound: further
+// connections are left out, which is counted, and those that are known go on.
+func TestLiveWaitsForRoom(t *testing.T) {
+	talk := newTalk()
+	d := talk.dials("10.0.0.1:40000", "10.0.0.2:9100").connects("a@n1", "b@n2")
+	const others = 10_000
+	for i := range others {
+		x := talk.dials(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(20000+i)).String(), "10.0.0.2:80")
+		x.sends(client, []byte("GET / HTTP/1.1\r\n"))
+	}
+	known := len(talk.segments)
+	d.sends(client, []byte{0, 0, 0, 0})
+	talk.dials("10.1.0.1:40000", "10.0.0.2:9100").connects("c@n1", "b@n2")
+	o := decode.Options{MaxMemory: 64<<20 + 2*16<<10*1024} // room for 1024 connections, and 1024 that were given up
+	live, ledger := decode.NewLive(o, nil), decode.NewLedger(o)
+	for _, s := range talk.segments[:known] {
+		live.Segment(&s)
+	}
+	if !live.Pressed() {
+		t.Error("nobody is asked to take what was given up")
+	}
+	refused := live.LeftOut().Refused[0]
+	seen, changes := live.Connections(), all(live)
+	if n := uint64(len(changes)); n != seen || seen > 1024+1024+1024/16 || refused == 0 {
+		t.Errorf("%d handed out of %d, and %d segments left out", n, seen, refused)
+	}
+	ledger.Take(changes)
+	for _, s := range talk.segments[known:] {
+		if live.Segment(&s) == 0 {
+			t.Error("there is room again, and a segment was left out")
+		}
+	}
+	ledger.Take(all(live))
+	facts, _ := ledger.Capture(live.LeftOut())
+	last := facts.Connections[len(facts.Connections)-1]
+	if live.Pressed() || uint64(facts.LeftOut.Refused[0]) != refused || facts.Connections[0].Protocol != decode.Dist || last.Protocol != decode.Dist {
+		t.Errorf("%s, %s; %d segments left out", facts.Connections[0].Protocol, last.Protocol, facts.LeftOut.Refused[0])
+	}
+}
+
 // A capture may have more packets than there are numbers for. That of a packet
 // names it to people, and nothing is concluded from it.
 func TestFramesWithoutNumbers(t *testing.T) {

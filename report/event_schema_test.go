@@ -21,7 +21,7 @@ func TestEventSchemaIsThatOfTheTypes(t *testing.T) {
 		"Event.event": {
 			watch.EventStarted, watch.EventStopped, watch.EventKnown, watch.EventOpened, watch.EventChanged, watch.EventVerdict, watch.EventClosed,
 			watch.EventEPMD, watch.EventFinding, watch.EventResolved, watch.EventStalled, watch.EventTicking,
-			watch.EventLoss, watch.EventInterface, watch.EventBlind, watch.EventPolicy,
+			watch.EventLoss, watch.EventInterface, watch.EventBlind, watch.EventPolicy, watch.EventOmitted,
 		},
 		"Event.severity": values()["Finding.severity"],
 		"Event.before":   values()["Edge.verdict"],
@@ -44,6 +44,7 @@ func TestEventsHoldToTheSchema(t *testing.T) {
 	whole := event
 	whole.Before, whole.Connection, whole.Finding = "mutual", &doc.Connections[0], &doc.Findings[0]
 	whole.Exchange = &report.EPMDExchange{Outcome: "accepted"}
+	whole.Omitted = 4711
 	for _, e := range []watch.Event{event, whole} {
 		if err := formatcheck.JSON(line(t, &e), eventSchemaFile); err != nil {
 			t.Errorf("%+v: %v", e, err)

@@ -44,8 +44,11 @@ type Options struct {
 	Keys func() *secrets.Log
 	// Sockets returns the kernel's sockets; nil if it is not to be asked.
 	Sockets func() ([]live.Socket, error)
-	// Event is called for every Event, in order, from one goroutine; nil for none.
-	Event func(Event)
+	// Event is called for every Event, in order, from one goroutine, which it must
+	// not keep waiting; nil for none. It reports false if it does not take e: what
+	// that was about is told with the next State, as it is then. With last there is
+	// none, and Event may wait.
+	Event func(e Event, last bool) (taken bool)
 	// Tap is shown what goes through; nil for none.
 	Tap Tap
 	// MaxMemory is how much memory is to be used, in bytes; 0 is as much as it takes.
@@ -69,7 +72,10 @@ type Engine struct {
 	o   Options
 	// began is when the clock began that intervals are measured by.
 	began time.Time
-	wake  chan struct{}
+	// wake asks for a State, and hurry for one without the pause before it.
+	wake, hurry chan struct{}
+	// taken says that what changed was taken; nil if the source does not wait.
+	taken chan struct{}
 	maker maker
 
 	// mu is over what the goroutine that reads packets shares with the one that
@@ -78,8 +84,9 @@ type Engine struct {
 	links  *link.Decoder
 	live   *decode.Live
 	intake intake
-	// dirty says that there were packets since the last State was begun.
-	dirty bool
+	// dirty says that there were packets since the last State was begun, and
+	// pressed that the decoder waits for it.
+	dirty, pressed bool
 
 	keys sync.Mutex // over Options.Keys
 	// log is the key log as of when it was asked for last, and ask has who reads
@@ -129,7 +136,10 @@ type noticer interface {
 // sockets, as the processes behind them may be out of sight once the process has
 // given up its rights.
 func New(src Source, o Options) *Engine {
-	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
+	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
+	if _, ok := src.(wire); !ok {
+		e.taken = make(chan struct{}, 1)
+	}
 	e.began = time.Now()
 	e.policy.Options = o.Verify
 	e.o.Decode.MaxMemory = cmp.Or(o.Decode.MaxMemory, o.MaxMemory)
@@ -191,6 +201,7 @@ func (e *Engine) follow(ended <-chan error) error {
 			case err := <-ended:
 				return err
 			case <-timer.C:
+			case <-e.hurry:
 			}
 		}
 		began := time.Now()
@@ -236,11 +247,18 @@ func (e *Engine) packet(p *capture.Packet, s *link.Segment) (number uint64) {
 	if e.intake.stale {
 		e.intake.inputs, e.intake.stale = e.src.Inputs(), false
 	}
-	first := !e.dirty
-	e.dirty = true
+	first, pressed := !e.dirty, !e.pressed && e.live.Pressed()
+	e.dirty, e.pressed = true, e.pressed || pressed
+	full := e.taken != nil && e.live.Full()
 	e.mu.Unlock()
 	if first {
 		e.rouse()
+	}
+	if pressed {
+		signal(e.hurry)
+	}
+	if full {
+		<-e.taken
 	}
 	return number
 }
@@ -256,9 +274,12 @@ func (i *intake) count(p *capture.Packet, at time.Time) {
 }
 
 // rouse asks for a State.
-func (e *Engine) rouse() {
+func (e *Engine) rouse() { signal(e.wake) }
+
+// signal notes that something is asked for.
+func signal(c chan<- struct{}) {
 	select {
-	case e.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -325,6 +346,9 @@ func (e *Engine) RefusePolicy(err error) {
 	e.view.Unlock()
 	e.rouse()
 }
+
+// Tell has told what [Options.Event] did not take.
+func (e *Engine) Tell() { e.rouse() }
 
 // judgeBy returns the policy in force, and what is to be said of it, once.
 func (e *Engine) judgeBy() policyInForce {

@@ -102,7 +102,7 @@ func TestTheEndIsWhatVerifySays(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			var events []watch.Event
-			e := watch.New(open(t, path), watch.Options{Keys: keysOf(t, path), Event: func(e watch.Event) { events = append(events, e) }})
+			e := watch.New(open(t, path), watch.Options{Keys: keysOf(t, path), Event: func(e watch.Event, _ bool) bool { events = append(events, e); return true }})
 			s, err := e.Run(context.Background())
 			if err != nil {
 				t.Fatal(err)

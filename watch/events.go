@@ -18,9 +18,10 @@ import (
 // it comes to will be known in a moment.
 const patience = time.Second
 
-// A teller knows what was told, and tells what is new.
+// A teller knows what was told, and tells what is new. What nobody took is told
+// again, as it is then.
 type teller struct {
-	to func(Event)
+	to func(e Event, last bool) bool
 	// round tells what is still there from what is not.
 	round       uint64
 	connections map[string]*told
@@ -32,6 +33,11 @@ type teller struct {
 	forgotten   uint64
 	blind       bool
 	started     bool
+	// policies has what is still to be told of policies.
+	policies []Event
+	// omitted counts connections that are not remembered any more and of which
+	// something was not told.
+	omitted uint64
 }
 
 // told is what was said of a connection.
@@ -44,6 +50,8 @@ type told struct {
 	// of it yet.
 	since time.Time
 	held  bool
+	// missed says that something of it was not taken.
+	missed bool
 }
 
 // A look is what changes of a connection that are told.
@@ -75,29 +83,50 @@ type toldExchange struct {
 	since        time.Time
 }
 
-func newTeller(to func(Event)) teller {
+func newTeller(to func(Event, bool) bool) teller {
 	return teller{
 		to: to, connections: make(map[string]*told), findings: make(map[findingKey]*toldFinding),
 		exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]Interface),
 	}
 }
 
-func (t *teller) tell(events []Event) {
-	if t.to == nil {
-		return
-	}
-	for _, e := range events {
-		t.to(e)
+// tell hands out events, in order. Where one is not taken, those that matter less
+// are not either, so that of a connection nothing is told before what came first.
+func (t *teller) tell(list []telling, final bool) {
+	full := false
+	for _, x := range list {
+		if t.to == nil || (!full || x.Matters()) && t.to(x.Event, final) {
+			continue
+		}
+		full = true
+		x.undo()
 	}
 }
 
+// A telling is an event. undo has it told again if it was not taken, in a later
+// round and as it is then.
+type telling struct {
+	Event
+	undo func()
+}
+
+// Matters reports whether e is among the last to be left out: what is found, what
+// keeps from finding more, and how things stand with the watch itself.
+func (e *Event) Matters() bool {
+	switch e.Event {
+	case EventKnown, EventOpened, EventChanged, EventClosed, EventStalled, EventTicking, EventEPMD:
+		return false
+	}
+	return true
+}
+
 // compare returns what is new in s. final says that nothing follows.
-func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) []Event {
+func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) []telling {
 	t.round++
 	out := eventsAt(s.At)
 	if !t.started {
 		t.started = true
-		out.add(Event{Event: EventStarted, Message: "the watch began"})
+		out.add(Event{Event: EventStarted, Message: "the watch began"}, func() { t.started = false })
 	}
 	t.policy(out, s, policy)
 	t.surroundings(out, s)
@@ -108,8 +137,9 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 	t.asked(out, m, s, final)
 	t.found(out, s)
 	t.forget(s)
+	t.gaps(out)
 	if final {
-		out.add(Event{Event: EventStopped, Message: "the watch ended: " + cmp.Or(s.Document.Reason, s.Document.Conclusion)})
+		out.add(Event{Event: EventStopped, Message: "the watch ended: " + cmp.Or(s.Document.Reason, s.Document.Conclusion)}, func() {})
 	}
 	return out.list
 }
@@ -117,23 +147,44 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 // events collects those of a State.
 type events struct {
 	time string
-	list []Event
+	list []telling
 }
 
 func eventsAt(at time.Time) *events { return &events{time: report.FormatTime(at)} }
 
-func (e *events) add(x Event) {
+func (e *events) add(x Event, undo func()) {
 	x.Schema, x.Time, x.Severity = EventSchema, e.time, cmp.Or(x.Severity, string(verify.Info))
-	e.list = append(e.list, x)
+	e.list = append(e.list, telling{x, undo})
 }
 
+// policy tells what came of policies that were read again; if nobody takes it,
+// later what came of the last one.
 func (t *teller) policy(out *events, s *State, p policyInForce) {
+	news := t.policies
+	if p.changed || p.err != nil && !p.told {
+		news = nil
+	}
+	t.policies = nil
 	if p.err != nil && !p.told {
-		out.add(Event{Event: EventPolicy, Message: fmt.Sprintf("the policy was not taken, and the one before stays: %v", p.err)})
+		news = append(news, Event{Event: EventPolicy, Message: fmt.Sprintf("the policy was not taken, and the one before stays: %v", p.err)})
 	}
 	if p.changed {
-		out.add(Event{Event: EventPolicy, Message: "the policy was read anew: " + cmp.Or(s.Policy, "mutual")})
+		news = append(news, Event{Event: EventPolicy, Message: "the policy was read anew: " + cmp.Or(s.Policy, "mutual")})
 	}
+	for _, e := range news {
+		out.add(e, func() { t.policies = append(t.policies, e) })
+	}
+}
+
+// gaps tells of what nothing will be told any more.
+func (t *teller) gaps(out *events) {
+	n := t.omitted
+	if n == 0 {
+		return
+	}
+	t.omitted = 0
+	out.add(Event{Event: EventOmitted, Omitted: n, Message: fmt.Sprintf("of %s that came and went not everything was told: the output took no more", plural(n, "connection", "connections"))},
+		func() { t.omitted += n })
 }
 
 // surroundings has what is about no connection.
@@ -141,27 +192,35 @@ func (t *teller) surroundings(out *events, s *State) {
 	for _, i := range s.Interfaces {
 		before, known := t.interfaces[i.Name]
 		t.interfaces[i.Name] = i
+		undo := func() {
+			if t.interfaces[i.Name] = before; !known {
+				delete(t.interfaces, i.Name)
+			}
+		}
 		switch {
 		case known && before == i, !known && i.Up && i.Vanished == 0:
 		case !i.Up:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"})
+			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"}, undo)
 		case known:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: it is captured on again"})
+			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: it is captured on again"}, undo)
 		default:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"})
+			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"}, undo)
 		}
 	}
-	if lost := s.Dropped - t.dropped; s.Dropped > t.dropped {
-		out.add(Event{Event: EventLoss, Lost: lost, Message: fmt.Sprintf("the kernel lost %s: what was in them is not known", plural(lost, "packet", "packets"))})
+	if dropped := t.dropped; s.Dropped > dropped {
+		lost := s.Dropped - dropped
+		out.add(Event{Event: EventLoss, Lost: lost, Message: fmt.Sprintf("the kernel lost %s: what was in them is not known", plural(lost, "packet", "packets"))},
+			func() { t.dropped = dropped })
 	}
 	t.dropped = s.Dropped
-	if lost := s.Forgotten - t.forgotten; s.Forgotten > t.forgotten {
-		out.add(Event{Event: EventLoss, Message: fmt.Sprintf("%s given up for lack of memory: what comes of them counts as begun before the capture", plural(lost, "open connection was", "open connections were"))})
+	if forgotten := t.forgotten; s.Forgotten > forgotten {
+		out.add(Event{Event: EventLoss, Message: fmt.Sprintf("%s given up for lack of memory: what comes of them counts as begun before the capture", plural(s.Forgotten-forgotten, "open connection was", "open connections were"))},
+			func() { t.forgotten = forgotten })
 	}
 	t.forgotten = s.Forgotten
 	if blind := s.Blind != ""; blind != t.blind { // why it is changes all the time
 		t.blind = blind
-		out.add(Event{Event: EventBlind, Message: cmp.Or(s.Blind, "packets come again")})
+		out.add(Event{Event: EventBlind, Message: cmp.Or(s.Blind, "packets come again")}, func() { t.blind = !blind })
 	}
 }
 
@@ -179,7 +238,7 @@ func (t *teller) sockets(out *events, s *State) {
 			Event:   EventKnown,
 			Socket:  &Socket{x.Local.String(), x.Remote.String(), x.Process.ID, x.Process.Name, x.Process.Container},
 			Message: fmt.Sprintf("%s has a connection with %s%s: no data of it was captured so far, and whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
-		})
+		}, func() { delete(t.known, at) })
 	}
 }
 
@@ -200,7 +259,7 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		t.connections[c.ID] = k
 	}
 	k.round = t.round
-	if k.held = false; c.Verdict == nil {
+	if k.held, k.missed = false, false; c.Verdict == nil {
 		return
 	}
 	now := lookAt(c)
@@ -209,9 +268,10 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		m.soonest(patience - age)
 		return
 	}
-	say := func(kind, format string, args ...any) *Event {
-		out.add(Event{Event: kind, Connection: c, Message: Name(c) + " " + fmt.Sprintf(format, args...)})
-		return &out.list[len(out.list)-1]
+	// k becomes what was told; undo is what it was without.
+	say := func(undo func(), kind, format string, args ...any) *Event {
+		out.add(Event{Event: kind, Connection: c, Message: Name(c) + " " + fmt.Sprintf(format, args...)}, func() { undo(); k.missed = true })
+		return &out.list[len(out.list)-1].Event
 	}
 	if !k.opened {
 		k.opened, k.look, k.verdict = true, now, *c.Verdict
@@ -219,28 +279,32 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		if c.State == string(verify.Midstream) {
 			how = "was there before the watch began"
 		}
-		say(EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
+		say(func() { k.opened = false }, EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
 	}
-	if changes := now.changes(&k.look); len(changes) > 0 {
+	if changes, before := now.changes(&k.look), k.look; len(changes) > 0 {
 		k.look = now
-		say(EventChanged, "%s", strings.Join(changes, ", "))
+		say(func() { k.look = before }, EventChanged, "%s", strings.Join(changes, ", "))
 	}
-	if *c.Verdict != k.verdict {
-		say(EventVerdict, "is %s, and was %s: %s", *c.Verdict, k.verdict, c.Reason).Before = k.verdict
+	if before := k.verdict; *c.Verdict != before {
 		k.verdict = *c.Verdict
+		say(func() { k.verdict = before }, EventVerdict, "is %s, and was %s: %s", k.verdict, before, c.Reason).Before = before
 	}
 	if a.Stalled != k.stalled && a.Open {
-		if k.stalled = a.Stalled; k.stalled {
-			say(EventStalled, "is silent: no tick and nothing else came from one of the nodes for more than %d s", silence)
+		k.stalled = a.Stalled
+		undo := func() { k.stalled = !k.stalled }
+		if k.stalled {
+			say(undo, EventStalled, "is silent: no tick and nothing else came from one of the nodes for more than %d s", silence)
 		} else {
-			say(EventTicking, "is not silent any more")
+			say(undo, EventTicking, "is not silent any more")
 		}
 	}
 	if closed := !a.Open; closed != k.closed {
-		if k.closed = closed; closed {
-			say(EventClosed, "is over: %s and %s", plural(c.Bytes.Client, "byte of the client", "bytes of the client"), plural(c.Bytes.Server, "byte of the server", "bytes of the server"))
+		k.closed = closed
+		undo := func() { k.closed = !closed }
+		if closed {
+			say(undo, EventClosed, "is over: %s and %s", plural(c.Bytes.Client, "byte of the client", "bytes of the client"), plural(c.Bytes.Server, "byte of the server", "bytes of the server"))
 		} else {
-			say(EventChanged, "goes on after it seemed to be over")
+			say(undo, EventChanged, "goes on after it seemed to be over")
 		}
 	}
 }
@@ -331,9 +395,9 @@ func (t *teller) asked(out *events, m *maker, s *State, final bool) {
 				continue
 			}
 		}
-		more := x.Count - k.count
+		before := k.count
 		k.count, k.pending = x.Count, 0
-		out.add(Event{Event: EventEPMD, Exchange: x, Message: asks(x, more)})
+		out.add(Event{Event: EventEPMD, Exchange: x, Message: asks(x, x.Count-before)}, func() { k.count = before })
 	}
 }
 
@@ -373,6 +437,7 @@ func (t *teller) found(out *events, s *State) {
 			about = []string{""}
 		}
 		var fresh []string
+		var keys []findingKey
 		for _, id := range about {
 			if k := t.connections[id]; k != nil && k.held {
 				continue
@@ -384,15 +449,19 @@ func (t *teller) found(out *events, s *State) {
 			if k == nil {
 				k = &toldFinding{}
 				t.findings[key] = k
-				fresh = append(fresh, id)
+				fresh, keys = append(fresh, id), append(keys, key)
 			}
 			k.round, k.finding = t.round, f
 		}
 		if len(fresh) > 0 {
-			out.add(Event{Event: EventFinding, Severity: f.Severity, Finding: f, Message: f.Rule + " " + concerning(f, fresh)})
+			out.add(Event{Event: EventFinding, Severity: f.Severity, Finding: f, Message: f.Rule + " " + concerning(f, fresh)}, func() {
+				for _, key := range keys {
+					delete(t.findings, key)
+				}
+			})
 		}
 	}
-	over := make(map[*report.Finding][]string)
+	over, keys := make(map[*report.Finding][]string), make(map[*report.Finding][]findingKey)
 	var order []*report.Finding
 	for key, k := range t.findings {
 		if k.round == t.round {
@@ -405,14 +474,18 @@ func (t *teller) found(out *events, s *State) {
 		if over[k.finding] == nil {
 			order = append(order, k.finding)
 		}
-		over[k.finding] = append(over[k.finding], key.connection)
+		over[k.finding], keys[k.finding] = append(over[k.finding], key.connection), append(keys[k.finding], key)
 	}
 	slices.SortFunc(order, func(a, b *report.Finding) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Message, b.Message), slices.Compare(a.Connections, b.Connections))
 	})
 	for _, f := range order {
 		slices.SortFunc(over[f], compareIDs)
-		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " does not hold any more: " + concerning(f, over[f])})
+		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " does not hold any more: " + concerning(f, over[f])}, func() {
+			for _, key := range keys[f] {
+				t.findings[key] = &toldFinding{finding: f}
+			}
+		})
 	}
 }
 
@@ -434,12 +507,16 @@ func compareIDs(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
-// forget drops what is known of what is not there any more.
+// forget drops what is known of what is not there any more, and counts what was not
+// told of it.
 func (t *teller) forget(s *State) {
 	if len(t.connections) > len(s.Document.Connections) {
 		for id, k := range t.connections {
-			if k.round != t.round {
-				delete(t.connections, id)
+			if k.round == t.round {
+				continue
+			}
+			if delete(t.connections, id); k.missed {
+				t.omitted++
 			}
 		}
 	}

@@ -127,7 +127,7 @@ func (m *maker) round(final bool) {
 	if e.o.Tap != nil {
 		e.o.Tap.State(s)
 	}
-	m.teller.tell(events)
+	m.teller.tell(events, final)
 	if gone := m.past.fold(facts, judgement, presences); len(gone) > 0 {
 		m.ledger.Forget(gone)
 		for number := range gone {
@@ -142,7 +142,7 @@ func (m *maker) take(final bool) bool {
 	e := m.e
 	e.mu.Lock()
 	left, fresh := e.live.Pending(), e.dirty
-	e.dirty = false
+	e.dirty, e.pressed = false, false
 	e.mu.Unlock()
 	for left > 0 || final {
 		e.mu.Lock()
@@ -154,6 +154,7 @@ func (m *maker) take(final bool) bool {
 		m.ledger.Take(changes)
 		left -= chunk
 	}
+	signal(e.taken)
 	return fresh
 }
 
@@ -181,15 +182,14 @@ func (m *maker) keysGrew() bool {
 
 // retire has the decoder give up connections that are over.
 func (m *maker) retire(now time.Time) bool {
-	const often = closedFor / 4 * time.Second
+	often, retirement := closedFor/4*time.Second, decode.Retirement{Closed: closedFor, HalfClosed: halfClosedFor, Idle: idleFor}
+	if m.ledger.Len() > crowded {
+		often, retirement.Closed = closedInCrowd*time.Second, closedInCrowd
+	}
 	if now.Sub(m.swept) < often {
 		return false
 	}
 	m.swept = now
-	retirement := decode.Retirement{Closed: closedFor, HalfClosed: halfClosedFor, Idle: idleFor}
-	if m.ledger.Len() > crowded {
-		retirement.Closed = closedInCrowd
-	}
 	any := false
 	for part := range decode.Parts {
 		m.e.mu.Lock()

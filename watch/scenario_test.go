@@ -72,6 +72,7 @@ type play struct {
 	t      *testing.T
 	mu     sync.Mutex
 	events []Event
+	room   func(*Event) bool // whether an event is taken; nil: all are
 	states int
 	end    func() *State
 }
@@ -82,10 +83,14 @@ func perform(t *testing.T, o Options, f func(*play)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &play{stage: newStage(), t: t}
 		o.Decode.AnyChecksum = true
-		o.Event = func(e Event) {
+		o.Event = func(e Event, last bool) bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
+			if p.room != nil && !p.room(&e) && !last {
+				return false
+			}
 			p.events = append(p.events, e)
+			return true
 		}
 		o.Tap = p
 		p.Engine = New(p.stage, o)

@@ -132,6 +132,9 @@ const (
 	EventBlind     = "blind"
 	// EventPolicy: the policy was read anew, or refused.
 	EventPolicy = "policy"
+	// EventOmitted: of connections that are not remembered any more, something was
+	// not told, because the output took no more.
+	EventOmitted = "omitted"
 )
 
 // EventSchema names the version of the format of events.
@@ -154,7 +157,9 @@ type Event struct {
 	Exchange   *report.EPMDExchange `json:"exchange,omitempty"`
 	Socket     *Socket              `json:"socket,omitempty"`
 	// Lost counts packets.
-	Lost      uint64 `json:"lost,omitempty"`
+	Lost uint64 `json:"lost,omitempty"`
+	// Omitted counts connections of which not everything was told.
+	Omitted   uint64 `json:"omitted,omitempty"`
 	Interface string `json:"interface,omitempty"`
 }
 

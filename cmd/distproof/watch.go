@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -257,7 +258,7 @@ func (w *watching) chooseOutputs() error {
 	for _, o := range outs {
 		switch {
 		case o.format == "ndjson" && o.path == "":
-			w.events = newEventWriter(w.stdout, true, w.s.quiet)
+			w.events = newEventWriter(w.stdout, true, w.s.quiet, int64(w.s.maxMemory))
 		case given || !w.s.quiet: // without -o, findings are all that --quiet leaves
 			w.outs = append(w.outs, o)
 			toStdout = toStdout || given && o.path == ""
@@ -270,7 +271,7 @@ func (w *watching) chooseOutputs() error {
 		w.closeLater(w.screen.release)
 	}
 	if w.events == nil && w.screen == nil && !toStdout {
-		w.events = newEventWriter(w.stdout, false, w.s.quiet)
+		w.events = newEventWriter(w.stdout, false, w.s.quiet, int64(w.s.maxMemory))
 	}
 	w.log = newLog(w.stderr, w.screen, w.s.logFormat, w.s.quiet)
 	return nil
@@ -324,6 +325,9 @@ func (w *watching) makeEngine() {
 		options.Sockets = w.listSockets
 	}
 	w.engine = watch.New(w.source, options)
+	if w.events != nil {
+		w.events.start(w.engine.Tell)
+	}
 }
 
 // listSockets asks the kernel. Whose sockets they are can be found out the first
@@ -432,12 +436,16 @@ func (w *watching) finish(state *watch.State) error {
 	}
 	doc := state.Document
 	w.s.tolerate(doc)
+	outs := w.outs
+	var failed error
 	if w.events != nil {
-		if err := w.events.failure(); err != nil {
-			return fmt.Errorf("cannot write the events: %w", err)
-		}
+		failed = w.events.finish()
 	}
-	if err := w.outs.write(doc, w.stdout, w.color, w.width()); err != nil {
+	if failed != nil { // files can still be written
+		failed = fmt.Errorf("cannot write the events: %w", failed)
+		outs = slices.DeleteFunc(slices.Clone(outs), func(o output) bool { return o.path == "" })
+	}
+	if err := errors.Join(failed, outs.write(doc, w.stdout, w.color, w.width())); err != nil {
 		return err
 	}
 	return w.conclude(doc, &w.s.settings)
