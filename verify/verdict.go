@@ -324,11 +324,16 @@ func resumed(c *decode.Connection) (Verdict, string) {
 		return Inconclusive, "resumed session, whose full handshake was not captured"
 	}
 	v, why := undisputed(c.ResumedFrom)
-	if v != Mutual && v != OneWay {
+	switch {
+	case v != Mutual && v != OneWay:
 		return Inconclusive, "resumed session, whose full handshake proves nothing: " + why
+	case v == OneWay && c.TLS.MayAskLater:
+		return Inconclusive, askedLater
 	}
 	return v, "resumed session; in its full handshake: " + why
 }
+
+const askedLater = "no client certificate in the handshake, but the server may have asked for one behind it, under encryption: the client offers that (post_handshake_auth)"
 
 // byCertificate judges a completed full handshake.
 func byCertificate(f *tls.Facts) (Verdict, string) {
@@ -339,12 +344,18 @@ func byCertificate(f *tls.Facts) (Verdict, string) {
 			return Mutual, "both sides proved a certificate (inferred from record sizes)"
 		}
 		return Mutual, "both sides proved a certificate"
+	case cert.Status == tls.Presented && cert.Possession == fact.None && cert.Signature.Value == fact.Unknown && cert.Signature.Reason != "":
+		return Inconclusive, "the client sent a certificate whose key cannot be read: " + cert.Signature.Reason
 	case cert.Status == tls.Presented && cert.Possession == fact.None:
 		return Inconclusive, "the client sent a certificate, but did not prove to have its key"
 	case cert.Status == tls.Presented && f.ServerCertificate.Basis != fact.None:
 		return Inconclusive, "the client sent a certificate, but the server did not prove to have its own key"
 	case cert.Status == tls.Presented:
 		return Inconclusive, "the client sent a certificate, the server's was not seen"
+	case cert.Status != tls.StatusUnknown && f.MayAskLater:
+		return Inconclusive, askedLater
+	case f.Suite.Anonymous():
+		return OneWay, fmt.Sprintf("anonymous cipher suite (%s): neither side has a certificate", f.Suite)
 	case cert.Status == tls.Empty:
 		return OneWay, "client certificates are optional: the server asked, the client sent none and was accepted"
 	case cert.Status == tls.NotRequested:

@@ -22,6 +22,15 @@ var overTLSRows = []conclusionRow{
 	{"client's key not proved", with(mutual(), func(c *decode.Connection) {
 		c.TLS.ClientCertificate.Possession = fact.None
 	}), Inconclusive, Up, "did not prove to have its key"},
+	{"client's certificate is none", with(mutual(), func(c *decode.Connection) {
+		c.TLS.ClientCertificate.Possession, c.TLS.ClientCertificate.Signature = fact.None, fact.UnknownBecause("malformed")
+	}), Inconclusive, Up, "whose key cannot be read: malformed"},
+	{"mutual, could be asked later", with(mutual(), as13, mayAskLater), Mutual, Up, "both sides"},
+	{"one-way, could be asked later", with(oneWay(), as13, mayAskLater), Inconclusive, Up, "post_handshake_auth"},
+	{"empty, could be asked later", with(mutual(), as13, certificate(tls.Empty), mayAskLater), Inconclusive, Up, "post_handshake_auth"},
+	{"resumed from one-way, could be asked later", with(mutual(), as13, resumes(oneWay()), mayAskLater), Inconclusive, Up, "post_handshake_auth"},
+	{"resumed from mutual, could be asked later", with(mutual(), as13, resumes(mutual()), mayAskLater), Mutual, Up, "resumed session; in its"},
+	{"status unknown, could be asked later", with(mutual(), as13, certificate(tls.StatusUnknown), mayAskLater), Inconclusive, Up, "unknown for the test"},
 	{"server's certificate not seen", with(mutual(), func(c *decode.Connection) {
 		c.TLS.ServerCertificate = tls.ServerCertificate{}
 	}), Inconclusive, Up, "the server's was not seen"},
@@ -59,7 +68,7 @@ var overTLSRows = []conclusionRow{
 	{"NULL suite, refused", with(refused(), suite(null12)), Refused, TLSFailed, "unknown_ca"},
 	{"unknown suite", with(mutual(), suite(unknown)), Inconclusive, Up, "cipher suite TLS_UNKNOWN_0x5A5A is not known"},
 	{"pre-shared key", with(mutual(), suite(preShared)), Inconclusive, Up, "authenticated by a pre-shared key"},
-	{"anonymous", with(oneWay(), suite(anonymous)), OneWay, Up, "does not ask"},
+	{"anonymous", with(oneWay(), suite(anonymous)), OneWay, Up, "anonymous cipher suite (TLS_DH_anon_WITH_AES_256_CBC_SHA256): neither side has a certificate"},
 	{"anonymous, yet a certificate", with(mutual(), suite(anonymous)), Inconclusive, Up, "nobody is authenticated"},
 	{"anonymous, resumed from mutual", with(mutual(), resumes(mutual()), suite(anonymous)), Inconclusive, Up, "nobody is authenticated"},
 	{"renegotiated", with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true }), Inconclusive, Up, "renegotiated under encryption"},
@@ -205,6 +214,8 @@ func TestConclude(t *testing.T) {
 		})
 	}
 }
+
+func mayAskLater(c *decode.Connection) { c.TLS.MayAskLater = true }
 
 func foreign(side int) change {
 	return func(c *decode.Connection) {

@@ -74,6 +74,15 @@ var changeCipherSpec = record(TypeChangeCipherSpec, 1)
 
 func ext(id int, parts ...any) []byte { return cat(u16(id), v16(parts...)) }
 
+// certificateOf is as much of somebody's certificate as is read of one: its key
+// is of a kind with which nothing can be checked here (DSA).
+func certificateOf(name string) []byte {
+	sequence := func(parts ...any) []byte { b := cat(parts...); return cat(0x30, len(b), b) }
+	key := sequence(sequence(unhex("06 07 2a 86 48 ce 38 04 01")), 0x03, 2, 0, 1)
+	subject := sequence(0x0c, len(name), name)
+	return sequence(sequence(0x02, 1, 1, sequence(), sequence(), sequence(), subject, key), sequence(), 0x03, 1, 0)
+}
+
 // random is that of a hello.
 var random = []byte("0123456789abcdef0123456789abcdef")
 

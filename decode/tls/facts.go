@@ -62,6 +62,10 @@ type Facts struct {
 	// Renegotiated says that another handshake followed inside the session, of
 	// which nothing can be seen (TLS 1.2 and before).
 	Renegotiated bool
+	// MayAskLater says that the client can be asked for a certificate under
+	// encryption after the handshake (post_handshake_auth), and that it is not
+	// known that it was not.
+	MayAskLater bool
 	// Distribution says that Shape is that of distribution beyond doubt.
 	Distribution bool
 	// Ticking says that records come like distribution's ticks, which makes the
@@ -216,6 +220,7 @@ func Combine(client, server *Stream, end Ending) *Facts {
 		c.unknown(fmt.Sprintf("version %s is not known", c.f.Version))
 	}
 	c.failure()
+	c.withoutCertificate()
 	c.share()
 	return c.f
 }

@@ -11,7 +11,7 @@ import (
 func (x *combiner) failure() {
 	f := x.f
 	f.Finished = x.bothFinished()
-	if f.Established.Is() || !x.end.Whole || x.wentOn() || f.Foreign != [2]*Foreign{} {
+	if f.Established.Is() || !x.end.Whole || f.Foreign != [2]*Foreign{} || x.wentOn() && !x.refusedInside() {
 		return
 	}
 	if a := x.fatalAlert(); a != nil {
@@ -23,6 +23,9 @@ func (x *combiner) failure() {
 		f.Failure = &Failure{By: a.From, Alert: a, Basis: a.Basis}
 		return
 	}
+	if !x.logged() {
+		return // the handshake's end may be in what was not
+	}
 	if a := x.sealedRefusal(); a != nil {
 		f.Alerts = append(f.Alerts, *a)
 		f.Failure = &Failure{By: a.From, Alert: a, Basis: a.Basis}
@@ -33,6 +36,15 @@ func (x *combiner) failure() {
 		f.Failure = &Failure{By: x.end.ClosedBy, Basis: fact.Observed}
 	}
 }
+
+// refusedInside reports whether a key log shows that the server answered the
+// client's handshake with an alert, however many records it took.
+func (x *combiner) refusedInside() bool {
+	return x.f.Established.Isnt() && x.f.Established.Basis == fact.Decrypted
+}
+
+// logged reports whether all records of both sides are in their logs.
+func (x *combiner) logged() bool { return len(x.c.log) < MaxRecords && len(x.s.log) < MaxRecords }
 
 func (x *combiner) fatalAlert() *SideAlert {
 	for i, a := range x.f.Alerts {

@@ -3,6 +3,7 @@ package tls
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 
 	"distproof/decode/wire"
 )
@@ -14,6 +15,8 @@ const (
 	extECPointFormats       = 11
 	extSignatureAlgorithms  = 13
 	extALPN                 = 16
+	extClientCertType       = 19
+	extServerCertType       = 20
 	extEncryptThenMAC       = 22
 	extExtendedMasterSecret = 23
 	extSessionTicket        = 35
@@ -166,6 +169,13 @@ func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
 	case extExtendedMasterSecret: // RFC 7627, Section 5.1
 		h.ExtendedMasterSecret = true
 	}
+}
+
+// offersRawKeys reports whether a Certificate of either side may hold something
+// else than X.509 certificates, such as a bare public key: who has nothing else
+// in mind does not send these extensions (RFC 7250, Section 4.1).
+func (h *ClientHello) offersRawKeys() bool {
+	return slices.Contains(h.Extensions, extClientCertType) || slices.Contains(h.Extensions, extServerCertType)
 }
 
 // maxIdentities bounds the pre-shared keys of a ClientHello that are kept.

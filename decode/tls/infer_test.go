@@ -222,6 +222,51 @@ func TestOfferedEarlyData(t *testing.T) {
 	}
 }
 
+// TestOffersBesideCertificates: what a client offers may make sizes mean
+// something else.
+func TestOffersBesideCertificates(t *testing.T) {
+	const (
+		mutual = "s 23 142 1027 97 69, c 1027 96 69"
+		oneWay = "s 23 1027 97 69, c 69"
+		empty  = "s 23 142 1027 97 69, c 25 69"
+		other  = ", c 100, s 200 300, c 100"
+	)
+	later := ClientHello{PostHandshakeAuth: true}
+	clientKey, serverKey := ClientHello{Extensions: []uint16{extClientCertType}}, ClientHello{Extensions: []uint16{0, extServerCertType}}
+	for name, r := range map[string]struct {
+		hello       ClientHello
+		script      string
+		status      CertificateStatus
+		mayAskLater bool
+	}{
+		"bare key of the client, presented":     {clientKey, mutual + up, StatusUnknown, false},
+		"bare key of the server, presented":     {serverKey, mutual + up, StatusUnknown, false},
+		"bare key, one-way":                     {clientKey, oneWay + up, NotRequested, false},
+		"bare key, empty":                       {serverKey, empty + up, Empty, false},
+		"asked later, other protocol":           {later, oneWay + other, NotRequested, true},
+		"asked later, empty, other protocol":    {later, empty + other, Empty, true},
+		"asked later, nothing seen":             {later, oneWay, NotRequested, true},
+		"distribution came up without":          {later, oneWay + up, NotRequested, false},
+		"asked later, before the confirmation":  {later, oneWay + ", c 47, s 24 51, c 42", NotRequested, true},
+		"not offered, other protocol":           {ClientHello{}, oneWay + other, NotRequested, false},
+		"asked later, presented before already": {later, mutual + other, Presented, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := outline{suite: 0x1302}
+			w.play(r.script)
+			c, s := w.stream(client), w.stream(server)
+			c.hello, s.server = &r.hello, &ServerHello{Version: TLS13, Suite: w.suite}
+			f := Combine(c, s, Ending{Whole: true})
+			if f.ClientCertificate.Status != r.status || f.MayAskLater != r.mayAskLater || f.Failure != nil {
+				t.Errorf("%+v, may ask later: %t, failure %+v", f.ClientCertificate, f.MayAskLater, f.Failure)
+			}
+			if known := r.status != StatusUnknown; known != (f.ClientCertificate.Basis != fact.None) || !known && f.Established.Value != unknown {
+				t.Errorf("%+v, established %+v", f.ClientCertificate, f.Established)
+			}
+		})
+	}
+}
+
 // A peer makes the record sizes of an honest implementation of TLS 1.3.
 type peer struct {
 	random *rand.Rand

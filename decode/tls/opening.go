@@ -84,6 +84,7 @@ type opening struct {
 	// answers are the first records behind the flight, of TLS 1.3.
 	answers []answer
 	tickets []Ticket
+	asked   bool   // there was a CertificateRequest behind the flight
 	post    []byte // a handshake message behind the flight, being assembled
 	// bytes counts the application data opened; stopped says why no more of it
 	// was, "" if all of it was.
@@ -419,6 +420,8 @@ func (o *opening) postMessage(kind HandshakeType, body []byte) {
 		if t := readSessionTicket13(body); t != (Ticket{}) && len(o.tickets) < maxIssued {
 			o.tickets = append(o.tickets, t)
 		}
+	case TypeCertificateRequest:
+		o.asked = true
 	case TypeKeyUpdate:
 		if err := o.traffic.Next(); err != nil {
 			o.stop(err.Error())

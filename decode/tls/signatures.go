@@ -144,3 +144,21 @@ func checked(err error, before fact.Basis) (fact.Fact, fact.Basis) {
 	}
 	return fact.NoBy(fact.Verified, err.Error()), fact.None
 }
+
+// withoutCertificate takes back that a side proved the key of its certificate if
+// what it sent is none, such as a bare public key (RFC 7250).
+func (x *combiner) withoutCertificate() {
+	c, s := &x.f.ClientCertificate, &x.f.ServerCertificate
+	for _, cert := range []struct {
+		chain      [][]byte
+		possession *fact.Basis
+		signature  *fact.Fact
+	}{{c.Chain, &c.Possession, &c.Signature}, {s.Chain, &s.Possession, &s.Signature}} {
+		if len(cert.chain) == 0 {
+			continue
+		}
+		if _, err := keyOf(cert.chain[0]); errors.Is(err, secrets.ErrMalformed) {
+			*cert.possession, *cert.signature = fact.None, fact.UnknownBecause(err.Error())
+		}
+	}
+}

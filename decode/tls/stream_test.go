@@ -15,7 +15,7 @@ import (
 // flight12 is a server's first flight before TLS 1.3, that asks for a certificate.
 var flight12 = [][]byte{
 	message(TypeServerHello, helloServer2),
-	message(TypeCertificate, v24(v24("server's"), v24("issuer's"))),
+	message(TypeCertificate, v24(v24(certificateOf("server")), v24(certificateOf("issuer")))),
 	message(TypeServerKeyExchange, 3, u16(29), v8(zeros(32)), u16(0x0403), v16(zeros(70))),
 	message(TypeCertificateRequest, v8(64), v16(u16(0x0403)), v16()),
 	message(TypeServerHelloDone),
@@ -23,7 +23,7 @@ var flight12 = [][]byte{
 
 // answer12 is the client's.
 var answer12 = [][]byte{
-	message(TypeCertificate, v24(v24("client's"))),
+	message(TypeCertificate, v24(v24(certificateOf("client")))),
 	message(TypeClientKeyExchange, v8(zeros(32))),
 	message(TypeCertificateVerify, u16(0x0403), v16(zeros(70))),
 }
@@ -83,10 +83,10 @@ func TestMessagesAndRecords(t *testing.T) {
 				if f.Client == nil || f.Client.ServerName != "n2.lab" || f.Version != TLS12 || f.Suite != 0xc02c || f.Group != 29 {
 					t.Fatalf("client %+v, %s, %s, group %d", f.Client, f.Version, f.Suite, f.Group)
 				}
-				if c.Status != Presented || c.Possession != fact.Observed || len(c.Chain) != 1 || string(c.Chain[0]) != "client's" || !c.Requested.Is() {
+				if c.Status != Presented || c.Possession != fact.Observed || len(c.Chain) != 1 || !bytes.Equal(c.Chain[0], certificateOf("client")) || !c.Requested.Is() {
 					t.Errorf("client certificate %+v", c)
 				}
-				if s := f.ServerCertificate; s.Possession != fact.Observed || len(s.Chain) != 2 || string(s.Chain[1]) != "issuer's" {
+				if s := f.ServerCertificate; s.Possession != fact.Observed || len(s.Chain) != 2 || !bytes.Equal(s.Chain[1], certificateOf("issuer")) {
 					t.Errorf("server certificate %+v", s)
 				}
 				if name != "records of one byte" && name != "records of 5 bytes" { // there the log is full before the Finished

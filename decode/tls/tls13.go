@@ -72,6 +72,14 @@ func (x *combiner) distribution13(cf, sf flight, client, server []Record) {
 	f := x.f
 	f.Shape = shape(f.Version, f.Suite, client[cf.records:], server[sf.records:])
 	f.Distribution = f.Established.Is() && f.Shape.distribution(f.Client.ServerName, x.end.ClosedBy != RoleUnknown)
+	f.MayAskLater = f.Client.PostHandshakeAuth && f.Shape.Stage != StageAck && !x.notAskedLater()
+}
+
+// notAskedLater reports whether all that the server sent behind its handshake
+// was opened, and asked for no certificate.
+func (x *combiner) notAskedLater() bool {
+	o := x.s.opening
+	return x.f.KeyLog == opened && o.stopped == "" && !o.asked
 }
 
 func (x *combiner) resumed13() {
@@ -121,6 +129,8 @@ func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 		c.Requested = requestedBySizes(sf, server)
 	case sf.requested != (cf.status != NotRequested) || sf.psk:
 		c.Reason = "contradictory: " + sizes
+	case cf.status == Presented && x.f.Client.offersRawKeys():
+		c.Reason = "the client offers bare public keys in place of certificates (RFC 7250), and sizes do not tell them apart"
 	default:
 		c.Requested = requestedBySizes(sf, server)
 		c.Status, c.Basis, c.Reason = cf.status, fact.Inferred, sizes
