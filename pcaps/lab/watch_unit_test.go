@@ -97,14 +97,13 @@ func boot(t *testing.T, namespace, program string) *machine {
 			t.Fatal(err)
 		}
 	}
-	if err := unix.Mount("/", root, "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(root, 0) })
 	console := new(bytes.Buffer)
-	// What is written goes into memory. The calls of Landlock are those that
+	// This host's files, for reading alone, and only in a mount namespace that goes
+	// with the machine: whoever removes the folder must not remove them. What the
+	// machine writes goes into memory. The calls of Landlock are those that
 	// containers of systemd 252 do not have.
-	nspawn := exec.Command("systemd-nspawn", "--directory", root, "--volatile=overlay", "--boot", "--register=no", "--keep-unit", "--console=read-only",
+	const mounted = `mount --bind / "$0" && mount -o remount,bind,ro "$0" && exec systemd-nspawn --directory "$0" "$@"`
+	nspawn := exec.Command("unshare", "--mount", "--propagation", "private", "bash", "-ec", mounted, root, "--volatile=overlay", "--boot", "--register=no", "--keep-unit", "--console=read-only",
 		"--network-namespace-path=/run/netns/"+namespace, "--bind-ro="+program+":/usr/local/bin/distproof", "--bind-ro="+service+":/etc/systemd/system/"+unit+".service",
 		"--bind="+file("etc")+":/etc/distproof", "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self", "--",
 		"systemd.unit=basic.target", "systemd.show_status=no")
