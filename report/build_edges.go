@@ -3,6 +3,7 @@ package report
 import (
 	"strings"
 
+	"distproof/decode"
 	"distproof/verify"
 )
 
@@ -28,6 +29,9 @@ func nameLikely(doc *Document) {
 		name := n.Name
 		if _, taken := known[k]; taken {
 			name = "" // also one of the same name: which of them is not known
+		}
+		if _, tool := decode.ToolOf(name); tool {
+			name = "" // the next one has another name that long
 		}
 		known[k] = name
 	}

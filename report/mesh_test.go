@@ -168,6 +168,7 @@ func TestLikelyNode(t *testing.T) {
 		{"another host", []string{"orders@n3.lab"}, Endpoint{Host: "n1.lab", NodeLength: 13}, ""},
 		{"two of this length", []string{"orders@n1.lab", "stocks@n1.lab"}, Endpoint{Host: "n1.lab", NodeLength: 13}, ""},
 		{"two of the same name", []string{"orders@n1.lab", "orders@n1.lab"}, Endpoint{Host: "n1.lab", NodeLength: 13}, ""},
+		{"a tool that runs again and again", []string{"rabbitmqcli-126-rabbit@mq1"}, Endpoint{Host: "mq1", NodeLength: 26}, ""},
 		{"its name is known", []string{"orders@n1.lab"}, Endpoint{Node: "stocks@n1.lab", NodeLength: 13}, ""},
 	} {
 		doc := &Document{Connections: []Connection{dial(row.end)}}

@@ -312,14 +312,15 @@ func label(address, name string) string {
 }
 
 // nodes names the nodes that certainly are different ones, by name or by
-// address. One without a name is left out where a named one has its address;
-// one name with several addresses counts once.
+// address. One without a name is left out where a named one has its address, and
+// so are command-line tools: they use the key of their host's node. One name with
+// several addresses counts once.
 func (u *keyUse) nodes() []string {
 	var out []string
 	for address, names := range u.byAddress {
 		named := false
 		for _, name := range names {
-			if name != "" {
+			if _, tool := decode.ToolOf(name); name != "" && !tool {
 				named = true
 				out = append(out, name)
 			}

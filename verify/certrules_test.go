@@ -384,6 +384,8 @@ func TestSharedKeys(t *testing.T) {
 		{"both ends on one host", []*decode.Connection{with(mutual(), sending(one), showing(one), from("10.1.0.2:5000"))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.2, a node on the same host (certificate "},
 		{"two servers", []*decode.Connection{with(oneWay(), showing(one)), with(oneWay(), showing(one), at("10.1.0.3:9100"))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.2, 10.1.0.3"},
 		{"two nodes on one host", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(oneWay(), showing(one), node(server, "b@n2.lab"))}, "the same key serves 2 nodes, and whoever has one has all: a@n2.lab, b@n2.lab"},
+		{"a node and a command-line tool", []*decode.Connection{with(oneWay(), showing(one), node(server, "rabbit@mq2")), with(oneWay(), showing(one), node(server, "rabbitmqcli-334-rabbit@mq2"))}, ""},
+		{"command-line tools on two hosts", []*decode.Connection{with(oneWay(), showing(one), node(server, "rabbitmqcli-334-rabbit@mq2")), with(oneWay(), showing(one), node(server, "rabbitmqcli-334-rabbit@mq3"), at("10.1.0.3:35672"))}, "the same key serves 2 nodes, and whoever has one has all: 10.1.0.2, 10.1.0.3"},
 		{"one node with two addresses", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(oneWay(), showing(one), node(server, "a@n2.lab"), at("10.9.0.2:1"))}, ""},
 		{"named as a server, not as a client", []*decode.Connection{with(oneWay(), showing(one), node(server, "a@n2.lab")), with(mutual(), sending(one), showing(fresh()), from("10.1.0.2:5000"), at("10.1.0.3:1"))}, ""},
 		{"the key in another certificate", []*decode.Connection{with(mutual(), sending(renewed), showing(one))}, "the same key serves 2 nodes"},

@@ -63,12 +63,19 @@ type learner struct {
 	// up are the connections that came up, by their place in the capture.
 	up    []int
 	nodes map[string]string // patterns, and how they are known
-	// unnamed are the addresses of nodes of which neither name nor host is known.
+	// hidden says that names of nodes that dialled are. unnamed are the addresses of
+	// those of which the host is not known either, or only because somebody else
+	// dialled it, which may not be so at the next start.
+	hidden    bool
 	unnamed   []string
 	addresses map[netip.Addr]bool
 	ports     []uint16
-	guessed   bool // a port may be the client's
-	edges     map[[2]string]bool
+	guessed   bool                    // a port may be the client's
+	edges     map[[2]string][2]string // pairs, and how their ends were seen first
+	// tools says that some ends are command-line tools, and toolPorts on which ports
+	// tools of RabbitMQ may listen.
+	tools     bool
+	toolPorts []string
 	version   tls.Version
 	cas       map[string]string // fingerprints, and whose they are
 	hiddenCA  string            // why not all CAs are known; "" if they are
@@ -77,7 +84,7 @@ type learner struct {
 
 func (l *learner) look() {
 	l.nodes, l.cas = make(map[string]string), make(map[string]string)
-	l.addresses, l.edges = make(map[netip.Addr]bool), make(map[[2]string]bool)
+	l.addresses, l.edges = make(map[netip.Addr]bool), make(map[[2]string][2]string)
 	for i, c := range l.Capture.Connections {
 		k := l.base.Conclusions[i]
 		if c.Protocol == decode.EPMD {
@@ -89,32 +96,46 @@ func (l *learner) look() {
 		l.up = append(l.up, i)
 		l.lookAt(c, l.base.Certificates[i])
 	}
+	if l.hidden {
+		l.nodes = byHost(l.nodes)
+	}
 	slices.Sort(l.ports)
 	slices.Sort(l.epmdPorts)
 	slices.Sort(l.unnamed)
 }
 
 func (l *learner) lookAt(c *decode.Connection, v *verify.Certificates) {
-	var edge [2]string
+	var patterns, addresses [2]string
+	hidden, tools := false, false
 	for side, e := range c.Ends {
-		pattern, how := pattern(e)
-		edge[side] = pattern
+		pattern, how, tool := pattern(e)
 		address := e.Address.Addr().Unmap().WithZone("")
+		patterns[side], addresses[side] = pattern, address.String()
+		hidden, tools = hidden || e.Node == "" || how == "", tools || tool
 		if how == "" {
-			l.unnamed = add(l.unnamed, address.String())
-			edge[side] = address.String()
+			patterns[side] = address.String()
 		} else {
 			l.nodes[pattern] = how
+		}
+		if how == "" || e.HostBasis == decode.HostFromAddress {
+			l.unnamed = add(l.unnamed, address.String())
 		}
 		if !address.IsLoopback() {
 			l.addresses[address] = true
 		}
 	}
-	if edge[0] > edge[1] {
-		edge[0], edge[1] = edge[1], edge[0]
+	switch {
+	case tools:
+		l.tools = true
+	case hidden && addresses[0] != addresses[1]:
+		// Which end dials, and so is the one whose name is hidden, may be another at the
+		// next start: only addresses stay.
+		l.expectEdge(addresses, patterns)
+	default:
+		l.expectEdge(patterns, patterns)
 	}
-	l.edges[edge] = true
-	l.ports = add(l.ports, c.Ends[decode.Server].Address.Port())
+	l.hidden = l.hidden || hidden
+	l.lookAtPort(c.Ends[decode.Server])
 	l.guessed = l.guessed || c.RolesUnknown()
 	if c.TLS == nil {
 		return
@@ -131,6 +152,59 @@ func (l *learner) lookAt(c *decode.Connection, v *verify.Certificates) {
 	}
 }
 
+// byHost makes patterns of nodes ones of their hosts: any node may be the one that
+// dials, and so has its name hidden.
+func byHost(nodes map[string]string) map[string]string {
+	out := make(map[string]string)
+	for _, pattern := range slices.Sorted(maps.Keys(nodes)) {
+		name, host, _ := strings.Cut(pattern, "@")
+		if host == "" || strings.ContainsAny(host, `\`) {
+			out[pattern] = nodes[pattern]
+			continue
+		}
+		all := "*@" + host
+		switch {
+		case name == "*":
+			if out[all] == "" {
+				out[all] = nodes[pattern]
+			}
+		case strings.HasPrefix(out[all], "seen: "):
+			out[all] += ", " + pattern
+		default:
+			out[all] = "seen: " + pattern
+		}
+	}
+	return out
+}
+
+// expectEdge takes a pair in, with how its ends were seen.
+func (l *learner) expectEdge(edge, seen [2]string) {
+	if edge[0] > edge[1] {
+		edge[0], edge[1] = edge[1], edge[0]
+		seen[0], seen[1] = seen[1], seen[0]
+	}
+	if _, known := l.edges[edge]; !known {
+		l.edges[edge] = seen
+	}
+}
+
+// lookAtPort takes the port on which a node listens. A tool of RabbitMQ takes the
+// first that is free of eleven.
+func (l *learner) lookAtPort(e decode.End) {
+	port := e.Address.Port()
+	if t, ok := decode.ToolOf(e.Node); ok && t.OfRabbitMQ() {
+		const first, more = 10_000, 10 // beyond the node's
+		for _, node := range l.Capture.Connections {
+			p := node.Ends[decode.Server].Address.Port()
+			if low := int(p) + first; int(port) >= low && int(port) <= low+more && (node.Protocol == decode.DistTLS || node.Protocol == decode.Dist) {
+				l.toolPorts = add(l.toolPorts, fmt.Sprintf("%d-%d", low, low+more))
+				return
+			}
+		}
+	}
+	l.ports = add(l.ports, port)
+}
+
 func (l *learner) lookAtCA(chain []*verify.Certificate, v verify.Verification) {
 	switch ca := verify.CAOf(chain); {
 	case len(chain) == 0:
@@ -143,20 +217,23 @@ func (l *learner) lookAtCA(chain []*verify.Certificate, v verify.Verification) {
 }
 
 // pattern names the node at an end as well as is known, and says how; "" if
-// neither its name nor its host is.
-func pattern(e decode.End) (pattern, how string) {
+// neither its name nor its host is. A command-line tool has another name each time.
+func pattern(e decode.End) (pattern, how string, tool bool) {
 	literal := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
 	name, at, whole := strings.Cut(e.Node, "@")
+	t, tool := decode.ToolOf(e.Node)
 	switch {
+	case tool:
+		pattern, how = literal.Replace(t.Before)+"*"+literal.Replace(t.After), "command-line tools, with another name each time; known by "+e.NodeBasis
 	case name != "" && at != "":
 		pattern, how = literal.Replace(e.Node), "known by "+e.NodeBasis
 	case !whole && e.Host != "" && literal.Replace(e.Host) == e.Host: // else no pattern tells the host alone
 		pattern, how = "*@"+e.Host, "TLS hides the node's name; its host is known by "+e.HostBasis
 	}
 	if _, err := verify.ParseNodeGlob(pattern); err != nil {
-		return "", ""
+		return "", "", false
 	}
-	return pattern, how
+	return pattern, how, tool
 }
 
 func add[T comparable](list []T, x T) []T {
@@ -205,8 +282,9 @@ func (l *learner) distribution() {
 	}
 	l.line("")
 	if len(l.unnamed) > 0 {
-		l.line("  # Which nodes may take part. Of those at these addresses TLS hides the name, so that")
-		l.line("  # with a list it could not be told whether they may:")
+		l.line("  # Which nodes may take part. TLS hides the names of those that dial. Of these addresses")
+		l.line("  # not even the host is known, unless somebody dials it, so that with a list it could not")
+		l.line("  # be told at each start whether they may:")
 		for _, a := range l.unnamed {
 			l.line("  #   %s", a)
 		}
@@ -267,6 +345,9 @@ func (l *learner) writePorts() {
 	for _, p := range l.ports {
 		l.line("%s  - %d", prefix, p)
 	}
+	for _, p := range l.toolPorts {
+		l.line("%s  - %s  # command-line tools of RabbitMQ", prefix, p)
+	}
 }
 
 // basis is the strongest that all connections have.
@@ -321,6 +402,13 @@ func (l *learner) epmd() {
 func (l *learner) expect() {
 	l.line("")
 	l.line("# What must be there: a capture without it proves nothing of it.")
+	if l.tools {
+		l.line("# Command-line tools come and go: their connections are not expected.")
+	}
+	if len(l.edges) == 0 {
+		l.line("# expect: there were no other connections.")
+		return
+	}
 	l.line("expect:")
 	if len(l.edges) > maxEdges {
 		l.line("  # There are more pairs than a policy takes.")
@@ -328,10 +416,21 @@ func (l *learner) expect() {
 		return
 	}
 	l.line("  # Pairs of nodes, whoever dials. Every node with every other one: nodes, full_mesh.")
+	for pair, seen := range l.edges {
+		if pair != seen {
+			l.line("  # Where TLS hides the name of the one that dialled, pairs of addresses: who dials may")
+			l.line("  # be another one at the next start.")
+			break
+		}
+	}
 	l.line("  edges:")
 	byName := func(a, b [2]string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }
 	for _, e := range slices.SortedFunc(maps.Keys(l.edges), byName) {
-		l.line("    - [%s, %s]", quote(e[0]), quote(e[1]))
+		comment := ""
+		if seen := l.edges[e]; seen != e {
+			comment = fmt.Sprintf("  # seen as %s, %s", escape(seen[0]), escape(seen[1]))
+		}
+		l.line("    - [%s, %s]%s", quote(e[0]), quote(e[1]), comment)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestLearnSaysWhatIsNotKnown(t *testing.T) {
 		c    *decode.Connection
 		want []string
 	}{
-		{fixed, []string{"#   10.1.0.1\n", "  # nodes:\n  #   - \"b@n2.lab\"", "  ports:\n    - 9100\n", "#   The CAs could not be learnt", "# epmd:\n#   No EPMD was seen", "    - [\"10.1.0.1\", \"b@n2.lab\"]"}},
+		{fixed, []string{"#   10.1.0.1\n", "  # nodes:\n  #   - \"*@n2.lab\"  # seen: b@n2.lab", "  ports:\n    - 9100\n", "#   The CAs could not be learnt", "# epmd:\n#   No EPMD was seen", "    - [\"10.1.0.1\", \"10.1.0.2\"]  # seen as 10.1.0.1, b@n2.lab\n"}},
 		{guess, []string{"  nodes:\n    - \"a@n1.lab\"  # known by test\n    - \"b@n2.lab\"", "others at each start", "  # ports:\n  #   - 50000\n", "  basis: inferred"}},
 	} {
 		text, err := policy.Learn(policy.Sample{Names: []string{"x.pcap"}, Capture: &decode.Capture{Connections: []*decode.Connection{row.c}}})
@@ -121,6 +121,70 @@ func TestLearnNothingFromRefusedSessions(t *testing.T) {
 	c.Ending.ClosedBy = tls.RoleServer
 	text, err := policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: []*decode.Connection{c}}})
 	if want := "the capture is no good example: no session between nodes came up (the distribution connection is mutual TLS)"; err == nil || err.Error() != want {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// TLS hides the name of the end that dials. The same cluster keeps what was learnt
+// also when others dial at its next start.
+func TestLearnWhoeverDials(t *testing.T) {
+	const a, b = "10.1.0.1:25672", "10.1.0.2:25672"
+	one := mutual(end("10.1.0.1:40000", "", "mq1"), end(b, "rabbit@mq2", ""))
+	other := mutual(end("10.1.0.2:40000", "", "mq2"), end(a, "rabbit@mq1", ""))
+	for _, row := range [][2]*decode.Connection{{one, other}, {other, one}} {
+		text, err := policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: row[:1]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := policy.Parse(text, "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j := verify.Judge(&decode.Capture{Connections: row[1:]}, verify.Coverage{}, f.Options); j.Outcome != verify.Pass {
+			t.Errorf("%s: %s\n%s", j.Outcome, j.Reason, text)
+		}
+	}
+}
+
+// Command-line tools have other names the next time, and are not there always.
+func TestLearnTools(t *testing.T) {
+	node := mutual(end("10.1.0.1:40000", "rabbit@mq1", ""), end("10.1.0.2:25672", "rabbit@mq2", ""))
+	tool := mutual(end("10.1.0.1:40001", "rabbit@mq1", ""), end("10.1.0.2:35672", "rabbitmqcli-126-rabbit@mq2", ""))
+	text, err := policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: []*decode.Connection{node, tool}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"    - \"rabbitmqcli-*-rabbit@mq2\"  # command-line tools, with another name each time; known by test\n",
+		"  ports:\n    - 25672\n    - 35672-35682  # command-line tools of RabbitMQ\n",
+		"  edges:\n    - [\"rabbit@mq1\", \"rabbit@mq2\"]\n\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	f, err := policy.Parse(text, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := mutual(end("10.1.0.1:40001", "rabbit@mq1", ""), end("10.1.0.2:35673", "rabbitmqcli-7-rabbit@mq2", ""))
+	for _, row := range []struct {
+		connections []*decode.Connection
+		want        verify.Outcome
+	}{
+		{[]*decode.Connection{node}, verify.Pass},
+		{[]*decode.Connection{node, later}, verify.Pass},
+		{[]*decode.Connection{later}, verify.Undecided},
+		{[]*decode.Connection{node, mutual(end("10.1.0.1:40001", "rabbitmqcli-7-other@mq1", ""), end("10.1.0.2:25672", "rabbit@mq2", ""))}, verify.Fail},
+	} {
+		if j := verify.Judge(&decode.Capture{Connections: row.connections}, verify.Coverage{}, f.Options); j.Outcome != row.want {
+			t.Errorf("%s, want %s: %s", j.Outcome, row.want, j.Reason)
+		}
+	}
+
+	// Where there is nothing else, nothing is expected.
+	text, err = policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: []*decode.Connection{tool}}})
+	if err != nil || !strings.Contains(string(text), "# expect: there were no other connections.\n") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
