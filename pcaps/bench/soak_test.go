@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,8 +33,8 @@ import (
 
 // TestSoakLive: a watch on an interface sees connections open and close, as many
 // as DISTPROOF_SOAK says, with nodes that restart and ports that are used again,
-// while a policy is wrong, the disk is full, an interface is not there, and the
-// one that is captured goes away and comes back. Its memory does not grow with
+// while a policy is wrong, the disk is full, nobody reads the events, an interface is
+// not there, and the one that is captured goes away and comes back. Its memory does not grow with
 // them, and it claims of none what is not so. Then it is killed, and another one
 // goes on. `make soak-live` has 1,000,000 connections, `make labtest` a few.
 func TestSoakLive(t *testing.T) {
@@ -66,6 +68,13 @@ func TestSoakLive(t *testing.T) {
 			s.replacePolicy("version: 1\n")
 			s.must(w.cmd.Process.Signal(syscall.SIGHUP))
 			s.await(w, `"event":"policy"`, "read anew")
+		case 8:
+			w.reading.Lock()
+		case 9:
+			w.reading.Unlock()
+			if connections >= enough {
+				s.await(w, `"event":"omitted"`)
+			}
 		case 12, 14:
 			s.settle(w)
 			s.unplug()
@@ -79,6 +88,10 @@ func TestSoakLive(t *testing.T) {
 	s.settle(w)
 	s.holdToTruth(w)
 	s.memoryIsFlat()
+	s.Logf("events told of %d connections that they are over; of %d something was not told", w.closed.Load(), w.omitted.Load())
+	if told := uint64(w.closed.Load() + w.omitted.Load()); told > s.connections() {
+		t.Errorf("events told of %d connections, and counted others, of %d", told, s.connections())
+	}
 
 	s.must(w.cmd.Process.Kill())
 	_ = w.cmd.Wait()
@@ -95,6 +108,10 @@ func TestSoakLive(t *testing.T) {
 		t.Errorf("saved before it was killed: %q; after: %q", before, after)
 	}
 }
+
+// enough connections fill what is remembered of those that are over, and what waits
+// to be written, so that it shows what becomes of more.
+const enough = 200_000
 
 // A soak is a long run with faults.
 type soak struct {
@@ -171,6 +188,11 @@ type soaked struct {
 	cmd    *exec.Cmd
 	said   chan string // what matters of its events, and its log
 	served string
+	// reading is locked while nobody reads the events.
+	reading sync.Mutex
+	// closed counts the events of connections that are over, and omitted the
+	// connections of which not everything was told.
+	closed, omitted atomic.Int64
 }
 
 // watch starts a watch, and opens the connections that stay.
@@ -194,7 +216,7 @@ func (s *soak) watch(more ...string) *soaked {
 		_ = w.cmd.Process.Kill()
 		_ = w.cmd.Wait()
 	})
-	go w.read(stdout, `"event":"policy"`, `"event":"interface"`, `"event":"blind"`, `"event":"started"`)
+	go w.read(gated{stdout, &w.reading}, `"event":"omitted"`, `"event":"policy"`, `"event":"interface"`, `"event":"blind"`, `"event":"started"`)
 	go w.read(stderr, "")
 	w.served = regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(s.await(w, "serving"))[1]
 	s.await(w, `"event":"started"`)
@@ -210,8 +232,20 @@ func (s *soak) watch(more ...string) *soaked {
 	return w
 }
 
-// read hands on the lines that have one of some texts near their beginning, and never
-// waits: the watch waits for who reads its events.
+// A gated reader does not read while somebody holds the gate.
+type gated struct {
+	io.Reader
+	gate *sync.Mutex
+}
+
+func (g gated) Read(p []byte) (int, error) {
+	g.gate.Lock()
+	g.gate.Unlock() //nolint:staticcheck // a gate is passed
+	return g.Reader.Read(p)
+}
+
+// read hands on the lines that have one of some texts near their beginning. It does not
+// wait, so that only what is meant to is too slow for the watch.
 func (w *soaked) read(r io.Reader, texts ...string) {
 	const near = 200
 	for lines := bufio.NewReaderSize(r, 1<<20); ; {
@@ -220,6 +254,13 @@ func (w *soaked) read(r io.Reader, texts ...string) {
 			return
 		}
 		head := string(line[:min(len(line), near)])
+		if strings.Contains(head, `"event":"closed"`) {
+			w.closed.Add(1)
+		}
+		if m := omitted.FindStringSubmatch(head); m != nil {
+			n, _ := strconv.ParseInt(m[1], 10, 64)
+			w.omitted.Add(n)
+		}
 		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(head, text) }) {
 			continue
 		}
@@ -435,6 +476,7 @@ func (s *soak) metrics(w *soaked) map[string]float64 {
 
 var (
 	metric       = regexp.MustCompile(`^([a-z_]+)(\{.*\})? (\S+)$`)
+	omitted      = regexp.MustCompile(`"event":"omitted","message":"of (\d+) `)
 	verdictLabel = regexp.MustCompile(`verdict="([^"]*)"`)
 )
 
@@ -560,7 +602,7 @@ func (s *soak) memoryIsFlat() {
 	if most := top(s.samples).resident; most > 1<<30+1<<29 {
 		s.Errorf("%d MiB are resident", most>>20)
 	}
-	if s.total < 200_000 {
+	if s.total < enough {
 		return
 	}
 	if end.resident > half.resident+half.resident/4 {
