@@ -97,7 +97,7 @@ func (w *eventWriter) take(e *watch.Event, last bool) bool {
 		return true
 	}
 	w.mu.Lock()
-	w.lines, w.waiting = append(w.lines, line.Bytes()), w.waiting+line.Len()
+	w.lines, w.waiting = append(w.lines, bytes.Clone(line.Bytes())), w.waiting+line.Len()
 	w.mu.Unlock()
 	nudge(w.more)
 	return true

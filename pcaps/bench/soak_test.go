@@ -113,6 +113,9 @@ func TestSoakLive(t *testing.T) {
 // to be written, so that it shows what becomes of more.
 const enough = 200_000
 
+// patience is how long a machine may take on which others work.
+const patience = 10 * time.Minute
+
 // A soak is a long run with faults.
 type soak struct {
 	*testing.T
@@ -274,7 +277,7 @@ func (w *soaked) read(r io.Reader, texts ...string) {
 // await waits for a line with some words. Connections that stay tick meanwhile.
 func (s *soak) await(w *soaked, words ...string) string {
 	s.Helper()
-	deadline, ticks := time.After(2*time.Minute), time.NewTicker(time.Second)
+	deadline, ticks := time.After(patience), time.NewTicker(time.Second)
 	defer ticks.Stop()
 	var other []string
 	for {
@@ -519,7 +522,7 @@ func (s *soak) connections() (n uint64) {
 // settle waits until the watch has taken, or lost, what was sent.
 func (s *soak) settle(w *soaked) {
 	s.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(500 * time.Millisecond) {
 		m := s.metrics(w)
 		if m["distproof_captured_packets_total"]+m["distproof_dropped_packets_total"] >= float64(s.packets) {
 			return
