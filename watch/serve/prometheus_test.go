@@ -4,10 +4,12 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"distproof/capture"
 	"distproof/watch"
 )
 
@@ -172,13 +175,95 @@ scrape_configs:
 		got := samples(body)
 		return len(got) == 1 && got[host(plain)] == "1" // where the connection is open, and the packets long ago
 	})
-	for where, expr := range readDashboard(t).queries() {
-		expr = strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", "5s").Replace(expr)
-		eventually(t, "dashboard: "+where, query(expr), func(body []byte) bool { return len(samples(body)) > 0 })
-	}
+	checkDashboard(t, prometheus)
 	eventually(t, "rules", prometheus+"/api/v1/rules", func(body []byte) bool {
 		return strings.Count(string(body), `"health":"ok"`) >= 13 && !strings.Contains(string(body), `"health":"err"`)
 	})
+}
+
+// checkDashboard checks that everything on the dashboard has data.
+func checkDashboard(t *testing.T, prometheus string) {
+	t.Helper()
+	for where, expr := range readDashboard(t).queries() {
+		expr = strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", "5s").Replace(expr)
+		eventually(t, "dashboard: "+where, prometheus+"/api/v1/query?query="+url.QueryEscape(expr), func(body []byte) bool { return len(samples(body)) > 0 })
+	}
+}
+
+// TestPrometheusOfAWatch has a real Prometheus scrape a real watch.
+func TestPrometheusOfAWatch(t *testing.T) {
+	rules, err := filepath.Abs(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := freePort(t)
+	startWatch(t, "mixed.pcap", "--listen", address, "--sandbox", "off", "--save", filepath.Join(t.TempDir(), "saved"))
+	prometheus := startPrometheus(t, fmt.Sprintf(`
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%s]
+scrape_configs:
+  - job_name: distproof
+    static_configs: [{targets: [%q]}]
+`, rules, address))
+	query := func(expr string) string { return prometheus + "/api/v1/query?query=" + url.QueryEscape(expr) }
+	for expr, want := range map[string]string{
+		`sum by (instance) (distproof_connections{verdict="cleartext"})`:            "2",
+		`distproof_conclusion{conclusion="fail"}`:                                   "1",
+		`ALERTS{alertname="DistproofCleartext", alertstate="firing", rule="DP101"}`: "1",
+		`ALERTS{alertname="DistproofNotMutual", alertstate="firing"}`:               "1",
+	} {
+		eventually(t, expr, query(expr), func(body []byte) bool { return samples(body)[address] == want })
+	}
+	checkDashboard(t, prometheus)
+}
+
+// startWatch starts distproof watch on a capture, as if its packets came now from
+// something that goes on.
+func startWatch(t *testing.T, name string, args ...string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "distproof")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/distproof").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	src, err := capture.Open([]string{filepath.Join("../../pcaps", name)}, capture.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	cmd := exec.Command(program, append([]string{"watch", "-o", "ndjson", "-"}, args...)...)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("watch said:\n%s", &log)
+		}
+	})
+	w, first := capture.NewWriter(in, "test", ""), int64(0)
+	for began := time.Now(); ; {
+		var p capture.Packet
+		if err := src.Next(&p); errors.Is(err, io.EOF) {
+			return // and it waits for more
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		first = cmp.Or(first, p.Time)
+		p.Time += began.UnixNano() - first
+		if !w.HasInterface(&p) {
+			err = w.WriteInterface(&p, "eth0", 0)
+		}
+		if err := errors.Join(err, w.WritePacket(&p)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // checkRefused checks that nobody gets in without both token and certificate.
