@@ -28,7 +28,8 @@ const maxSockets = 1 << 18
 
 // A SocketTable lists the TCP connections that are up and the listeners of a
 // network namespace, by sock_diag(7), and the processes behind them. Listing needs
-// no privilege, but for the processes: without CAP_SYS_PTRACE those of other users
+// no privilege, but for the processes: without CAP_SYS_PTRACE, for the links in
+// /proc/PID/fd, and CAP_DAC_READ_SEARCH, for the folder itself, those of other users
 // that were not found before are not known.
 type SocketTable struct {
 	mu       sync.Mutex

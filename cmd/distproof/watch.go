@@ -198,6 +198,9 @@ func (w *watching) prepare() error {
 	if w.keeper, err = w.s.save.open(owner, w.log); err != nil {
 		return err
 	}
+	if w.keeper != nil {
+		w.s.serve.saved = w.keeper.Counters
+	}
 	w.makeEngine()
 	stop, address, err := w.s.serve.start(w.log, w.engine.State, toolVersion())
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"distproof/watch"
+	"distproof/watch/keep"
 	"distproof/watch/serve"
 )
 
@@ -14,6 +15,8 @@ type serveSettings struct {
 	listen, certFile, keyFile, clientCAFile, tokenFile string
 	// packets counts the packets read so far; nil if that is not known.
 	packets func() uint64
+	// saved is what became of packets that are to be saved; nil if none are.
+	saved func() keep.Counters
 }
 
 func serveFlags(f *pflag.FlagSet, s *serveSettings) {
@@ -27,7 +30,7 @@ func serveFlags(f *pflag.FlagSet, s *serveSettings) {
 func (s *serveSettings) options() serve.Options {
 	return serve.Options{
 		Listen: s.listen, CertFile: s.certFile, KeyFile: s.keyFile, ClientCAFile: s.clientCAFile, TokenFile: s.tokenFile,
-		Packets: s.packets,
+		Packets: s.packets, Saved: s.saved,
 	}
 }
 

@@ -37,6 +37,10 @@ type files struct {
 	// lost is how many packets had been lost when the file was opened, and told
 	// how many of those since then the file tells of.
 	lost, told uint64
+	// others are the files beside the one that is written, and othersSize their
+	// bytes.
+	others     int
+	othersSize int64
 	// retry is when to try again.
 	retry time.Time
 	// aged is when the age of files was looked at last.
@@ -175,14 +179,23 @@ func (f *files) prune(all []saved, most int, size int64) error {
 	for _, s := range all {
 		old := f.o.Age > 0 && time.Since(s.modified) > f.o.Age
 		if len(all) <= most && sum <= size && !old {
-			return nil
+			break
 		}
 		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		all, sum = all[1:], sum-s.size
 	}
+	f.others, f.othersSize = len(all), sum
 	return nil
+}
+
+// there is how many files there are, and how large all are together.
+func (f *files) there() (number int, size int64) {
+	if f.file == nil {
+		return f.others, f.othersSize
+	}
+	return f.others + 1, f.othersSize + f.size
 }
 
 // parts is into how many files what is kept for a time is spread at least: that
@@ -313,6 +326,8 @@ func (f *files) pause() {
 	f.file.Close()
 	if f.packets == 0 {
 		_ = os.Remove(f.path)
+	} else {
+		f.others, f.othersSize = f.there()
 	}
 	f.file = nil
 }

@@ -68,6 +68,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	saveUntil("full", func() bool { return k.Counters().Lost > 0 })
 	full := k.Counters()
+	saveUntil("told", func() bool { c := k.Counters(); return c.Failing && c.Errors > 0 })
 	saveUntil("full for long", func() bool { return k.Counters().Lost > full.Lost+200 })
 	if got := k.Counters().Packets; got > full.Packets+100 {
 		t.Errorf("%d packets were saved, and then %d", full.Packets, got)
@@ -75,7 +76,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	saveUntil("room again", func() bool { return k.Counters().Packets > full.Packets+200 })
+	saveUntil("room again", func() bool { c := k.Counters(); return c.Packets > full.Packets+200 && !c.Failing })
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}

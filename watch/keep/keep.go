@@ -68,6 +68,13 @@ type Counters struct {
 	// not known what they are, and Missed those of them that turned out to be
 	// distribution.
 	Forgotten, Missed uint64
+	// Errors counts how often the files could not be written, and Failing says that
+	// it is so now.
+	Errors  uint64
+	Failing bool
+	// Files and Bytes are those of the folder that this and earlier runs saved.
+	Files int
+	Bytes int64
 }
 
 // A Keeper is a [watch.Tap] that saves packets.
@@ -115,6 +122,7 @@ func (k *Keeper) Start() error {
 	case err != nil:
 		return err
 	}
+	k.done(&said, err)
 	go k.write(said)
 	return nil
 }
@@ -213,7 +221,7 @@ func (k *Keeper) each(all []news, f func(*news)) {
 	}
 }
 
-// Counters returns what was saved so far.
+// Counters returns what was saved so far. It may be called from any goroutine.
 func (k *Keeper) Counters() Counters {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -76,6 +76,18 @@ func finish(t *testing.T, k *Keeper) []int {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
+	size, c := int64(0), k.Counters()
+	all := paths(t, k.files.dir)
+	for _, path := range all {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if c.Packets > 0 && (c.Files != len(all) || c.Bytes != size) {
+		t.Errorf("%d files of %d bytes are counted, there are %d of %d", c.Files, c.Bytes, len(all), size)
+	}
 	return saves(t, k.files.dir)
 }
 

@@ -23,7 +23,19 @@ func (k *Keeper) write(said told) {
 			failure = err
 		}
 		k.tell(&said, counters, failure)
+		k.done(&said, failure)
 	}
+}
+
+// done counts how it went, and what there is by now.
+func (k *Keeper) done(said *told, failure error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if failure != nil {
+		k.counters.Errors++
+	}
+	k.counters.Failing = said.failing
+	k.counters.Files, k.counters.Bytes = k.files.there()
 }
 
 // wait waits until there is something to do, and reports whether it is the end.

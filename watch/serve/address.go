@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -112,15 +113,19 @@ func (a *address) listen() (net.Listener, error) {
 	return net.Listen(a.network, a.address)
 }
 
-// listenUnix replaces a socket that nobody listens on any more: one that ended
-// without closing it, or without the right to, leaves it. Its owner and group may
-// connect.
+// listenUnix replaces a socket that nobody has open any more: one that was killed,
+// or that ended without the right to, leaves it. Anything else stays. Its owner and
+// group may connect.
 func listenUnix(path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			conn.Close()
 			return nil, fmt.Errorf("listen unix %s: another program listens there", path)
+		}
+		const wsaRefused = syscall.Errno(10061) // what Windows says
+		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, wsaRefused) {
+			return nil, fmt.Errorf("listen unix %s: what is there is not replaced: %w", path, err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err

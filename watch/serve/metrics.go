@@ -14,6 +14,7 @@ import (
 	"distproof/report"
 	"distproof/verify"
 	"distproof/watch"
+	"distproof/watch/keep"
 )
 
 // maxInterfaces is how many interfaces have metrics of their own: every container
@@ -71,7 +72,7 @@ var (
 	expiryFamily       = gauge("certificate_expiry_timestamp_seconds", "When each of distproof_certificates expires; 100 at most: accepted ones first, then those that expire first.", "role", "node", "subject", "accepted")
 	packetsFamily      = counter("captured_packets_total", "Packets captured.")
 	bytesFamily        = counter("captured_bytes_total", "Bytes captured.")
-	droppedFamily      = counter("dropped_packets_total", "Packets that the kernel captured and lost, as they were not taken in time.")
+	droppedFamily      = counter("dropped_packets_total", "Packets that the kernel captured and lost, as they were not taken in time, and those that crossed an interface that was back before it was captured on again.")
 	lastPacketFamily   = gauge("last_packet_timestamp_seconds", "When the last packet was captured; no value before the first.")
 	interfaceUpFamily  = gauge("interface_up", "1 if an interface is there and can carry packets; 100 interfaces at most.", "interface")
 	vanishedFamily     = counter("interface_vanished_total", "How often an interface went down or away; 100 interfaces at most.", "interface")
@@ -79,6 +80,14 @@ var (
 	blindFamily        = gauge("blind", "1 if nothing is seen although the kernel has traffic.")
 	healthyFamily      = gauge("healthy", "1 if /healthz says so.")
 	policyFamily       = gauge("policy_refused", "1 if the policy was read again and refused, so that the one before is still in force.")
+	savedFamily        = counter("saved_packets_total", "Packets that --save wrote.")
+	unsavedFamily      = counter("save_lost_packets_total", "Packets that --save was to write and could not.")
+	unkeptFamily       = counter("save_forgotten_connections_total", "Connections whose beginnings --save forgot for lack of memory before it was known what they are.")
+	missedFamily       = counter("save_missed_connections_total", "Those of the forgotten ones that turned out to be between nodes.")
+	saveErrorsFamily   = counter("save_errors_total", "How often --save could not write.")
+	savingFamily       = gauge("saving", "1 if --save can write, 0 if it could not when it tried last.")
+	saveFilesFamily    = gauge("save_files", "Files in the folder of --save.")
+	saveBytesFamily    = gauge("save_bytes", "Bytes of the files in the folder of --save.")
 	statesFamily       = counter("reports_total", "Reports made; not all of them are ever asked for.")
 	stateTimeFamily    = gauge("report_timestamp_seconds", "When the newest report was made.")
 	startFamily        = gauge("start_timestamp_seconds", "When the watch began.")
@@ -91,6 +100,7 @@ func families() []family {
 		seenFamily, foldedFamily, forgottenFamily, nodesFamily, edgesFamily, findingsFamily, findingTimeFamily, conclusionFamily,
 		certificatesFamily, expiryFamily, packetsFamily, bytesFamily, droppedFamily, lastPacketFamily,
 		interfaceUpFamily, vanishedFamily, interfacesFamily, blindFamily, healthyFamily, policyFamily,
+		savedFamily, unsavedFamily, unkeptFamily, missedFamily, saveErrorsFamily, savingFamily, saveFilesFamily, saveBytesFamily,
 		statesFamily, stateTimeFamily, startFamily, buildFamily,
 	}
 }
@@ -120,6 +130,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.options.State()
 	c.count(s).collect(out)
 	collectCounters(s, out)
+	if c.options.Saved != nil {
+		collectSaved(c.options.Saved(), out)
+	}
 	out <- healthyFamily.value(flag(c.options.health() == ""))
 	out <- buildFamily.value(1, c.options.Version, runtime.Version())
 }
@@ -150,6 +163,17 @@ func collectCounters(s *watch.State, out chan<- prometheus.Metric) {
 		}
 	}
 	collectInterfaces(s.Interfaces, out)
+}
+
+func collectSaved(n keep.Counters, out chan<- prometheus.Metric) {
+	out <- savedFamily.value(float64(n.Packets))
+	out <- unsavedFamily.value(float64(n.Lost))
+	out <- unkeptFamily.value(float64(n.Forgotten))
+	out <- missedFamily.value(float64(n.Missed))
+	out <- saveErrorsFamily.value(float64(n.Errors))
+	out <- savingFamily.value(flag(!n.Failing))
+	out <- saveFilesFamily.value(float64(n.Files))
+	out <- saveBytesFamily.value(float64(n.Bytes))
 }
 
 func collectInterfaces(all []watch.Interface, out chan<- prometheus.Metric) {

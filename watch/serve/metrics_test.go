@@ -19,10 +19,25 @@ import (
 
 	"distproof/report"
 	"distproof/watch"
+	"distproof/watch/keep"
 )
 
 func options(s *watch.State) *Options {
-	return &Options{State: func() *watch.State { return s }, Version: "v1.2.3"}
+	return &Options{State: func() *watch.State { return s }, Version: "v1.2.3", Saved: saved}
+}
+
+// saved is what a watch saved that could not write all.
+func saved() keep.Counters {
+	return keep.Counters{Packets: 1000, Lost: 20, Forgotten: 3, Missed: 1, Errors: 2, Failing: true, Files: 4, Bytes: 5 << 20}
+}
+
+// TestNothingSaved: without --save there are no metrics of it.
+func TestNothingSaved(t *testing.T) {
+	o := options(newState())
+	o.Saved = nil
+	if text := scrape(t, newCollector(o)); strings.Contains(text, "save") {
+		t.Error(text)
+	}
 }
 
 // scrape returns what Prometheus gets of the State, without the runtime's.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"distproof/watch"
+	"distproof/watch/keep"
 )
 
 // What one who asks may take.
@@ -55,6 +56,8 @@ type Options struct {
 	// Packets counts the packets read so far, which State may not have yet; nil if
 	// that is not known.
 	Packets func() uint64
+	// Saved returns what became of packets that are to be saved; nil if none are.
+	Saved func() keep.Counters
 	// Version is that of the program.
 	Version string
 	Log     *slog.Logger

@@ -89,7 +89,7 @@ func newServer(t *testing.T, o Options) *Server {
 		s := newState()
 		o.State = func() *watch.State { return s }
 	}
-	o.Log, o.Version = testLog(t), "v1.2.3"
+	o.Log, o.Version, o.Saved = testLog(t), "v1.2.3", saved
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -436,6 +436,31 @@ func TestUnixSocket(t *testing.T) {
 	s.Close()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// TestUnixSocketOfOthers: what is no socket that was left stays.
+func TestUnixSocketOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "file"), []byte("x"), 0o600)
+	socket := filepath.Join(dir, "log")
+	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Skip("needs datagram sockets: ", err)
+	}
+	defer other.Close()
+	for _, path := range []string{file, socket} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := New(Options{Listen: "unix:" + path, Log: testLog(t)}); err == nil {
+			t.Errorf("%s is taken", path)
+			s.Close()
+		}
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s is not there any more: %v", path, err)
+		}
 	}
 }
 
