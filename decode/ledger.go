@@ -13,7 +13,11 @@ import (
 type Ledger struct {
 	options Options
 	lines   map[uint64]*line
-	order   []*line // by number
+	order   []*line // by number, but for those of fresh
+	// fresh are lines that are to be put in order, and stale counts those of order
+	// that are none any more.
+	fresh []*line
+	stale int
 }
 
 // A line has what is known of a connection by itself. What others tell of it
@@ -82,11 +86,7 @@ func (g *Ledger) enter(x *Change, facts *Connection) {
 	if e == nil {
 		e = &line{number: x.number}
 		g.lines[x.number] = e
-		at := len(g.order)
-		if at > 0 && g.order[at-1].number > x.number {
-			at, _ = slices.BinarySearchFunc(g.order, x.number, func(e *line, n uint64) int { return cmp.Compare(e.number, n) })
-		}
-		g.order = slices.Insert(g.order, at, e)
+		g.fresh = append(g.fresh, e)
 	}
 	facts.Number = x.number
 	e.facts, e.swapped, e.conn, e.ways = stated(facts), statement{}, nil, nil
@@ -101,15 +101,37 @@ func (g *Ledger) enter(x *Change, facts *Connection) {
 
 // forget drops the facts of a connection.
 func (g *Ledger) forget(number uint64) {
-	e := g.lines[number]
-	if e == nil {
+	if e := g.lines[number]; e != nil {
+		delete(g.lines, number)
+		e.unlink()
+		g.stale++
+	}
+}
+
+// settle puts all lines in order.
+func (g *Ledger) settle() {
+	if len(g.fresh)+g.stale == 0 {
 		return
 	}
-	delete(g.lines, number)
-	if at, found := slices.BinarySearchFunc(g.order, number, func(e *line, n uint64) int { return cmp.Compare(e.number, n) }); found {
-		g.order = slices.Delete(g.order, at, at+1)
+	slices.SortFunc(g.fresh, func(a, b *line) int { return cmp.Compare(a.number, b.number) })
+	out := make([]*line, 0, len(g.lines))
+	add := func(e *line) {
+		if g.lines[e.number] == e {
+			out = append(out, e)
+		}
 	}
-	e.unlink()
+	fresh := g.fresh
+	for _, e := range g.order {
+		for len(fresh) > 0 && fresh[0].number < e.number {
+			add(fresh[0])
+			fresh = fresh[1:]
+		}
+		add(e)
+	}
+	for _, e := range fresh {
+		add(e)
+	}
+	g.order, g.fresh, g.stale = out, nil, 0
 }
 
 func (e *line) unlink() {
@@ -123,21 +145,15 @@ func (e *line) unlink() {
 
 // Forget drops the facts of the connections that are among those of numbers.
 func (g *Ledger) Forget(numbers map[uint64]bool) {
-	if len(numbers) == 0 {
-		return
-	}
-	g.order = slices.DeleteFunc(g.order, func(e *line) bool {
-		if !numbers[e.number] {
-			return false
+	for number, gone := range numbers {
+		if gone {
+			g.forget(number)
 		}
-		delete(g.lines, e.number)
-		e.unlink()
-		return true
-	})
+	}
 }
 
 // Len returns how many connections there are.
-func (g *Ledger) Len() int { return len(g.order) }
+func (g *Ledger) Len() int { return len(g.lines) }
 
 // Presence says how a connection is as of when it was handed out last.
 type Presence struct {
@@ -153,6 +169,7 @@ type Presence struct {
 // the decoder left out. The Capture is valid until the next call, which changes
 // it.
 func (g *Ledger) Capture(left LeftOut) (*Capture, []Presence) {
+	g.settle()
 	out := &Capture{LeftOut: left, options: g.options, Connections: make([]*Connection, len(g.order))}
 	for i, e := range g.order {
 		out.Connections[i] = e.facts.alone()

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"distproof/capture/link"
 	"distproof/decode/dist"
@@ -11,31 +13,56 @@ import (
 )
 
 // A Live decoder takes segments for as long as they come, and hands out what
-// changes. It is not safe for concurrent use, but what it hands out is: the
-// facts are stated by a [Ledger] while further segments are taken.
+// changes. What it hands out is independent of it: the facts are stated by a
+// [Ledger] while further segments are taken.
+//
+// Its connections are in [Parts]. Several goroutines may use it at once, as long
+// as the segments of each part are taken in their order.
 type Live struct {
 	d *Decoder
 	// encapsulation is [link.Decoder.Encapsulation].
 	encapsulation func(uint16) []string
-	numbers       uint64
-	now           uint32
-	changed       []*conn
+	parts         [shards]part
+	// turn is the part whose changes are handed out next.
+	turn  int
+	clock atomic.Uint32
+	// numbers counts the connections that have one.
+	numbers atomic.Uint64
+	// evictions counts those of all parts that were not handed out yet.
+	evictions atomic.Int64
+}
+
+// A part is what a Live decoder knows of a shard beside its connections. mu is
+// over both.
+type part struct {
+	mu      sync.Mutex
+	now     uint32
+	changed []*conn
 	// evicted are those that were given up for others, and forgotten counts those
 	// of them that were open.
-	evicted   []Change
+	evicted   []eviction
 	forgotten uint64
 	// sift is how many are in changed when those that are not remembered any more
 	// are taken out of it.
 	sift int
 }
 
-// NewLive returns a Live decoder that has seen nothing.
+// An eviction is the last that is handed out of a connection, which perhaps has
+// no number yet.
+type eviction struct {
+	Change
+	of *tracked
+}
+
+// NewLive returns a Live decoder that has seen nothing. encapsulation is called
+// from several goroutines.
 func NewLive(o Options, encapsulation func(uint16) []string) *Live {
 	return &Live{d: NewDecoder(o), encapsulation: encapsulation}
 }
 
 // tracked is what a Live decoder remembers of a connection.
 type tracked struct {
+	// number is 0 as long as it has none.
 	number  uint64
 	changed bool // since it was handed out
 	// seen is when its last segment came, and data when the last with data did
@@ -48,69 +75,113 @@ type tracked struct {
 
 // Advance sets the clock by which connections are retired, in seconds from 1 on.
 // It never goes back, whatever the packets' times do.
-func (l *Live) Advance(now uint32) { l.now = max(l.now, now) }
+func (l *Live) Advance(now uint32) {
+	for before := l.clock.Load(); before < now && !l.clock.CompareAndSwap(before, now); {
+		before = l.clock.Load()
+	}
+}
 
 // Segment takes the next segment, and returns the number of its connection: they
 // count from 1 in the order of their first segments. It is 0 if the segment was
-// left out.
+// left out. It must not be called while batches are taken.
 func (l *Live) Segment(s *link.Segment) uint64 {
-	if d := &l.d.shards[shardOf(s)]; !d.room() && !l.Full() {
-		l.relieve(d)
-	}
-	c := l.d.segment(s)
+	i := shardOf(s)
+	p := &l.parts[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := l.take(i, s, l.d.segments, l.clock.Load())
+	l.d.segments++
 	if c == nil {
 		return 0
 	}
-	if c.tracked == nil {
-		l.numbers++
-		c.tracked = &tracked{number: l.numbers, first: c.ends[0].AddrPort()}
-		if c.before != nil {
-			l.touch(c.before) // it was ended
-		}
-	}
-	l.touch(c)
-	t := c.tracked
-	t.seen = l.now
-	if s.Length > 0 {
-		t.data[c.dir(s)] = l.now
-	}
-	return t.number
+	return l.number(c)
 }
 
-func (l *Live) touch(c *conn) {
+// take takes a segment of a part, which is locked.
+func (l *Live) take(i int, s *link.Segment, order uint64, now uint32) *conn {
+	p, d := &l.parts[i], &l.d.shards[i]
+	p.now = max(p.now, now)
+	if !d.room() && !l.Full() {
+		l.relieve(i)
+	}
+	c := d.segment(s, order)
+	if c == nil {
+		return nil
+	}
+	if c.tracked == nil {
+		c.tracked = &tracked{first: c.ends[0].AddrPort()}
+		if c.before != nil {
+			p.touch(c.before) // it was ended
+		}
+	}
+	p.touch(c)
+	t := c.tracked
+	t.seen = p.now
+	if s.Length > 0 {
+		t.data[c.dir(s)] = p.now
+	}
+	return c
+}
+
+// number returns the number of a connection, the next one if it has none.
+func (l *Live) number(c *conn) uint64 {
+	if c.tracked.number == 0 {
+		c.tracked.number = l.numbers.Add(1)
+	}
+	return c.tracked.number
+}
+
+func (p *part) touch(c *conn) {
 	t := c.tracked
 	if t == nil || t.changed {
 		return
 	}
 	t.changed = true
-	if len(l.changed) >= l.sift {
-		l.changed = slices.DeleteFunc(l.changed, func(c *conn) bool { return c.dropped })
-		l.sift = max(leastSifted, 2*len(l.changed))
+	if len(p.changed) >= p.sift {
+		p.changed = slices.DeleteFunc(p.changed, func(c *conn) bool { return c.dropped })
+		p.sift = max(leastSifted, 2*len(p.changed))
 	}
-	l.changed = append(l.changed, c)
+	p.changed = append(p.changed, c)
 }
 
-// leastSifted is how many changed connections are not looked through.
-const leastSifted = 1 << 10
+// leastSifted is how many changed connections of a part are not looked through.
+const leastSifted = 64
 
 // Changed reports whether there is anything to hand out.
-func (l *Live) Changed() bool { return len(l.changed)+len(l.evicted) > 0 }
+func (l *Live) Changed() bool {
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.mu.Lock()
+		some := len(p.changed)+len(p.evicted) > 0
+		p.mu.Unlock()
+		if some {
+			return true
+		}
+	}
+	return false
+}
 
 // Full reports whether so much was given up for lack of room and not handed out yet
 // that nothing more is given up: connections that are new are refused.
 func (l *Live) Full() bool {
 	bound := l.d.shards[0].bounds.evicted
-	return bound > 0 && len(l.evicted) >= bound
+	return bound > 0 && int(l.evictions.Load()) >= bound
 }
 
 // Pressed reports whether it will soon be [Live.Full].
-func (l *Live) Pressed() bool { return len(l.evicted) > l.d.shards[0].bounds.evicted/2 }
+func (l *Live) Pressed() bool { return int(l.evictions.Load()) > l.d.shards[0].bounds.evicted/2 }
 
 // Connections returns how many connections were ever seen.
-func (l *Live) Connections() uint64 { return l.numbers }
+func (l *Live) Connections() uint64 { return l.numbers.Load() }
 
 // LeftOut returns what was left out so far. Its Hidden is not valid.
-func (l *Live) LeftOut() LeftOut { return l.d.leftOut() }
+func (l *Live) LeftOut() LeftOut {
+	for i := range l.parts {
+		l.parts[i].mu.Lock()
+		defer l.parts[i].mu.Unlock()
+	}
+	return l.d.leftOut()
+}
 
 // A Change is a connection as of a moment, of which a [Ledger] states the facts.
 type Change struct {
@@ -125,28 +196,52 @@ type Change struct {
 	tracked
 }
 
-// Changes hands out the first connections that changed since they were handed
-// out last; most of them, or fewer if there are no more. That takes about a
-// microsecond for each.
-func (l *Live) Changes(most int) []Change {
-	out := l.evicted
-	l.evicted = nil
-	for i := range l.d.shards {
-		for _, number := range l.d.shards[i].gone {
+// Changes hands out connections that changed since they were handed out last, no
+// more than about most of them; none if there are no more. That takes about a
+// microsecond for each. It must not be called from two goroutines at once.
+func (l *Live) Changes(most int) (out []Change) {
+	for range l.parts {
+		if out = l.handOut(l.turn, out, most); len(out) >= most {
+			break
+		}
+		l.turn = (l.turn + 1) % len(l.parts)
+	}
+	return out
+}
+
+// handOut adds the changes of a part to out, until there are so many. Of what has
+// no number yet, nobody knows: it is handed out when it has one.
+func (l *Live) handOut(i int, out []Change, most int) []Change {
+	p, d := &l.parts[i], &l.d.shards[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evicted = slices.DeleteFunc(p.evicted, func(e eviction) bool {
+		if e.number = e.of.number; e.number != 0 {
+			out = append(out, e.Change)
+			l.evictions.Add(-1)
+		}
+		return e.number != 0
+	})
+	for _, number := range d.gone {
+		if number != 0 {
 			out = append(out, Change{number: number, gone: true})
 		}
-		l.d.shards[i].gone = nil
 	}
-	n := min(most, len(l.changed))
-	for _, c := range l.changed[:n] {
+	d.gone = nil
+	n, later := 0, []*conn(nil)
+	for ; n < len(p.changed) && len(out) < most; n++ {
+		c := p.changed[n]
+		if c.tracked.number == 0 && !c.dropped {
+			later = append(later, c)
+			continue
+		}
 		c.tracked.changed = false
 		if !c.dropped {
 			out = append(out, l.change(c, c.clone()))
 		}
 	}
-	l.changed = l.changed[n:]
-	if len(l.changed) == 0 {
-		l.changed = nil
+	if p.changed = p.changed[n:]; len(p.changed) == 0 || len(later) > 0 {
+		p.changed = append(later, p.changed...)
 	}
 	return out
 }
@@ -225,6 +320,10 @@ const Parts = shards
 // connection, which began before the capture. Those with changes that were not
 // handed out are not given up yet.
 func (l *Live) Retire(part int, r Retirement) []Change {
+	p := &l.parts[part]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = max(p.now, l.clock.Load())
 	return l.giveUp(part, func(c *conn) bool {
 		bound := r.Idle
 		switch closed := c.closed(); {
@@ -233,7 +332,7 @@ func (l *Live) Retire(part int, r Retirement) []Change {
 		case closed[0] || closed[1]:
 			bound = r.HalfClosed
 		}
-		return l.now-c.tracked.seen >= bound
+		return p.now-c.tracked.seen >= bound
 	})
 }
 
@@ -272,16 +371,18 @@ func (l *Live) last(d *shard, c *conn) Change {
 // relieve makes room for further connections: an eighth of those of a part are
 // given up, those first of which the least can still become known, and of these
 // those of which nothing came for the longest time.
-func (l *Live) relieve(d *shard) {
+func (l *Live) relieve(i int) {
+	p, d := &l.parts[i], &l.d.shards[i]
 	all := slices.Clone(d.settled())
 	slices.SortStableFunc(all, func(a, b *conn) int {
-		return cmp.Or(cmp.Compare(a.worth(l.now), b.worth(l.now)), cmp.Compare(a.tracked.seen, b.tracked.seen), cmp.Compare(a.order, b.order))
+		return cmp.Or(cmp.Compare(a.worth(p.now), b.worth(p.now)), cmp.Compare(a.tracked.seen, b.tracked.seen), cmp.Compare(a.order, b.order))
 	})
 	for _, c := range all[:(len(all)+7)/8] {
 		if closed := c.closed(); !closed[0] && !closed[1] {
-			l.forgotten++
+			p.forgotten++
 		}
-		l.evicted = append(l.evicted, l.last(d, c))
+		p.evicted = append(p.evicted, eviction{l.last(d, c), c.tracked})
+		l.evictions.Add(1)
 		c.dropped = true
 	}
 	dropped := func(c *conn) bool { return c.dropped }
@@ -331,19 +432,48 @@ func (c *conn) closed() [2]bool {
 }
 
 // Pending returns how many connections there are to hand out.
-func (l *Live) Pending() int { return len(l.changed) + len(l.evicted) }
+func (l *Live) Pending() (n int) {
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.mu.Lock()
+		n += len(p.changed) + len(p.evicted)
+		p.mu.Unlock()
+	}
+	return n
+}
+
+// WithoutSecrets says whether the key log is not to be asked for: it matters what
+// is read of it when, so that only one goroutine may decode with it.
+func (l *Live) WithoutSecrets(without bool) {
+	for i := range l.parts {
+		l.parts[i].mu.Lock()
+		l.d.shards[i].withoutSecrets = without
+		l.parts[i].mu.Unlock()
+	}
+}
 
 // KeysGrew says that the key log has more secrets: what waits for them is handed
 // out again.
 func (l *Live) KeysGrew() {
-	for i := range l.d.shards {
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.mu.Lock()
 		for _, c := range l.d.shards[i].settled() {
 			if !c.unlocked {
-				l.touch(c)
+				p.touch(c)
 			}
 		}
+		p.mu.Unlock()
 	}
 }
 
 // Forgotten returns how many open connections were given up for lack of memory.
-func (l *Live) Forgotten() uint64 { return l.forgotten }
+func (l *Live) Forgotten() (n uint64) {
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.mu.Lock()
+		n += p.forgotten
+		p.mu.Unlock()
+	}
+	return n
+}

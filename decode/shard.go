@@ -50,6 +50,10 @@ type shard struct {
 	left   leftOut
 	// young are connections that may soon be quiet.
 	young []young
+	// hurried says that segments are waiting: what can be done later is. unchecked
+	// are connections that are quiet, and whose signatures wait to be checked.
+	hurried   bool
+	unchecked []young
 	// gone has the numbers of connections that a Live decoder forgot.
 	gone []uint64
 }
@@ -61,15 +65,31 @@ type young struct {
 	at int64
 }
 
-// settle condenses the connections that are quiet by now.
+const (
+	// mostUnchecked is how many quiet connections of a shard wait for a better moment
+	// to have their signatures checked.
+	mostUnchecked = 2048
+	// mostAtOnce is how many are condensed with a segment: to check the signatures of
+	// one takes as long as to take fifty segments.
+	mostAtOnce = 8
+)
+
+// settle condenses connections that are quiet by now. Whether one is condensed now
+// or before its next segment makes no difference but in memory.
 func (d *shard) settle(now int64) {
-	for len(d.young) > 0 && d.young[0].at <= now {
+	if len(d.unchecked) > 0 && !d.hurried {
+		d.young = append(d.unchecked, d.young...)
+		d.unchecked = nil
+	}
+	for n := 0; n < mostAtOnce && len(d.young) > 0 && d.young[0].at <= now; n++ {
 		c := d.young[0].c
 		d.young = d.young[1:]
 		switch at := c.tcp.Quiet(); {
 		case c.unlisted:
 		case at > now:
 			d.young = append(d.young, young{c, at})
+		case d.hurried && len(d.unchecked) < mostUnchecked && tls.Unchecked(c.streams[0].tls, c.streams[1].tls):
+			d.unchecked = append(d.unchecked, young{c, at})
 		default:
 			c.condense(now)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ const (
 	// takes more than a part of it, which is 1/share.
 	interval = 500 * time.Millisecond
 	share    = 5
+	// patient is for how long a State waits while packets do.
+	patient = 5 * time.Second
 	// chunk is how many connections are copied at a time while the goroutine that
 	// reads packets waits.
 	chunk = 64
@@ -57,9 +60,10 @@ type Options struct {
 
 // A Tap is shown what goes through an Engine.
 type Tap interface {
-	// Packet is shown every packet, with the number of its connection: 12 for the
-	// one with the id c12, 0 if it belongs to none. It is called from the goroutine
-	// that reads packets and must not wait. p.Data is valid during the call.
+	// Packet is shown every packet, in their order, with the number of its
+	// connection: 12 for the one with the id c12, 0 if it belongs to none. It is
+	// called from one goroutine at a time, up to a moment after the packet came, and
+	// must not wait. p.Data is valid during the call.
 	Packet(p *capture.Packet, connection uint64)
 	// State is shown every State after it was made, from another goroutine.
 	State(*State)
@@ -78,11 +82,14 @@ type Engine struct {
 	taken chan struct{}
 	maker maker
 
+	live *decode.Live
+	ways encapsulations
+
 	// mu is over what the goroutine that reads packets shares with the one that
 	// makes States. Neither holds it for long.
 	mu     sync.Mutex
 	links  *link.Decoder
-	live   *decode.Live
+	crew   crew
 	intake intake
 	// dirty says that there were packets since the last State was begun, and
 	// pressed that the decoder waits for it.
@@ -146,7 +153,8 @@ func New(src Source, o Options) *Engine {
 	if o.Keys != nil {
 		e.o.Decode.Secrets = e.keyLog
 	}
-	e.live = decode.NewLive(e.o.Decode, e.links.Encapsulation)
+	e.live = decode.NewLive(e.o.Decode, e.ways.of)
+	e.crew.live, e.crew.tap = e.live, o.Tap
 	e.intake.inputs = src.Inputs()
 	e.maker = newMaker(e)
 	e.maker.kernel.look(e.began, 0)
@@ -173,11 +181,22 @@ func (e *Engine) Run(ctx context.Context) (*State, error) {
 	stop := context.AfterFunc(ctx, e.src.Stop)
 	defer stop()
 	ended := make(chan error, 1)
+	if e.divides() {
+		e.live.WithoutSecrets(true)
+		e.crew.start(e.o.MaxMemory)
+	}
 	e.maker.start()
 	go func() { ended <- capture.Guard(e.read) }()
 	err := e.follow(ended)
 	e.maker.round(true)
 	return e.State(), err
+}
+
+// divides reports whether several goroutines may decode. It matters what was read
+// of key logs when; and a source that waits where there is no room must not run
+// ahead.
+func (e *Engine) divides() bool {
+	return (e.taken == nil || e.o.Decode.MaxMemory == 0) && (e.o.Keys == nil || e.keyLog() == nil)
 }
 
 // follow makes States until the capture has ended.
@@ -204,6 +223,7 @@ func (e *Engine) follow(ended <-chan error) error {
 			case <-e.hurry:
 			}
 		}
+		e.crew.calm(patient)
 		began := time.Now()
 		e.maker.round(false)
 		took := time.Since(began)
@@ -214,33 +234,44 @@ func (e *Engine) follow(ended <-chan error) error {
 
 // read takes packets until there are no more.
 func (e *Engine) read() error {
+	defer e.crew.stop(&e.mu)
 	var p capture.Packet
 	var s link.Segment
 	for {
 		err := e.src.Next(&p)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case e.crew.failed.Load() != nil:
+			return *e.crew.failed.Load()
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
-		number := e.packet(&p, &s)
-		if e.o.Tap != nil {
-			e.o.Tap.Packet(&p, number)
+		if e.o.Keys != nil && e.src.HasSecrets() {
+			e.crew.stop(&e.mu)
+			e.live.WithoutSecrets(false)
 		}
+		e.crew.room()
+		e.packet(&p, &s)
 	}
 }
 
-// packet takes a packet, and returns the number of its connection.
-func (e *Engine) packet(p *capture.Packet, s *link.Segment) (number uint64) {
+// packet takes a packet. s is room for its segment.
+func (e *Engine) packet(p *capture.Packet, s *link.Segment) {
 	at := time.Now()
 	if e.ask.Load() {
 		e.ask.Store(false)
 		e.keyLog()
 	}
+	number := uint64(0)
 	e.mu.Lock()
-	if e.links.Decode(p, s) {
-		e.live.Advance(uint32(at.Sub(e.began)/time.Second) + 1)
+	e.live.Advance(uint32(at.Sub(e.began)/time.Second) + 1)
+	shared := e.crew.filling != nil
+	switch {
+	case shared:
+		e.crew.take(p, e.links, &e.ways)
+	case e.links.Decode(p, s):
+		e.ways.note(s, e.links)
 		number = e.live.Segment(s)
 	}
 	e.intake.count(p, at)
@@ -254,13 +285,47 @@ func (e *Engine) packet(p *capture.Packet, s *link.Segment) (number uint64) {
 	if first {
 		e.rouse()
 	}
+	if !shared && e.o.Tap != nil {
+		e.o.Tap.Packet(p, number)
+	}
 	if pressed {
 		signal(e.hurry)
 	}
 	if full {
 		<-e.taken
 	}
-	return number
+}
+
+// flush has decoded what came so far.
+func (e *Engine) flush() {
+	e.mu.Lock()
+	e.crew.push()
+	e.mu.Unlock()
+	e.crew.wait()
+}
+
+// encapsulations are those of [link.Decoder.Encapsulation], for whoever asks.
+type encapsulations struct {
+	mu    sync.Mutex
+	texts [][]string
+}
+
+// note learns how a segment travelled.
+func (w *encapsulations) note(s *link.Segment, links *link.Decoder) {
+	if s.Encapsulation == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n := len(w.texts); n <= int(s.Encapsulation); n++ {
+		w.texts = append(w.texts, slices.Clone(links.Encapsulation(uint16(n))))
+	}
+}
+
+func (w *encapsulations) of(n uint16) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.texts[n]
 }
 
 func (i *intake) count(p *capture.Packet, at time.Time) {

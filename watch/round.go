@@ -94,6 +94,7 @@ func (m *maker) start() {
 func (m *maker) round(final bool) {
 	e, now := m.e, time.Now()
 	m.before = maxWait
+	e.flush()
 	if final {
 		e.mu.Lock()
 		e.links.Finish()

@@ -28,6 +28,18 @@ func Condense(a, b *Stream) {
 	}
 }
 
+// Unchecked reports whether [Condense] would check signatures, which takes much
+// longer than all the rest of it.
+func Unchecked(a, b *Stream) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	if a.role == RoleServer {
+		a, b = b, a
+	}
+	return a.role == RoleClient && b.role == RoleServer && b.checkable(a) && a.ccs && b.ccs
+}
+
 // Decided reports whether all has crossed that a verdict is read from, and up to
 // which offsets of both directions it is: both handshakes, that of TLS and that of
 // distribution, were followed from the beginning, and more came after them.
@@ -131,7 +143,7 @@ func (s signed) possession(before fact.Basis) fact.Basis {
 // checkSignatures checks the signatures of a handshake before TLS 1.3 that both
 // sides finished, s being the server's direction.
 func (s *Stream) checkSignatures(client *Stream) {
-	if s.server == nil || s.server.Version.Is13() || s.secrets != nil || s.signed != nil || s.shared || client.shared {
+	if !s.checkable(client) {
 		return
 	}
 	var room [2][MaxRecords]Record
@@ -146,6 +158,11 @@ func (s *Stream) checkSignatures(client *Stream) {
 	x.tls12()
 	c, v := &x.f.ClientCertificate, &x.f.ServerCertificate
 	s.signed = signaturesOf(signatures{signed{c.Signature, c.Scheme}, signed{v.Signature, v.Scheme}})
+}
+
+// checkable reports whether there may be signatures to check.
+func (s *Stream) checkable(client *Stream) bool {
+	return s.server != nil && !s.server.Version.Is13() && s.secrets == nil && s.signed == nil && !s.shared && !client.shared
 }
 
 // share has s refer to the one beginning that it has in common with others, if
