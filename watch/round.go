@@ -28,9 +28,6 @@ const (
 	idleFor = 6 * 60 * 60
 	// secretsIn is how soon secrets come into a key log that grows.
 	secretsIn = 5
-	// silence is how long nodes may say nothing: net_ticktime, 60 s by default,
-	// and the quarter of it that may pass beyond it.
-	silence = 75
 )
 
 // maxWait is when the clock is looked at again at the latest, if there is
@@ -44,7 +41,9 @@ type maker struct {
 	started time.Time
 	number  uint64
 	// rates has the bytes of each connection at the last State, at which it was.
-	rates   map[uint64]uint64
+	rates map[uint64]uint64
+	// quiet is how long each connection was silent.
+	quiet   map[uint64]*quiet
 	ratesAt time.Time
 	swept   time.Time // when connections were retired last
 	secrets int       // how many the key log had
@@ -61,7 +60,7 @@ type maker struct {
 }
 
 func newMaker(e *Engine) maker {
-	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), rates: make(map[uint64]uint64), wait: maxWait}
+	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), rates: make(map[uint64]uint64), quiet: make(map[uint64]*quiet), wait: maxWait}
 	m.documents = new(report.Builder)
 	m.past = newPast(e.o.MaxMemory)
 	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts, only: e.o.Links.Only}
@@ -133,6 +132,7 @@ func (m *maker) round(final bool) {
 		m.ledger.Forget(gone)
 		for number := range gone {
 			delete(m.rates, number)
+			delete(m.quiet, number)
 		}
 	}
 }
@@ -290,10 +290,15 @@ func (m *maker) activity(c *decode.Connection, p *decode.Presence, now time.Time
 		}
 		return a
 	}
-	if quiet, speaks := quietest(c, p, clock); speaks {
-		a.Stalled = quiet > silence
-		if !a.Stalled {
-			m.soonest(time.Duration(silence+1-quiet) * time.Second)
+	if silent, speaks := quietest(c, p, clock); speaks {
+		q := m.quiet[c.Number]
+		if q == nil {
+			q = new(quiet)
+			m.quiet[c.Number] = q
+		}
+		allowed := q.allows(p)
+		if a.Stalled = silent > allowed; !a.Stalled {
+			m.soonest(time.Duration(allowed+1-silent) * time.Second)
 		}
 	}
 	return a

@@ -564,6 +564,31 @@ func TestUncapturedIsNotProven(t *testing.T) {
 	}
 }
 
+// A connection that goes on after a silence may be silent for that long again: its
+// nodes have a longer net_ticktime.
+func TestLongerTicktime(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617)
+	perform(t, Options{Decode: ports(42617)}, func(p *play) {
+		p.sends(mutual.open(), 1)
+		time.Sleep(time.Second)
+		p.told()
+		after := func(d time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(d)
+			for _, i := range mutual.open().lastData() {
+				p.packets <- mutual.packet(i, 1, time.Now(), nil)
+			}
+			time.Sleep(time.Second)
+			p.wants("after "+d.String(), want...)
+		}
+		after(150*time.Second, "stalled c1", "ticking c1")
+		after(150 * time.Second)
+		after(180 * time.Second)
+		after(300*time.Second, "stalled c1", "ticking c1")
+		after(300 * time.Second)
+	})
+}
+
 // The packets' times may jump; nothing stalls or goes for that.
 func TestClockSteps(t *testing.T) {
 	mutual := crowdOf(t, "mutual_tls13", 42617).open()
