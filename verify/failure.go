@@ -64,6 +64,8 @@ func causeOf(c *decode.Connection) cause {
 		return cause{"not a TLS listener, most likely", noTLSFix}
 	case a == nil && f.Server == nil && f.Failure.By == tls.RoleServer:
 		return cause{"it does not speak TLS, or its ssl_dist_optfile is not valid, most likely", noTLSFix}
+	case a == nil && f.Server != nil && f.Failure.By == tls.RoleClient:
+		return cause{fix: givenUpFix}
 	case a == nil:
 		return cause{}
 	case a.Name == "protocol_version" || a.Name == "inappropriate_fallback":
@@ -196,7 +198,11 @@ func (c *Certificate) issuer() string {
 // may be what was wanted.
 func (r *ruler) refused(c *decode.Connection, k Conclusion) {
 	if c.TLS == nil || c.TLS.Failure == nil {
-		r.addFix(HandshakeRefused, Info, c, k.Reason, badOptionsFix, Evidence{c.FirstFrame, "the connection's first packet"})
+		fix := badOptionsFix
+		if c.TLS != nil && c.TLS.Unanswered {
+			fix = givenUpFix
+		}
+		r.addFix(HandshakeRefused, Info, c, k.Reason, fix, Evidence{c.FirstFrame, "the connection's first packet"})
 		return
 	}
 	at := Evidence{c.FirstFrame, "the connection's first packet"}

@@ -65,7 +65,9 @@ func TestFailures(t *testing.T) {
 		{"something else", with(mutual(), serverSays("internal_error")), "the server refused with alert internal_error", refusedFix, false},
 		{"not TLS", with(mutual(), withoutServerHello, clientSays(""), func(c *decode.Connection) { c.TCP[server].End = 0 }), "the server never answered the ClientHello: not a TLS listener, most likely", noTLSFix, true},
 		{"closed at once", with(mutual(), withoutServerHello, serverSays("")), "the server closed the connection after the ClientHello: it does not speak TLS, or its ssl_dist_optfile is not valid, most likely", noTLSFix, true},
-		{"closed in between", with(mutual(), clientSays("")), "the client closed the connection during the server's handshake", refusedFix, true},
+		{"closed in between", with(mutual(), clientSays("")), "the client closed the connection during the server's handshake", givenUpFix, true},
+		{"closed in between by the server", with(mutual(), serverSays("")), "the server closed the connection during the client's handshake", refusedFix, true},
+		{"closed behind the handshake", with(mutual(), as13, func(c *decode.Connection) { c.TLS.Unanswered, c.Ending.ClosedBy = true, tls.RoleClient }), "closed by the client after the TLS handshake, before the server sent anything of distribution: given up, most likely because both nodes dialled at once", givenUpFix, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			j := Judge(capture(r.c, mutual()), Coverage{}, Options{})
@@ -100,7 +102,7 @@ func TestClosedBeforeAnyByte(t *testing.T) {
 
 // TestEveryFixCanBePasted is TestFixesCanBePasted for what is not a rule's.
 func TestEveryFixCanBePasted(t *testing.T) {
-	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, refusedFix, noTLSFix, badOptionsFix, versionsFix, ciphersFix,
+	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, givenUpFix, refusedFix, noTLSFix, badOptionsFix, versionsFix, ciphersFix,
 		certificateFix, serverTrustFix, clientTrustFix, hostFix, selfSignedFix, expiredFix, usageFix} {
 		if problem := unbalanced(fix); problem != "" || fix == "" {
 			t.Errorf("%s in %s", problem, fix)

@@ -43,9 +43,13 @@ const (
 	sharedKeyFix      = "give each node a key and a certificate of its own. If one for all is meant so, there is nothing to mend"
 	signatureFix      = "in the ssl_dist_optfile, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}\nor, for TLS 1.2:\n{signature_algs, [{sha512, ecdsa}, {sha384, ecdsa}, {sha256, ecdsa},\n                  rsa_pss_rsae_sha256, {sha256, rsa}]}"
 
+	rabbitMQFix = "there is TLS on port 25672, where nodes of RabbitMQ listen for each other: --port 25672 has it judged. To see who proved what, capture from before the nodes connect"
+
+	// As nodes of Erlang do that dial each other at the same time.
+	givenUpFix     = "nothing, if the two nodes are connected all the same: when both dial at once, one connection is given up. Else look into the log of the client's node"
 	refusedFix     = "look into the log of the node that refused: it names the reason"
 	noTLSFix       = "start both nodes with\n  -proto_dist inet_tls -ssl_dist_optfile /etc/erl/ssl_dist.conf"
-	badOptionsFix  = "look into the log of the node that closed: one whose ssl_dist_optfile is missing or has invalid options does so"
+	badOptionsFix  = "look into the log of the node that closed: one whose ssl_dist_optfile is missing or has invalid options does so. A program that only tries the port, such as a health check or the diagnosis of rabbitmqctl, does it, too"
 	versionsFix    = "in the ssl_dist_optfile of both nodes, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}"
 	ciphersFix     = "compare {ciphers, …} and {signature_algs, …} in the ssl_dist_optfile of both nodes, or leave them out"
 	certificateFix = "in the ssl_dist_optfile of the client's node:\n{client, [{certfile, \"/etc/erl/node.pem\"},\n          {keyfile, \"/etc/erl/node.key\"}, …]}"

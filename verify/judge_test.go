@@ -387,3 +387,20 @@ func TestWrongCA(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingButRabbitMQ: nobody needs to know which port RabbitMQ's nodes have.
+func TestNothingButRabbitMQ(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		c    *decode.Connection
+		fix  string
+	}{
+		{"to its port", with(mutual(), generic, at("10.1.0.2:25672")), rabbitMQFix},
+		{"to another", with(mutual(), generic, at("10.1.0.2:5671")), ""},
+		{"no TLS", with(bare(decode.Other), at("10.1.0.2:25672")), ""},
+	} {
+		if f := only(t, Judge(capture(row.c), Coverage{}, Options{}), NothingToVerify); f.Fix != row.fix {
+			t.Errorf("%s: %s", row.name, f.Fix)
+		}
+	}
+}

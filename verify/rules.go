@@ -371,6 +371,14 @@ func (r *ruler) listeners() {
 	}
 }
 
+// toRabbitMQ reports whether a connection is TLS with the port on which nodes of
+// RabbitMQ listen for each other, unless they are told another one.
+func toRabbitMQ(c *decode.Connection) bool {
+	const port = 25672
+	ends := c.Ends
+	return c.Protocol == decode.TLS && (ends[decode.Server].Address.Port() == port || c.RolesUnknown() && ends[decode.Client].Address.Port() == port)
+}
+
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
 	count := make(map[Verdict]int)
@@ -389,7 +397,12 @@ func (r *ruler) coverage() {
 	delete(r.excused, nil) // findings that are about no connection
 	switch {
 	case distribution == 0:
-		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes was recognised")
+		const message = "nothing to verify: no connection between Erlang nodes was recognised"
+		if slices.ContainsFunc(r.capture.Connections, toRabbitMQ) {
+			r.addFix(NothingToVerify, Medium, nil, message, rabbitMQFix)
+		} else {
+			r.add(NothingToVerify, Medium, nil, message)
+		}
 	case distribution == count[Refused]:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
 	case distribution == count[Refused]+len(r.excused):

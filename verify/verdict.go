@@ -114,6 +114,9 @@ func inTheClear(c *decode.Connection) Conclusion {
 	case refusal(server.Handshake.Status):
 		state = DistRefused
 		reason = fmt.Sprintf("distribution handshake in the clear, refused with status %s", server.Handshake.Status)
+		if server.Handshake.Status == "nok" { // OTP, erl_dist_protocol: a simultaneous connection attempt
+			reason += ": both nodes dialled at once"
+		}
 	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
 		state = DistRefused
 		reason = "distribution handshake in the clear, closed before it was finished"

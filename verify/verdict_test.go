@@ -182,7 +182,7 @@ var otherRows = []conclusionRow{
 		c.TLS = &tls.Facts{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true, Name: "unexpected_message"}}}
 	}), Cleartext, DistRefused, "answered with the TLS alert unexpected_message"},
 	{"in the clear, not allowed", with(clear(), unfinished, status("not_allowed")), Cleartext, DistRefused, "refused with status not_allowed"},
-	{"in the clear, nok", with(clear(), unfinished, status("nok")), Cleartext, DistRefused, "refused with status nok"},
+	{"in the clear, nok", with(clear(), unfinished, status("nok")), Cleartext, DistRefused, "refused with status nok: both nodes dialled at once"},
 	{"in the clear, alive", with(clear(), unfinished, status("alive")), Cleartext, Incomplete, "not finished"},
 	{"in the clear, dropped", with(clear(), unfinished, closedBy(tls.RoleServer)), Cleartext, DistRefused, "closed before it was finished"},
 	{"in the clear, wrong cookie", with(clear(), unfinished, closedBy(tls.RoleServer), func(c *decode.Connection) {

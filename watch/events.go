@@ -237,7 +237,7 @@ func (t *teller) sockets(out *events, s *State) {
 		out.add(Event{
 			Event:   EventKnown,
 			Socket:  &Socket{x.Local.String(), x.Remote.String(), x.Process.ID, x.Process.Name, x.Process.Container},
-			Message: fmt.Sprintf("%s has a connection with %s%s: no data of it was captured so far, and whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
+			Message: fmt.Sprintf("%s has a connection with %s%s: no data of it was captured so far; if it is between nodes, whether it is mutual TLS is not known until it reconnects", x.Local, x.Remote, heldBy(x.Process)),
 		}, func() { delete(t.known, at) })
 	}
 }
@@ -277,7 +277,7 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		k.opened, k.look, k.verdict = true, now, *c.Verdict
 		how := "was opened"
 		if c.State == string(verify.Midstream) {
-			how = "was there before the watch began"
+			how = "was found, and its beginning was not captured"
 		}
 		say(func() { k.opened = false }, EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
 	}
@@ -316,7 +316,7 @@ func underway(c *report.Connection) bool {
 
 // lookAt returns what is told of a connection if it changes.
 func lookAt(c *report.Connection) look {
-	l := look{protocol: c.Protocol, state: c.State, client: c.Client.EdgeLabel(), server: c.Server.EdgeLabel()}
+	l := look{protocol: c.Protocol, state: c.State, client: labelOf(&c.Client), server: labelOf(&c.Server)}
 	if c.TLS != nil {
 		l.suite = c.TLS.CipherSuite
 		if c.TLS.Version != nil {
@@ -330,6 +330,14 @@ func lookAt(c *report.Connection) look {
 		l.serverChecked = c.ServerCertificate.Verification.Status
 	}
 	return l
+}
+
+// labelOf names an end, and says what it is only likely to be.
+func labelOf(e *report.Endpoint) string {
+	if e.Node == "" && e.LikelyNode != "" {
+		return fmt.Sprintf("%s (likely %s)", e.Label(), e.LikelyNode)
+	}
+	return e.Label()
 }
 
 // changes lists in words what is other than before.
@@ -424,7 +432,11 @@ func asks(x *report.EPMDExchange, times uint64) string {
 	if times > 1 {
 		often = fmt.Sprintf(", %d times", times)
 	}
-	return fmt.Sprintf("%s %s: %s%s", x.Client, what, x.Outcome, often)
+	outcome := x.Outcome
+	if x.Request == epmd.PortPlease2Req && outcome == epmd.Refused.String() {
+		outcome = "it has none of that name"
+	}
+	return fmt.Sprintf("%s %s: %s%s", x.Client, what, outcome, often)
 }
 
 // found tells the findings that are new, and those that are not there any more.

@@ -211,7 +211,33 @@ func (k *kernel) mayMatter(s live.Socket, between map[netip.AddrPort]bool) bool 
 			return false
 		}
 	}
-	return runsErlang(s.Process) || k.isBetween(s, between)
+	if k.isBetween(s, between) {
+		return true
+	}
+	return runsErlang(s.Process) && !k.withItself(s) && !k.fromClient(s, between)
+}
+
+// withItself reports whether both ends of a connection are one process: a node has
+// no connection with itself.
+func (k *kernel) withItself(s live.Socket) bool {
+	other, here := k.up[ends{s.Remote, s.Local}]
+	return here && s.Process.ID != 0 && s.Process.ID == other.Process.ID
+}
+
+// fromClient reports whether a connection came to a listener of a node that is
+// there for others than nodes, such as AMQP's: for nodes it listens on another one,
+// which is the only one that a port mapper can tell of.
+func (k *kernel) fromClient(s live.Socket, between map[netip.AddrPort]bool) bool {
+	came, nodes := false, false
+	for _, l := range k.listen {
+		if l.Process.ID == 0 || l.Process.ID != s.Process.ID {
+			continue
+		}
+		port := l.Local.Port()
+		came = came || port == s.Local.Port()
+		nodes = nodes || slices.Contains(k.ports, port) || between[netip.AddrPortFrom(s.Local.Addr(), port)]
+	}
+	return came && nodes
 }
 
 // isBetween reports whether an end of a connection is where a node listens.
@@ -274,7 +300,8 @@ func (k *kernel) nodes(s live.Socket, between map[netip.AddrPort]bool) bool {
 		return true
 	}
 	other, ok := k.up[ends{s.Remote, s.Local}]
-	return ok && runsErlang(s.Process) && runsErlang(other.Process)
+	return ok && runsErlang(s.Process) && runsErlang(other.Process) &&
+		!k.withItself(s) && !k.fromClient(s, between) && !k.fromClient(other, between)
 }
 
 // hasNodes reports whether any connection is one between nodes.

@@ -15,6 +15,12 @@ func socketOf(local, remote string, carried uint64) live.Socket {
 	return live.Socket{Local: netip.MustParseAddrPort(local), Remote: netip.MustParseAddrPort(remote), Sent: carried, Process: live.Process{ID: 1, Name: "beam.smp"}}
 }
 
+// of makes a socket that of another process.
+func of(process int, s live.Socket) live.Socket {
+	s.Process.ID = process
+	return s
+}
+
 // A host is what a kernel says at times, of which no packet is captured.
 type host struct {
 	kernel
@@ -132,7 +138,7 @@ func TestBlindToLaterNodes(t *testing.T) {
 		}
 		if now = now.Add(wait); now.After(connected) {
 			carried += 100
-			h.sockets = []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.1:4002", carried), socketOf("10.0.0.1:4002", "10.0.0.1:4001", carried)}
+			h.sockets = []live.Socket{socketOf("10.0.0.1:4001", "10.0.0.1:4002", carried), of(2, socketOf("10.0.0.1:4002", "10.0.0.1:4001", carried))}
 		}
 	}
 	if blindAt.Before(connected) || h.asked > 20 {
@@ -153,5 +159,49 @@ func TestBlindIsToldOnce(t *testing.T) {
 	}
 	if got := strings.Join(told, ", "); got != "for 50 s, packets come again, for 50 s" {
 		t.Error(got)
+	}
+}
+
+// TestClientsAreNotNodes: what comes to other listeners of a node, and what a node
+// has with itself, is not between nodes.
+func TestClientsAreNotNodes(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	listener := func(at string) live.Socket {
+		s := socketOf(at, "0.0.0.0:0", 0)
+		s.Listening = true
+		return s
+	}
+	amqp, dist := listener("[::]:5672"), listener("0.0.0.0:25672")
+	client := socketOf("10.0.0.1:5672", "10.0.0.3:40000", 500)
+	node := socketOf("10.0.0.1:25672", "10.0.0.2:40000", 500)
+	dialled := socketOf("10.0.0.1:40000", "10.0.0.2:25672", 500)
+	database := socketOf("10.0.0.1:40000", "10.0.0.9:5432", 500)
+	here := socketOf("10.0.0.1:5672", "10.0.0.1:40000", 500)
+	self := []live.Socket{here, socketOf("10.0.0.1:40000", "10.0.0.1:5672", 500)}
+	other := []live.Socket{here, of(2, socketOf("10.0.0.1:40000", "10.0.0.1:5672", 500))}
+	for _, row := range []struct {
+		name              string
+		ports             []uint16 // that nodes listen on
+		sockets           []live.Socket
+		known, uncaptured int
+	}{
+		{"a client", []uint16{25672}, []live.Socket{amqp, dist, client}, 0, 0},
+		{"a client, where it is not known where nodes listen", nil, []live.Socket{amqp, dist, client}, 1, 0},
+		{"a client of another process", []uint16{25672}, []live.Socket{of(2, amqp), dist, of(2, client)}, 1, 0},
+		{"a client, where no process is known", []uint16{25672}, []live.Socket{of(0, amqp), of(0, dist), of(0, client)}, 1, 0},
+		{"a node", []uint16{25672}, []live.Socket{amqp, dist, node}, 1, 1},
+		{"a node was dialled", []uint16{25672}, []live.Socket{amqp, dist, dialled}, 1, 1},
+		{"a database was dialled", []uint16{25672}, []live.Socket{amqp, dist, database}, 1, 0},
+		{"with itself", nil, append(self, amqp), 0, 0},
+		{"with another process of Erlang here", nil, append(other, amqp), 2, 1},
+		{"with another process of Erlang here, as a client", []uint16{25672}, append(other, amqp, dist), 1, 0},
+	} {
+		h := newHost(now)
+		h.ports, h.sockets = row.ports, row.sockets
+		h.look(now, 0)
+		s, _ := h.state(now, now)
+		if len(s.Known) != row.known || len(h.uncaptured) != row.uncaptured {
+			t.Errorf("%s: %d connections, %q between nodes", row.name, len(s.Known), h.uncaptured)
+		}
 	}
 }
