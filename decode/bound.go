@@ -116,7 +116,7 @@ func (d *shard) drop(c *conn) {
 	a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
 	d.left.count(&d.left.empty, c.first.Input, a.Packets+b.Packets)
 	d.left.connections++
-	if c.dropped = true; c.tracked != nil {
+	if c.dropped = true; c.tracked != nil && c.tracked.handed {
 		d.gone = append(d.gone, c.tracked.number)
 	}
 }

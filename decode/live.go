@@ -65,6 +65,7 @@ type tracked struct {
 	// number is 0 as long as it has none.
 	number  uint64
 	changed bool // since it was handed out
+	handed  bool // out, at least once
 	// seen is when its last segment came, and data when the last with data did
 	// in each direction; in seconds by the clock of Advance, 0 if none did.
 	seen uint32
@@ -237,6 +238,7 @@ func (l *Live) handOut(i int, out []Change, most int) []Change {
 		}
 		c.tracked.changed = false
 		if !c.dropped {
+			c.tracked.handed = true
 			out = append(out, l.change(c, c.clone()))
 		}
 	}

@@ -311,6 +311,31 @@ func TestLiveWaitsForRoom(t *testing.T) {
 	}
 }
 
+// Of a flood of SYNs nothing is left but what is remembered, however long nobody
+// takes it; those that were handed out and are forgotten are handed out as such.
+func TestLiveFlood(t *testing.T) {
+	const flood = 20_000
+	o := decode.Options{MaxMemory: 64<<20 + 2*16<<10*1024} // room for 512 connections without data
+	live, ledger := decode.NewLive(o, nil), decode.NewLedger(o)
+	talk := newTalk()
+	for i := range flood {
+		talk.dials(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(20000+i)).String(), "10.0.0.2:80")
+	}
+	for _, half := range [][]link.Segment{talk.segments[:len(talk.segments)/2], talk.segments[len(talk.segments)/2:]} {
+		for _, s := range half {
+			live.Segment(&s)
+		}
+		changes := all(live)
+		if n := len(changes); n > 2*512 {
+			t.Errorf("%d changes are handed out", n)
+		}
+		ledger.Take(changes)
+		if n := ledger.Len(); n == 0 || n > 512 {
+			t.Errorf("%d connections are remembered", n)
+		}
+	}
+}
+
 // A capture may have more packets than there are numbers for. That of a packet
 // names it to people, and nothing is concluded from it.
 func TestFramesWithoutNumbers(t *testing.T) {

@@ -54,7 +54,7 @@ type shard struct {
 	// are connections that are quiet, and whose signatures wait to be checked.
 	hurried   bool
 	unchecked []young
-	// gone has the numbers of connections that a Live decoder forgot.
+	// gone has the numbers of connections that a Live decoder handed out and forgot.
 	gone []uint64
 }
 
