@@ -25,9 +25,11 @@ const (
 	// settle is how long the first change after a while waits for others.
 	settle = 100 * time.Millisecond
 	// interval is the least time between two States. It is longer if making one
-	// takes more than a part of it, which is 1/share.
+	// takes more than a part of it, which is 1/share; but on a machine on which
+	// others keep that from going on, it is not left for longer than longest.
 	interval = 500 * time.Millisecond
 	share    = 5
+	longest  = 10 * time.Second
 	// patient is for how long a State waits while packets do.
 	patient = 5 * time.Second
 	// chunk is how many connections are copied at a time while the goroutine that
@@ -227,7 +229,7 @@ func (e *Engine) follow(ended <-chan error) error {
 		began := time.Now()
 		e.maker.round(false)
 		took := time.Since(began)
-		next = began.Add(max(interval, share*took))
+		next = began.Add(max(interval, min(share*took, took+longest)))
 		timer.Reset(max(e.maker.due(), time.Until(next)))
 	}
 }

@@ -73,6 +73,7 @@ type play struct {
 	mu     sync.Mutex
 	events []Event
 	room   func(*Event) bool // whether an event is taken; nil: all are
+	slow   time.Duration     // how long a State takes
 	states int
 	end    func() *State
 }
@@ -119,6 +120,7 @@ func perform(t *testing.T, o Options, f func(*play)) {
 // Packet and State make a play a Tap.
 func (p *play) Packet(*capture.Packet, uint64) {}
 func (p *play) State(s *State) {
+	time.Sleep(p.slow)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.states++
@@ -270,6 +272,23 @@ func TestHowOftenStatesAreMade(t *testing.T) {
 		}
 		if n, most := p.made(), int(time.Since(began)/interval)+1; n > most || n < most/2 {
 			t.Errorf("%d States in %v", n, time.Since(began))
+		}
+	})
+}
+
+// However long a State took, the next one is not far.
+func TestSlowStates(t *testing.T) {
+	plain := crowdOf(t, "plain", portOf(t, "plain"))
+	perform(t, Options{}, func(p *play) {
+		synctest.Wait()
+		p.slow = time.Minute
+		p.sends(plain.part(0, 1), 0)
+		time.Sleep(p.slow + 2*time.Second)
+		p.slow = 0
+		p.sends(plain.part(0, 1), 1)
+		time.Sleep(longest)
+		if n := len(p.now().Document.Connections); n != 2 {
+			t.Errorf("%d of 2 connections known", n)
 		}
 	})
 }
