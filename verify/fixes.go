@@ -18,7 +18,7 @@ var fixes = map[Rule]string{
 	ServerCertNotVerifiable: "in the ssl_dist_optfile of the client's node (the default before OTP 26 is verify_none):\n{client, [{verify, verify_peer}, {cacertfile, \"/etc/erl/ca.pem\"}, …]}",
 	WeakTLS:                 "in the ssl_dist_optfile, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}\nand for TLS 1.2 only suites with ECDHE and AES-GCM or ChaCha20-Poly1305;\na list without suites of TLS 1.3 keeps such nodes from connecting:\n{ciphers, [\"TLS_AES_256_GCM_SHA384\", \"TLS_AES_128_GCM_SHA256\",\n           \"ECDHE-ECDSA-AES256-GCM-SHA384\",\n           \"ECDHE-RSA-AES256-GCM-SHA384\"]}",
 	CertificateExpired:      "renew the certificate, and restart the node or clear its cache with ssl:clear_pem_cache()",
-	NotProven:               "the reason says what is missing. Most often it is the connection's beginning: start the capture, then have the nodes connect again, for example with\nerlang:disconnect_node(Node), net_kernel:connect_node(Node)",
+	NotProven:               "the reason says what is missing. Most often it is the connection's beginning: start the capture, then restart the nodes one after another, as for an upgrade. In a maintenance window also, as both nodes take each other for down:\nerlang:disconnect_node(Node), net_kernel:connect_node(Node)",
 	MixedListener:           "find out which nodes still dial without -proto_dist inet_tls, and what answers them on this port",
 	ResumptionOnMutual:      "in the ssl_dist_optfile, in both sections (since OTP 29.0.6 the default of servers that verify):\n{reuse_sessions, false}",
 	HandshakeRefused:        refusedFix,
