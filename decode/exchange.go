@@ -82,13 +82,27 @@ func (c *Connection) Exchanges() []epmd.Exchange {
 		out = append(out, c.nothingAsked())
 	}
 	for i := range out {
-		// EPMD closes the connection on requests that it takes from its own
-		// host only (epmd_srv.c).
-		if out[i].Outcome == epmd.Unanswered && c.TCP[Server].End == 0 && c.Ending.Whole && c.Ending.ClosedBy == tls.RoleServer {
+		if out[i].Outcome == epmd.Unanswered && c.refusedUnanswered() {
 			out[i].Outcome = epmd.Refused
 		}
 	}
 	return out
+}
+
+// refusedUnanswered reports whether a port mapper closed the connection without
+// an answer, as EPMD does on requests that it takes from its own host only
+// (epmd_srv.c).
+func (c *Connection) refusedUnanswered() bool {
+	return c.TCP[Server].End == 0 && c.Ending.Whole && c.Ending.ClosedBy == tls.RoleServer
+}
+
+// Entries returns what the connection tells of who listens on which port of the
+// server's host; nothing if it is none to a port mapper.
+func (c *Connection) Entries() []epmd.Entry {
+	if c.Protocol != EPMD || c.refusedUnanswered() {
+		return nil
+	}
+	return epmd.Entries(c.EPMD[Client], c.EPMD[Server])
 }
 
 // nothingAsked describes a connection without a request: whether it came up.

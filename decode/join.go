@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"distproof/decode/epmd"
 	"distproof/decode/tls"
 )
 
@@ -64,7 +63,7 @@ func (c *Capture) readRegistry() {
 			r.Requests[q.Op]++
 		}
 		clients[x.Ends[Client].Address.Addr()] = true
-		for _, e := range epmd.Entries(x.EPMD[Client], x.EPMD[Server]) {
+		for _, e := range x.Entries() {
 			names[Registration{Node: e.Node, Host: x.Ends[Server].Address.Addr(), Port: e.Port}] = true
 		}
 	}

@@ -53,6 +53,14 @@ func TestNamesOfTLSServers(t *testing.T) {
 			t.dials("10.1.0.2:50000", mapper).sends(client, alive2(9100, "demo")).sends(server, cat('v', 1, u32(99)))
 			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
 		}, "", "n2.lab"},
+		{"ALIVE2, closed without an answer", func(t *talk) {
+			t.dials("10.1.0.9:50000", mapper).sends(client, alive2(9100, "demo")).closes(server)
+			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
+		}, "", "n2.lab"},
+		{"ALIVE2, answer not captured", func(t *talk) {
+			t.dials("10.1.0.2:50000", mapper).sends(client, alive2(9100, "demo")).misses(server, 10).closes(server)
+			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
+		}, "demo@n2.lab", ""},
 		{"ALIVE2 over loopback", func(t *talk) {
 			t.dials("127.0.0.1:50000", "127.0.0.1:4369").sends(client, alive2(9100, "demo")).sends(server, alive2Resp)
 			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))

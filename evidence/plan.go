@@ -6,7 +6,6 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/dist"
-	"distproof/decode/epmd"
 	"distproof/decode/tls"
 )
 
@@ -44,12 +43,10 @@ func newSupporters(c *decode.Capture) *supporters {
 	for i, x := range c.Connections {
 		s.index[x] = i
 		at := x.Ends[decode.Server].Address
-		if x.Protocol == decode.EPMD {
-			for _, e := range epmd.Entries(x.EPMD[decode.Client], x.EPMD[decode.Server]) {
-				named := netip.AddrPortFrom(at.Addr(), e.Port)
-				if list := s.announcers[named]; len(list) == 0 || list[len(list)-1] != i {
-					s.announcers[named] = append(list, i)
-				}
+		for _, e := range x.Entries() {
+			named := netip.AddrPortFrom(at.Addr(), e.Port)
+			if list := s.announcers[named]; len(list) == 0 || list[len(list)-1] != i {
+				s.announcers[named] = append(list, i)
 			}
 		}
 		if _, known := s.listeners[at]; !known && x.ShowsListener() {

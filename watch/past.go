@@ -10,7 +10,6 @@ import (
 
 	"distproof/capture"
 	"distproof/decode"
-	"distproof/decode/epmd"
 	"distproof/decode/tls"
 	"distproof/report"
 	"distproof/verify"
@@ -185,7 +184,7 @@ func queries(c *decode.Connection) (asked, announced string) {
 	for _, e := range c.Exchanges() {
 		questions = append(questions, e.Op+" "+e.Node+" "+e.Outcome.String())
 	}
-	for _, e := range epmd.Entries(c.EPMD[decode.Client], c.EPMD[decode.Server]) {
+	for _, e := range c.Entries() {
 		nodes = append(nodes, fmt.Sprintf("%s at %d", e.Node, e.Port))
 	}
 	return strings.Join(questions, "\n"), strings.Join(nodes, "\n")
