@@ -82,24 +82,24 @@ func (c *Connection) Exchanges() []epmd.Exchange {
 		out = append(out, c.nothingAsked())
 	}
 	for i := range out {
-		if out[i].Outcome == epmd.Unanswered && c.refusedUnanswered() {
+		if out[i].Outcome == epmd.Unanswered && c.ClosedUnanswered() {
 			out[i].Outcome = epmd.Refused
 		}
 	}
 	return out
 }
 
-// refusedUnanswered reports whether a port mapper closed the connection without
+// ClosedUnanswered reports whether a port mapper closed the connection without
 // an answer, as EPMD does on requests that it takes from its own host only
 // (epmd_srv.c).
-func (c *Connection) refusedUnanswered() bool {
+func (c *Connection) ClosedUnanswered() bool {
 	return c.TCP[Server].End == 0 && c.Ending.Whole && c.Ending.ClosedBy == tls.RoleServer
 }
 
 // Entries returns what the connection tells of who listens on which port of the
 // server's host; nothing if it is none to a port mapper.
 func (c *Connection) Entries() []epmd.Entry {
-	if c.Protocol != EPMD || c.refusedUnanswered() {
+	if c.Protocol != EPMD || c.ClosedUnanswered() {
 		return nil
 	}
 	return epmd.Entries(c.EPMD[Client], c.EPMD[Server])

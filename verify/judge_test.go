@@ -9,6 +9,7 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/dist"
+	"distproof/decode/epmd"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
@@ -58,6 +59,10 @@ func TestOutcome(t *testing.T) {
 		{"a gap", capture(with(mutual(), gap(server)), mutual()), Coverage{}, Undecided, "1 distribution connection misses packets", "DP302"},
 		{"gaps", capture(with(mutual(), gap(server)), with(mutual(), gap(client))), Coverage{}, Undecided, "2 distribution connections miss packets", "DP302"},
 		{"a gap in something else", capture(with(other(), gap(server)), mutual()), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
+
+		{"a lookup whose answer is missing", capture(mutual(), asks("10.1.0.1", request(epmd.PortPlease2Req, "demo"), "")), Coverage{}, Undecided,
+			"1 connection misses packets, or has contradictory ones, that would show what is distribution", "DP302"},
+		{"a lookup that EPMD closed on", capture(mutual(), asks("10.1.0.1", request(epmd.PortPlease2Req, "demo"), "", closedBy(tls.RoleServer))), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
 
 		{"obsolete TLS", capture(with(mutual(), func(c *decode.Connection) { c.TLS.Version = tls.TLS11 })), Coverage{}, Fail, "TLS 1.1 is obsolete (RFC 8996)", "DP107"},
 		{"SSL", capture(with(mutual(), func(c *decode.Connection) { c.TLS.Version = tls.SSL30 })), Coverage{}, Fail, "SSL 3.0 is broken (RFC 7568)", "DP107"},

@@ -445,7 +445,7 @@ func mayBeDistribution(c *decode.Connection) bool {
 	case c.Disputed || a.Conflicts+b.Conflicts > 0:
 		return true
 	case c.Protocol == decode.EPMD:
-		return slices.ContainsFunc(epmd.Combine(c.EPMD[decode.Client], c.EPMD[decode.Server]), func(r epmd.Registration) bool {
+		return !c.ClosedUnanswered() && slices.ContainsFunc(epmd.Combine(c.EPMD[decode.Client], c.EPMD[decode.Server]), func(r epmd.Registration) bool {
 			return r.Op == epmd.PortPlease2Req && r.Outcome == epmd.Unanswered
 		})
 	case c.TLS == nil:
