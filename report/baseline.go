@@ -65,7 +65,7 @@ func (r Reckoning) Apply(doc *Document) error {
 	for i := range doc.Findings {
 		f, e := doc.Findings[i], effect(r.Effects[i])
 		fresh, old := split{}, split{}
-		for _, p := range onEdgesBy(&text.Findings[i], byID, Endpoint.Label) {
+		for _, p := range onEdgesBy(&text.Findings[i], byID, Endpoint.lastingLabel) {
 			k := p.sameness()
 			found[k] = true
 			severity, has := known[k]

@@ -351,3 +351,11 @@ func (e Endpoint) Label() string {
 	}
 	return e.Address
 }
+
+// lastingLabel is Label, and the same for a command-line tool each time it runs.
+func (e Endpoint) lastingLabel() string {
+	if t, tool := decode.ToolOf(e.Node); tool {
+		return t.Before + "*" + t.After
+	}
+	return e.Label()
+}

@@ -60,7 +60,7 @@ func edgeStates(doc *Document) map[edgeKey]*EdgeState {
 		if c.Verdict == nil {
 			continue
 		}
-		k := edgeKey{c.Client.Label(), c.Server.Label()}
+		k := edgeKey{c.Client.lastingLabel(), c.Server.lastingLabel()}
 		s := out[k]
 		if s == nil {
 			s = &EdgeState{Verdict: *c.Verdict}

@@ -33,7 +33,7 @@ func problemsBySameness(doc *Document) (map[sameness]*problem, []sameness) {
 	out, order := map[sameness]*problem{}, []sameness{}
 	for _, i := range worstFirst(doc.Findings) {
 		f := &doc.Findings[i]
-		for _, p := range onEdgesBy(f, byID, Endpoint.Label) {
+		for _, p := range onEdgesBy(f, byID, Endpoint.lastingLabel) {
 			k := p.sameness()
 			if out[k] == nil {
 				p.effect, p.fingerprint = effectOf(doc, f), fingerprint(p.Rule+"\x00"+p.edge, 1)
@@ -109,7 +109,7 @@ func goneEffect(p *problem, edges map[edgeKey]*EdgeState, after *Document) strin
 	known := after.Conclusion != "inconclusive"
 	if len(p.connections) > 0 {
 		c := p.connections[0]
-		edge := edges[edgeKey{c.Client.Label(), c.Server.Label()}]
+		edge := edges[edgeKey{c.Client.lastingLabel(), c.Server.lastingLabel()}]
 		known = edge != nil && edge.Verdict != "inconclusive"
 	}
 	if !known {
@@ -125,7 +125,7 @@ func newFindingChange(p *problem, change, effect string) FindingChange {
 	}
 	if len(p.connections) > 0 {
 		c := p.connections[0]
-		out.From, out.To = c.Client.Label(), c.Server.Label()
+		out.From, out.To = c.Client.lastingLabel(), c.Server.lastingLabel()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -297,6 +298,37 @@ func TestDiffAndBaselineTakeNoLikelyNode(t *testing.T) {
 	if doc := reckon(t, hidden("a@n1.lab"), named, "violates"); doc.Conclusion != "fail" {
 		t.Errorf("%s (%s)", doc.Conclusion, doc.Reason)
 	}
+}
+
+// A command-line tool has another name each time it runs: that makes no edge a new
+// one, and changes no fingerprint.
+func TestToolsAreTheSameEachTime(t *testing.T) {
+	run := func(server string) *report.Document {
+		d := oneWayTo(server)
+		find(d, "DP103", "high", "no certificate", "c1")
+		return d
+	}
+	base, again := run("rabbitmqcli-126-rabbit@mq1"), run("rabbitmqcli-7-rabbit@mq1")
+	if d := compare(t, base, again); d.Outcome != "same" {
+		t.Errorf("%s: %+v", d.Outcome, d.Edges)
+	}
+	print := regexp.MustCompile(`"distproofEdge/v1": "[^"]*"`)
+	if a, b := print.FindString(sarifOf(t, base)), print.FindString(sarifOf(t, again)); a == "" || a != b {
+		t.Errorf("fingerprints %q, %q", a, b)
+	}
+	if doc := reckon(t, again, base, "violates"); doc.Conclusion != "pass" {
+		t.Errorf("%s (%s)", doc.Conclusion, doc.Reason)
+	}
+	for _, other := range []string{"rabbitmqcli-7-rabbit@mq2", "rabbit@mq1"} {
+		if doc := reckon(t, run(other), base, "violates"); doc.Conclusion != "fail" {
+			t.Errorf("%s: %s (%s)", other, doc.Conclusion, doc.Reason)
+		}
+	}
+}
+
+func sarifOf(t *testing.T, d *report.Document) string {
+	t.Helper()
+	return string(render(t, d, "sarif", report.Options{}))
 }
 
 // FuzzCompare compares any two documents: there is a comparison or an error, what

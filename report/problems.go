@@ -99,7 +99,7 @@ func (p *problem) seenEdge() string {
 		return p.edge
 	}
 	c := p.connections[0]
-	return edgeName(c.Client.Label(), c.Server.Label())
+	return edgeName(c.Client.lastingLabel(), c.Server.lastingLabel())
 }
 
 // onEdges splits a finding by the edges that its connections are on.
