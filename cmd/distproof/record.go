@@ -60,6 +60,7 @@ terminal).`,
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows the command is its own
 	captureFlags(f, &s.capture)
+	underHeading(f, "What is captured")
 	f.DurationVar(&s.settle, "settle", s.settle, "end when the command has ended and no packet came for `TIME`, or after five times that")
 	f.StringVar(&s.save, "save", "", "write the packets to `FILE` (pcapng)")
 	judgeFlags(f, &s.settings)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,10 +55,52 @@ const usageTemplate = `Usage:
 {{if .HasAvailableSubCommands}}
 Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
-{{end}}{{if .HasAvailableLocalFlags}}
-Flags:
-{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
+{{end}}{{range flagGroups .LocalFlags}}
+{{.Heading}}:
+{{.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
 {{end}}`
+
+func init() { cobra.AddTemplateFunc("flagGroups", flagGroups) }
+
+// A flagGroup is flags under a heading of the help.
+type flagGroup struct {
+	Heading string
+	*pflag.FlagSet
+}
+
+// groupOf is the annotation of a flag with its heading.
+const groupOf = "distproof/group"
+
+// underHeading puts those flags under a heading of the help that are under none.
+func underHeading(f *pflag.FlagSet, heading string) {
+	f.VisitAll(func(one *pflag.Flag) {
+		if one.Annotations[groupOf] == nil {
+			_ = f.SetAnnotation(one.Name, groupOf, []string{heading}) // it is there
+		}
+	})
+}
+
+// flagGroups returns the flags by their headings, in the order of the first of each.
+func flagGroups(all *pflag.FlagSet) []flagGroup {
+	var out []flagGroup
+	all.VisitAll(func(one *pflag.Flag) {
+		if one.Hidden {
+			return
+		}
+		heading := "Flags"
+		if group := one.Annotations[groupOf]; len(group) > 0 {
+			heading = group[0]
+		}
+		i := slices.IndexFunc(out, func(g flagGroup) bool { return g.Heading == heading })
+		if i < 0 {
+			i = len(out)
+			out = append(out, flagGroup{heading, pflag.NewFlagSet("", pflag.ContinueOnError)})
+			out[i].SortFlags = all.SortFlags
+		}
+		out[i].AddFlag(one)
+	})
+	return out
+}
 
 // flagError words the errors of flags as all others are worded.
 func flagError(cmd *cobra.Command, err error) error {

@@ -81,18 +81,23 @@ Exit codes:
 	}
 	f := cmd.Flags()
 	captureFlags(f, &s.capture)
+	underHeading(f, "What is captured")
 	f.DurationVar(&s.duration, "duration", 0, "end after `TIME`, such as 8h; 0: never")
 	f.DurationVar(&s.untilQuiet, "until-quiet", 0, "end when no packet came for `TIME`; 0: never")
 	commonFlags(f, &s.settings)
 	f.Lookup("output").Usage = "at the end, report as `FORMAT[=FILE]` (repeatable), as verify does; ndjson without FILE: events, as they happen"
 	f.Lookup("workers").Usage = "use no more than `N` processors; 0: all"
 	f.Lookup("quiet").Usage = "no table: write findings only, and errors to stderr"
+	f.StringVar(&s.logFormat, "log", "text", "write what watch says of itself to stderr as `FORMAT`: text or json")
+	confineFlags(f, &s.confine)
+	underHeading(f, "How it runs, reads and writes")
 	policyFlags(f, &s.settings)
 	exitFlags(f, &s.settings)
+	underHeading(f, "What it judges by")
 	serveFlags(f, &s.serve)
+	underHeading(f, "Metrics, health, API")
 	saveFlags(f, &s.save)
-	confineFlags(f, &s.confine)
-	f.StringVar(&s.logFormat, "log", "text", "write what watch says of itself to stderr as `FORMAT`: text or json")
+	underHeading(f, "What is saved")
 	return cmd
 }
 
