@@ -11,7 +11,7 @@ import (
 // errUnsupported is the error of systems without AF_PACKET.
 var errUnsupported error = &capture.Error{
 	Reason: "capturing on an interface works on Linux only",
-	Advice: "tcpdump -i any -U -w - | distproof verify -",
+	Advice: "tcpdump -i any -U -w - | distproof watch - judges while it captures\ntcpdump -i any -U -w - | distproof verify - when it has ended",
 	Err:    errors.ErrUnsupported,
 }
 

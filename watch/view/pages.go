@@ -179,11 +179,12 @@ func (m *model) findingLine(f *report.Finding, current bool) string {
 	}
 	concerned := ""
 	if n := len(f.Connections); n > 1 {
-		concerned = fmt.Sprintf(" ×%d", n)
+		concerned = fmt.Sprintf("×%d ", n)
 	}
-	line := cursorSign(current) + " " + m.palette.severity(f.Severity).Render(severity) + rule + report.Escape(text) + concerned
+	text = rule + concerned + report.Escape(text)
+	line := cursorSign(current) + " " + m.palette.severity(f.Severity).Render(severity) + text
 	if current {
-		line = m.palette.cursor.Render(fit(cursorSign(current)+" "+severity+rule+report.Escape(text)+concerned, m.width))
+		line = m.palette.cursor.Render(fit(cursorSign(current)+" "+severity+text, m.width))
 	}
 	return fit(line, m.width)
 }
