@@ -37,18 +37,22 @@ type bounds struct {
 	// evicted bounds what a Live decoder gave up for lack of room until it was
 	// handed out, in all shards together.
 	evicted int
+	// unpacked bounds the connections of each shard that are at rest and not
+	// packed.
+	unpacked int
 }
 
 // bounds divides the memory. The half of it is for connections, a quarter for
 // what waits to be put in order, and the rest for what they have in common.
 func (o *Options) bounds() bounds {
-	b := bounds{reassembly: shardBudget, silent: withoutData / shards}
+	b := bounds{reassembly: shardBudget, silent: withoutData / shards, unpacked: unpackedAtMost}
 	if o.MaxMemory > 0 {
 		left := max(o.MaxMemory-reserved, 1<<20)
 		b.reassembly = int(min(left/4, shardBudget*shards)) / shards
 		b.connections = max(int(left/2/connectionCost)/shards, 1)
 		b.silent = min(b.silent, max(b.connections/2, 1))
 		b.evicted = max(b.connections*shards/4, leastEvicted)
+		b.unpacked = min(b.unpacked, b.connections/8)
 	}
 	return b
 }
@@ -100,6 +104,9 @@ func (d *shard) settled() []*conn { return append(d.all, d.fresh.conns...) }
 
 // empty reports whether a connection carried nothing, as far as seen.
 func (c *conn) empty() bool {
+	if c.state == nil {
+		return false // one that is empty is not packed
+	}
 	a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
 	return c.damaged == 0 && a.Bytes+b.Bytes == 0 && a.End <= 0 && b.End <= 0 && a.StrayData+b.StrayData == 0
 }
@@ -124,9 +131,7 @@ func (d *shard) drop(c *conn) {
 // unlist has no more segments join c.
 func (d *shard) unlist(c *conn) {
 	c.unlisted = true
-	if key := flowOf(c.ends[0], c.ends[1]); d.open[key] == c {
-		delete(d.open, key)
-	}
+	d.open.remove(c)
 	if d.last == c {
 		d.last = nil
 	}
@@ -172,18 +177,6 @@ func (d *Decoder) leftOut() LeftOut {
 		}
 	}
 	return out
-}
-
-// hidden counts the damaged segments of connections of which nothing else was
-// seen.
-func hidden(all []*conn) uint64 {
-	var n uint64
-	for _, c := range all {
-		if a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1); c.damaged > 0 && a.Bytes+b.Bytes == 0 {
-			n += uint64(c.damaged)
-		}
-	}
-	return n
 }
 
 // LeftOut counts the packets that could be read, but were not used, by input.

@@ -11,6 +11,7 @@ package decode
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"distproof/capture"
 	"distproof/capture/link"
@@ -64,9 +65,33 @@ func NewDecoder(o Options) *Decoder {
 	return d
 }
 
-// A conn is a connection while its segments come in.
+// A conn is a connection while its segments come in. There may be a million that are
+// packed: what is not needed of these is in the state.
 type conn struct {
-	ends    [2]link.Endpoint // in the order in which they first sent
+	ends [2]link.Endpoint // in the order in which they first sent
+	// unlisted says that no more segments join it, dropped that it was forgotten.
+	unlisted, dropped bool
+	// A silent connection is only followed, see Follower; index is its place in
+	// Capture.Connections.
+	silent   bool
+	unlocked bool // the key log need not be asked any more
+	index    int32
+	summary  summary // valid iff the connection is packed
+	// order is the number of the connection's first segment in the capture.
+	order uint64
+	// before is the connection that had the same addresses and ports; nil if
+	// there was none.
+	before *conn
+	after  *conn // the connection whose before this one is
+	// tracked is nil unless the decoder is a Live one.
+	tracked *tracked
+	// state is nil iff the connection is packed, see [shard.rested].
+	*state
+	packed []byte
+}
+
+// A state is what was found out of a connection.
+type state struct {
 	tcp     tcp.Conn
 	streams [2]stream
 	// opener is the direction whose SYN, or the other's SYN+ACK, was seen.
@@ -75,28 +100,10 @@ type conn struct {
 	encaps     []uint16
 	first      capture.Frame
 	epmdPort   bool
-	unlocked   bool    // the key log need not be asked any more
 	closing    [2]bool // a FIN or RST was sent
 	forgotten  bool
-	// before is the connection that had the same addresses and ports; nil if
-	// there was none.
-	before   *conn
-	after    *conn // the connection whose before this one is
-	disputed bool
 	// damaged counts segments with data whose checksum is wrong.
 	damaged uint32
-	// order is the number of the connection's first segment in the capture.
-	order uint64
-	// index is the place in Capture.Connections. A silent connection is only
-	// followed, see Follower.
-	index  int
-	silent bool
-	// tracked is nil unless the decoder is a Live one, and dropped says that the
-	// connection was forgotten.
-	tracked *tracked
-	dropped bool
-	// unlisted says that no more segments join it.
-	unlisted bool
 }
 
 // An opener says how it is known which side opened a connection.
@@ -204,20 +211,29 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 	d.inParallel(len(d.shards), func(i int) { d.shards[i].end() })
 	out.LeftOut, out.options = d.leftOut(), d.options
 	all := d.connections()
-	dispute(all)
-	out.LeftOut.Hidden = hidden(all)
-	for _, c := range all {
-		out.orders = append(out.orders, c.order)
+	for i, c := range all {
+		out.orders, c.index = append(out.orders, c.order), int32(i)
 	}
 	out.Connections = make([]*Connection, len(all))
+	damaged := make([]uint32, len(all))
+	rooms := sync.Pool{New: func() any { return newState(nil) }}
 	// Checking signatures takes most of the time.
 	d.inParallel(len(all), func(i int) {
-		out.Connections[i] = all[i].facts(encapsulation)
-		if !out.Connections[i].guessed() {
-			all[i] = nil // nobody asks for it the other way round
+		all[i].atEnd(&rooms, func(c *conn) { out.Connections[i], damaged[i] = c.facts(encapsulation), c.damaged })
+		switch c := all[i]; {
+		case out.Connections[i].guessed(): // somebody may ask for it the other way round
+		case c.before != nil:
+			c.state, c.packed = nil, nil
+		default:
+			all[i] = nil
 		}
 	})
-	out.join(d.options, func(i int) *Connection { return all[i].swapped(encapsulation) })
+	out.LeftOut.Hidden = out.dispute(all, damaged)
+	out.join(d.options, func(i int) (x *Connection) {
+		all[i].atEnd(&rooms, func(c *conn) { x = c.swapped(encapsulation) })
+		x.Disputed = out.Connections[i].Disputed
+		return x
+	})
 	for i, c := range out.Connections {
 		c.Number = uint64(i + 1)
 	}
@@ -240,14 +256,20 @@ func (d *Decoder) inParallel(n int, f func(int)) { inParallel(n, d.options.Worke
 
 // dispute finds the connections of which it is uncertain what belongs to them:
 // those with data that has no place in them, and those before them, whose end a
-// forged SYN may have been.
-func dispute(all []*conn) {
-	for _, c := range slices.Backward(all) {
-		a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
-		own := a.StrayData+b.StrayData > 0
-		c.disputed = c.disputed || own
-		if empty := a.Bytes+b.Bytes == 0; c.before != nil && c.disputed && (own || empty) {
-			c.before.disputed = true
+// forged SYN may have been. It returns how many damaged segments there are of
+// connections of which nothing else was seen.
+func (out *Capture) dispute(all []*conn, damaged []uint32) (hidden uint64) {
+	for i, c := range slices.Backward(all) {
+		x := out.Connections[i]
+		a, b := &x.TCP[Client], &x.TCP[Server]
+		own, empty := a.StrayData+b.StrayData > 0, a.Bytes+b.Bytes == 0
+		x.Disputed = x.Disputed || own
+		if c != nil && c.before != nil && x.Disputed && (own || empty) {
+			out.Connections[c.before.index].Disputed = true
+		}
+		if empty {
+			hidden += uint64(damaged[i])
 		}
 	}
+	return hidden
 }

@@ -26,7 +26,7 @@ func (c *conn) swapped(encapsulation func(uint16) []string) *Connection {
 
 func (c *conn) factsWith(client tcp.Dir, basis string, encapsulation func(uint16) []string) *Connection {
 	dirs := [2]tcp.Dir{client, client.Other()}
-	out := &Connection{RolesBasis: basis, FirstFrame: c.first, Disputed: c.disputed}
+	out := &Connection{RolesBasis: basis, FirstFrame: c.first}
 	for side, d := range dirs {
 		out.Ends[side] = End{Address: c.ends[d].AddrPort()}
 		out.TCP[side] = c.tcp.Stats(d)

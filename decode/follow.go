@@ -40,7 +40,7 @@ func (f *Follower) Segment(s *link.Segment) Place {
 		return Place{Connection: -1}
 	}
 	if c.order == number {
-		if c.index = f.capture.indexOf(number); c.index >= 0 {
+		if c.index = int32(f.capture.indexOf(number)); c.index >= 0 {
 			f.all[c.index] = c
 		}
 	}
@@ -49,7 +49,7 @@ func (f *Follower) Segment(s *link.Segment) Place {
 		seq++ // the SYN takes a number, but no offset
 	}
 	at, ok := c.tcp.Offset(c.dir(s), seq)
-	return Place{Connection: c.index, Offset: at, Placed: ok}
+	return Place{Connection: int(c.index), Offset: at, Placed: ok}
 }
 
 // Acked returns how much of the opposite stream a segment acknowledges that was

@@ -9,6 +9,7 @@ import (
 
 	"distproof/capture/link"
 	"distproof/decode/dist"
+	"distproof/decode/pack"
 	"distproof/decode/tcp"
 )
 
@@ -254,9 +255,9 @@ func (l *Live) change(c, as *conn) Change {
 	if c.before != nil && c.before.tracked != nil {
 		out.before = c.before.tracked.number
 	}
-	if len(c.encaps) > 0 {
-		out.ways = make(map[uint16][]string, len(c.encaps))
-		for _, e := range c.encaps {
+	if len(as.encaps) > 0 {
+		out.ways = make(map[uint16][]string, len(as.encaps))
+		for _, e := range as.encaps {
 			out.ways[e] = slices.Clone(l.encapsulation(e))
 		}
 	}
@@ -266,11 +267,17 @@ func (l *Live) change(c, as *conn) Change {
 // clone returns a copy of c that goes on by itself.
 func (c *conn) clone() *conn {
 	out := *c
-	out.tcp, out.encaps = *c.tcp.Clone(), slices.Clone(c.encaps)
-	out.before, out.after, out.tracked = nil, nil, nil
-	for i := range out.streams {
-		out.streams[i].own()
+	if c.state == nil {
+		out.unpackTo(newState(nil), new(pack.Packer))
+	} else {
+		s := *c.state
+		s.tcp, s.encaps = *c.tcp.Clone(), slices.Clone(c.encaps)
+		for i := range s.streams {
+			s.streams[i].own()
+		}
+		out.state = &s
 	}
+	out.before, out.after, out.tracked, out.packed = nil, nil, nil, nil
 	return &out
 }
 
@@ -328,7 +335,7 @@ func (l *Live) Retire(part int, r Retirement) []Change {
 	p.now = max(p.now, l.clock.Load())
 	return l.giveUp(part, func(c *conn) bool {
 		bound := r.Idle
-		switch closed := c.closed(); {
+		switch closed := c.summarise().closed; {
 		case closed[0] && closed[1]:
 			bound = r.Closed
 		case closed[0] || closed[1]:
@@ -360,6 +367,9 @@ func (l *Live) last(d *shard, c *conn) Change {
 	out := l.change(c, c.clone())
 	out.over = true
 	d.release(c)
+	if c.state == nil {
+		return out // what is packed holds nothing
+	}
 	c.silent = true
 	c.tcp.Flush(c)
 	for i := range c.streams {
@@ -380,7 +390,7 @@ func (l *Live) relieve(i int) {
 		return cmp.Or(cmp.Compare(a.worth(p.now), b.worth(p.now)), cmp.Compare(a.tracked.seen, b.tracked.seen), cmp.Compare(a.order, b.order))
 	})
 	for _, c := range all[:(len(all)+7)/8] {
-		if closed := c.closed(); !closed[0] && !closed[1] {
+		if closed := c.summarise().closed; !closed[0] && !closed[1] {
 			p.forgotten++
 		}
 		p.evicted = append(p.evicted, eviction{l.last(d, c), c.tracked})
@@ -400,21 +410,15 @@ const unused = 5
 // that carry something else, those that were opened just now or carry TLS, and
 // distribution in the clear.
 func (c *conn) worth(now uint32) int {
-	closed := c.closed()
-	var tls, clear bool
-	for i := range c.streams {
-		s := &c.streams[i]
-		tls = tls || s.tls != nil
-		clear = clear || s.dist != nil && s.dist.Facts().Recognition != dist.NotRecognised
-	}
+	s := c.summarise()
 	switch {
 	case c.empty() && now-c.tracked.seen >= unused:
 		return 0
-	case closed[0] && closed[1]:
+	case s.closed[0] && s.closed[1]:
 		return 1
-	case clear:
+	case s.clear:
 		return 4
-	case tls, c.empty():
+	case s.tls, c.empty():
 		return 3
 	}
 	return 2

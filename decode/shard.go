@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"distproof/capture/link"
+	"distproof/decode/pack"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
@@ -37,14 +38,16 @@ type keys struct {
 type shard struct {
 	options *Options
 	budget  *tcp.Budget
-	open    map[flow]*conn
+	open    flows
 	all     []*conn
 	silent  bool
 	// withoutSecrets says that the key log must not be asked for.
 	withoutSecrets bool
 	keys           *keys // nil if there are none
 	// last is the connection of the segment before.
-	last   *conn
+	last *conn
+	// clock is the latest time of a segment.
+	clock  int64
 	bounds bounds
 	fresh  queue
 	left   leftOut
@@ -54,6 +57,12 @@ type shard struct {
 	// are connections that are quiet, and whose signatures wait to be checked.
 	hurried   bool
 	unchecked []young
+	// unpacked are the connections that came to rest and are not packed. spare is
+	// the state of the one that was packed last, for the next one that is not;
+	// nil if there is none.
+	unpacked         []*conn
+	spare            *state
+	packer, unpacker pack.Packer
 	// gone has the numbers of connections that a Live decoder handed out and forgot.
 	gone []uint64
 }
@@ -92,6 +101,7 @@ func (d *shard) settle(now int64) {
 			d.unchecked = append(d.unchecked, young{c, at})
 		default:
 			c.condense(now)
+			d.rested(c)
 		}
 	}
 }
@@ -108,12 +118,9 @@ func (c *conn) condense(now int64) {
 	}
 }
 
-// A flow is a pair of endpoints, the lesser one first.
-type flow struct{ a, b link.Endpoint }
-
 func newShard(o *Options) shard {
 	b := o.bounds()
-	return shard{options: o, bounds: b, budget: tcp.NewBudget(b.reassembly), open: make(map[flow]*conn)}
+	return shard{options: o, bounds: b, budget: tcp.NewBudget(b.reassembly), open: newFlows()}
 }
 
 // shardOf returns the shard of a segment, the same for both directions.
@@ -148,9 +155,15 @@ func compare(a, b link.Endpoint) int {
 // segment takes the segment of the given number in the capture, and returns the
 // connection to which it belongs.
 func (d *shard) segment(s *link.Segment, number uint64) *conn {
+	d.settle(s.Time)
+	d.clock = max(d.clock, s.Time)
 	c := d.last
-	if c == nil || !c.joins(s) {
-		c = d.open[flowOf(s.Src, s.Dst)]
+	if c == nil || !c.between(&s.Src, &s.Dst) {
+		c = d.open.find(&s.Src, &s.Dst)
+	}
+	if c != nil {
+		d.unpack(c)
+		c.tcp.Pause(d.clock)
 	}
 	damaged := !d.options.AnyChecksum && c.relies(s) && s.Damaged()
 	var before *conn
@@ -167,10 +180,9 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 		if c.before, c.order = before, number; before != nil {
 			before.after = c
 		}
-		d.open[flowOf(s.Src, s.Dst)] = c
+		d.open.put(c)
 		d.young = append(d.young, young{c, s.Time + int64(time.Second)})
 	}
-	d.settle(s.Time)
 	d.last = c
 	if damaged {
 		d.passOver(c, s)
@@ -215,21 +227,9 @@ func (d *shard) passOver(c *conn, s *link.Segment) {
 	}
 }
 
-func flowOf(a, b link.Endpoint) flow {
-	if compare(a, b) > 0 {
-		return flow{b, a}
-	}
-	return flow{a, b}
-}
-
-// joins reports whether s is between the ends of c.
-func (c *conn) joins(s *link.Segment) bool {
-	return s.Src == c.ends[0] && s.Dst == c.ends[1] || s.Src == c.ends[1] && s.Dst == c.ends[0]
-}
-
 func (d *shard) newConn(s *link.Segment) *conn {
-	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, tcp: *tcp.New(tcp.Limits{Head: handshakeHead}, d.budget), first: s.Frame}
-	c.silent = d.silent
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, silent: d.silent, state: newState(d.budget)}
+	c.first = s.Frame
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
 	for side := range c.streams {
 		c.streams[side].options.Payload = d.options.Payload
@@ -253,15 +253,13 @@ func (d *shard) isEPMD(port uint16) bool {
 	return port == EPMDPort || slices.Contains(d.options.EPMDPorts, port)
 }
 
-// end says that no more segments will come.
+// end says that no more segments will come. The connections that are packed are
+// ended by [conn.atEnd]: of them nothing waits for which it mattered.
 func (d *shard) end() {
 	for _, c := range d.settled() {
-		if d.open[flowOf(c.ends[0], c.ends[1])] == c {
-			c.tcp.Flush(c)
-		}
-		for i := range c.streams {
-			c.streams[i].end(c.epmdPort)
+		if c.state != nil {
+			c.end()
 		}
 	}
-	d.open, d.last = nil, nil
+	d.open, d.last = flows{}, nil
 }

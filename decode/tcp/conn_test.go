@@ -741,3 +741,20 @@ func TestCondense(t *testing.T) {
 		}
 	}
 }
+
+// TestPause: a packet is the copy of one only shortly after it.
+func TestPause(t *testing.T) {
+	c := tcp.New(tcp.Limits{}, nil)
+	run(c, syn, synAck, ack)
+	s := ack.segment(3) // again
+	for _, step := range []struct {
+		now  int64
+		want uint64
+	}{{1e9 - 1, 2}, {1e9 + 2, 2}, {1e9 + 3, 3}} {
+		c.Pause(step.now)
+		c.Segment(tcp.From0, s, new(log))
+		if got := c.Stats(tcp.From0).Packets; got != step.want {
+			t.Errorf("at %d: %d packets, want %d", step.now, got, step.want)
+		}
+	}
+}

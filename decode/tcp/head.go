@@ -24,20 +24,18 @@ type raw struct {
 // A span is a piece of a head, from the end of the one before it.
 type span struct {
 	end uint32
-	sum [2]uint32 // valid iff the head is condensed
+	sum uint32 // valid iff the head is condensed
 }
 
 // maxSpans bounds the spans of a direction. Further pieces, of a head that is not
 // condensed, are taken for one.
 const maxSpans = 48
 
-// sums of bytes cannot be foreseen, and so not forged.
+// Sums of bytes cannot be foreseen. Whoever would have other bytes pass for the
+// same has one try: it is noticed if it fails, in all but one of 2^32 cases.
 var seed = maphash.MakeSeed()
 
-func spanOf(end int64, b []byte) span {
-	sum := maphash.Bytes(seed, b)
-	return span{uint32(end), [2]uint32{uint32(sum >> 32), uint32(sum)}}
-}
+func spanOf(end int64, b []byte) span { return span{uint32(end), uint32(maphash.Bytes(seed, b))} }
 
 // noted adds a piece, or has the last one go on to end.
 func (h *head) noted(end int64) {
@@ -55,6 +53,17 @@ const quiet = int64(time.Second)
 // Quiet returns the time from which on the connection counts as quiet, if nothing
 // comes before.
 func (c *Conn) Quiet() int64 { return max(c.half[0].last, c.half[1].last) + quiet }
+
+// Pause forgets which packets came last, if nothing came for a while before now:
+// copies of them from other interfaces come sooner than that.
+func (c *Conn) Pause(now int64) {
+	if now < c.Quiet() {
+		return
+	}
+	for d := range c.half {
+		c.half[d].recent, c.half[d].recentAt = [recentSegments]uint32{}, 0
+	}
+}
 
 // Condense replaces the retained beginnings by sums of their pieces, if nothing
 // came for a while before now: everything is acknowledged, and if something

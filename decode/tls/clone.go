@@ -18,7 +18,7 @@ func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 		f := *s.foreign
 		c.foreign = &f
 	}
-	if !s.shared {
+	if !s.shared() {
 		c.beginning = s.beginning.clone()
 	}
 	if s.secrets != nil {
@@ -44,13 +44,14 @@ func (r *retained) clone(sink func(tcp.Position, []byte)) *retained {
 	return &c
 }
 
-func (l Records) clone() Records { return Records{slices.Clip(l.packed), l.n} }
+func (l Records) clone() Records { return Records{bytes.Clone(l.packed), l.n} }
 
 func (l *heldLog) clone() *heldLog {
 	if l == nil {
 		return nil
 	}
-	return &heldLog{records: l.records.clone(), last: l.last, bodies: slices.Clip(l.bodies)}
+	records := Records{slices.Clip(l.records.packed), l.records.n}
+	return &heldLog{records: records, last: l.last, bodies: slices.Clip(l.bodies)}
 }
 
 func (o *opening) clone(sink func(tcp.Position, []byte)) *opening {

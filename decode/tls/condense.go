@@ -90,7 +90,7 @@ func unsigned(server, client *Stream) bool {
 }
 
 func (s *Stream) condense(signed bool) {
-	if s.shared {
+	if s.shared() {
 		return
 	}
 	// Between records, an encrypted message is over.
@@ -108,7 +108,21 @@ func (s *Stream) condense(signed bool) {
 	if s.hello != nil && s.hello.SessionID == (Ticket{}) {
 		s.hello = s.hello.intern()
 	}
+	s.internServer()
 	s.share()
+}
+
+// internServer has s refer to the ServerHello that it has in common with others.
+// The session id, which nobody else has, is one of the tickets then: it is told
+// with them.
+func (s *Stream) internServer() {
+	if s.server == nil || s.server.interned {
+		return
+	}
+	if id := s.server.SessionID; id != (Ticket{}) && !s.server.Version.Is13() {
+		s.tickets = slices.Concat([]Ticket{id}, s.tickets)
+	}
+	s.server = s.server.intern()
 }
 
 // clipped returns s in no more room than it needs.
@@ -121,7 +135,10 @@ func clipped[T any](s []T) []T {
 
 // signatures are the results of checking those of a handshake before TLS 1.3, as
 // far as there are any: see [ClientCertificate] and [ServerCertificate].
-type signatures struct{ client, server signed }
+type signatures struct {
+	client, server signed
+	number         uint32 // that of results
+}
 
 type signed struct {
 	signature fact.Fact
@@ -157,12 +174,12 @@ func (s *Stream) checkSignatures(client *Stream) {
 	}
 	x.tls12()
 	c, v := &x.f.ClientCertificate, &x.f.ServerCertificate
-	s.signed = signaturesOf(signatures{signed{c.Signature, c.Scheme}, signed{v.Signature, v.Scheme}})
+	s.signed = signaturesOf(signatures{client: signed{c.Signature, c.Scheme}, server: signed{v.Signature, v.Scheme}})
 }
 
 // checkable reports whether there may be signatures to check.
 func (s *Stream) checkable(client *Stream) bool {
-	return s.server != nil && !s.server.Version.Is13() && s.secrets == nil && s.signed == nil && !s.shared && !client.shared
+	return s.server != nil && !s.server.Version.Is13() && s.secrets == nil && s.signed == nil && !s.shared() && !client.shared()
 }
 
 // share has s refer to the one beginning that it has in common with others, if
@@ -174,14 +191,14 @@ func (s *Stream) share() {
 	if s.tentative || s.have != 0 || s.left != 0 || s.packed.n == 0 || s.server != nil && !s.server.Version.Is13() || s.server == nil && s.hello == nil {
 		return
 	}
-	if b.message != nil || b.clear != nil || b.signed != nil || b.chain != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
+	if b.message != nil || b.clear != nil || b.signed != nil || b.chain.certificates != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
 		return
 	}
 	// Where messages other than hellos were is told as evidence.
 	if slices.ContainsFunc(b.messages, func(m sighting) bool { return m.kind != TypeClientHello && m.kind != TypeServerHello }) {
 		return
 	}
-	common := beginning{shared: true, hello: b.hello.intern(), group: b.group}
+	common := beginning{hello: b.hello.intern(), group: b.group}
 	if b.hello != nil && !common.hello.interned {
 		return
 	}
@@ -199,16 +216,21 @@ func (s *Stream) share() {
 		common.server = b.server.intern()
 		key = b.server.appendKey(append(key, 0xff))
 	}
-	s.beginning = beginnings.get(key, func() *beginning { return &common })
+	known := beginnings.numbered(key, func(number uint32) *beginning {
+		common.number = number
+		return &common
+	})
+	if known.number > 0 {
+		s.beginning = known
+	}
 }
 
 // own gives s a beginning of its own. It is called before anything of the
 // beginning changes; records of application data change nothing of it.
 func (s *Stream) own() {
-	if !s.shared {
+	if !s.shared() {
 		return
 	}
-	b := *s.beginning
-	b.shared = false
-	s.beginning = b.clone()
+	s.beginning = s.beginning.clone()
+	s.number = 0
 }

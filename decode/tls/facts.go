@@ -298,7 +298,7 @@ func (x *combiner) observations() {
 	f.Obscured = x.c.obscured() || x.s.obscured()
 	f.Damaged = x.damage() != ""
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
-	f.Records = [2]Records{x.c.records(), x.s.records()}
+	f.Records = [2]Records{x.c.records().clone(), x.s.records().clone()}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
 	f.Ticking, f.Ticks = ticking(x.c, x.s), spaced(x.c, x.s)
 	for side, stream := range [2]*Stream{x.c, x.s} {

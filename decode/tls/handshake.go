@@ -70,7 +70,10 @@ type ClientHello struct {
 	// PSK says that pre_shared_key was offered; EarlyData that early_data was.
 	PSK, EarlyData, PostHandshakeAuth, ExtendedMasterSecret bool
 
+	// interned says that nothing is in here but what other connections may have in
+	// common with this one; number is that of hellos.
 	interned bool
+	number   uint32
 }
 
 // A ServerHello is a ServerHello or HelloRetryRequest message (RFC 8446,
@@ -78,8 +81,8 @@ type ClientHello struct {
 type ServerHello struct {
 	// Version is the negotiated version.
 	Version Version
-	// Random and SessionID are zero in the [Facts] of a connection with TLS 1.3
-	// and without a key log.
+	// Random and SessionID are zero in the [Facts] of a connection without a key
+	// log.
 	Random    [32]byte
 	SessionID Ticket
 	Suite     Suite
@@ -96,7 +99,9 @@ type ServerHello struct {
 	// Ticket says that a NewSessionTicket will follow (RFC 5077).
 	Ticket, EncryptThenMAC, ExtendedMasterSecret bool
 
+	// As in a ClientHello; number is that of serverHellos.
 	interned bool
+	number   uint32
 }
 
 // readClientHello parses the body of a ClientHello.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"distproof/decode/pack"
 	"distproof/decode/secrets"
 )
 
@@ -35,32 +36,53 @@ var (
 type interned[V any] struct {
 	sync.RWMutex
 	known map[string]V
+	all   []V // by their numbers less 1
 	bytes int
 }
 
 // get returns the value for key, which is what is made if there is none yet.
 func (t *interned[V]) get(key []byte, value func() V) V {
+	return t.numbered(key, func(uint32) V { return value() })
+}
+
+// numbered is get for values that know by which number, from 1 on, the table has
+// them: 0 if it does not.
+func (t *interned[V]) numbered(key []byte, value func(number uint32) V) V {
 	t.RLock()
 	same, ok := t.known[string(key)]
 	t.RUnlock()
 	if ok {
 		return same
 	}
-	made := value()
 	t.Lock()
 	defer t.Unlock()
 	if same, ok := t.known[string(key)]; ok {
 		return same
 	}
 	if len(t.known) >= maxInterned || t.bytes+len(key) > maxInternedBytes {
-		return made
+		return value(0)
 	}
 	if t.known == nil {
 		t.known = make(map[string]V)
 	}
+	made := value(uint32(len(t.all) + 1))
 	t.known[string(key)] = made
+	t.all = append(t.all, made)
 	t.bytes += len(key)
 	return made
+}
+
+// pack packs v, which the table has by the given number; none if that is 0.
+func (t *interned[V]) pack(p *pack.Packer, v *V, number uint32) {
+	if pack.Uint(p, &number); !p.Reading() {
+		return
+	}
+	var none V
+	if *v = none; number > 0 {
+		t.RLock()
+		*v = t.all[number-1]
+		t.RUnlock()
+	}
 }
 
 // internCertificate returns a copy of b, which must not be changed.
@@ -91,15 +113,15 @@ func sizesText(format string, sizes ...any) string {
 type chain struct {
 	certificates [][]byte
 	err          error
+	number       uint32
 }
 
 // readChain reads the body of a Certificate message, or finds that it did before.
-func readChain(t *interned[chain], body []byte, read func([]byte) ([][]byte, error)) ([][]byte, error) {
-	c := t.get(body, func() (c chain) {
-		c.certificates, c.err = read(body)
-		return c
+func readChain(t *interned[chain], body []byte, read func([]byte) ([][]byte, error)) chain {
+	return t.numbered(body, func(number uint32) chain {
+		certificates, err := read(body)
+		return chain{certificates, err, number}
 	})
-	return c.certificates, c.err
 }
 
 // A certificateKey is the key of a certificate, or why there is none.
@@ -124,9 +146,9 @@ func (h *ClientHello) intern() *ClientHello {
 		return h
 	}
 	var room [512]byte
-	return hellos.get(h.appendKey(room[:0]), func() *ClientHello {
+	return hellos.numbered(h.appendKey(room[:0]), func(number uint32) *ClientHello {
 		common := *h
-		common.Random, common.SessionID, common.interned = [32]byte{}, Ticket{}, true
+		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
 	})
 }
@@ -154,16 +176,16 @@ func (h *ClientHello) appendKey(b []byte) []byte {
 	return appendFlags(b, h.PSK, h.EarlyData, h.PostHandshakeAuth, h.ExtendedMasterSecret)
 }
 
-// intern returns h without what is new in every handshake of TLS 1.3, kept once
-// for all servers that say the same.
+// intern returns h without what is new in every handshake, kept once for all
+// servers that say the same.
 func (h *ServerHello) intern() *ServerHello {
-	if h == nil || h.interned || !h.Version.Is13() {
+	if h == nil || h.interned {
 		return h
 	}
 	var room [32]byte
-	return serverHellos.get(h.appendKey(room[:0]), func() *ServerHello {
+	return serverHellos.numbered(h.appendKey(room[:0]), func(number uint32) *ServerHello {
 		common := *h
-		common.Random, common.SessionID, common.interned = [32]byte{}, Ticket{}, true
+		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
 	})
 }
@@ -176,7 +198,10 @@ func signaturesOf(s signatures) *signatures {
 		key = append(key, byte(x.signature.Value), byte(x.signature.Basis))
 		key = appendText(key, x.signature.Reason)
 	}
-	return results.get(key, func() *signatures { return &s })
+	return results.numbered(key, func(number uint32) *signatures {
+		s.number = number
+		return &s
+	})
 }
 
 // appendKey appends all of h but its random and its session id.

@@ -103,7 +103,8 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 		}
 	case TypeCertificate:
 		s.certificate = true
-		s.chain, err = readChain(&chains12, body, readCertificate12)
+		s.chain = readChain(&chains12, body, readCertificate12)
+		err = s.chain.err
 	case TypeServerKeyExchange:
 		s.group = readECDHGroup(body)
 	case TypeNewSessionTicket:

@@ -101,11 +101,11 @@ func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, clien
 		case TypeCertificateRequest:
 			p.requested = true
 		case TypeCertificate:
-			chain, err := readChain(&chains13, body, readCertificate13)
-			if err != nil {
-				return p, err
+			chain := readChain(&chains13, body, readCertificate13)
+			if chain.err != nil {
+				return p, chain.err
 			}
-			p.certificate, p.chain = true, chain
+			p.certificate, p.chain = true, chain.certificates
 		case TypeCertificateVerify:
 			p.signature, p.scheme = checkSignature13(p.chain, suite, client, t, body)
 		case TypeFinished:

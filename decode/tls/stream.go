@@ -160,7 +160,7 @@ type Stream struct {
 // what finds its first record. It may be that of several connections: see
 // [Stream.own].
 type beginning struct {
-	shared bool
+	number uint32 // that of beginnings; 0 if it is of this stream alone
 	group  uint16
 
 	filled   int32 // bytes in window
@@ -179,13 +179,16 @@ type beginning struct {
 	// in the server's direction; nil if they were not checked.
 	signed *signatures
 
-	chain    [][]byte
+	chain    chain
 	damage   string
 	messages seen
 	tickets  []Ticket
 	alerts   []Alert
 	preamble int64
 }
+
+// shared reports whether other streams may have the same beginning.
+func (b *beginning) shared() bool { return b.number > 0 }
 
 // retained is for a key log: the records that wait for secrets and what they
 // take, the one that is being read, and why no more are kept; "" if they are.

@@ -530,8 +530,8 @@ func TestOversize(t *testing.T) {
 		x := newTalk()
 		x.say(server, records(1<<14, flight12[0], message(TypeCertificate, v24(v24(zeros(maxMessage-6)))), flight12[4]))
 		s := x.streams[server]
-		if len(s.chain) != 1 || len(s.chain[0]) != maxMessage-6 || s.damage != "" {
-			t.Errorf("%d certificates, damage %q", len(s.chain), s.damage)
+		if chain := s.chain.certificates; len(chain) != 1 || len(chain[0]) != maxMessage-6 || s.damage != "" {
+			t.Errorf("%d certificates, damage %q", len(chain), s.damage)
 		}
 	})
 	t.Run("record", func(t *testing.T) {
@@ -639,7 +639,7 @@ func TestNothingIsReadBehindDamage(t *testing.T) {
 				t.Errorf("%s, pieces of %d: damage %q", name, pieces, s.damage)
 			}
 			requested := s.messages.has(TypeCertificateRequest)
-			if requested || len(s.chain) > 0 || s.hello != nil || s.server.Version != TLS12 || s.role != RoleServer {
+			if requested || len(s.chain.certificates) > 0 || s.hello != nil || s.server.Version != TLS12 || s.role != RoleServer {
 				t.Errorf("%s, pieces of %d: read on", name, pieces)
 			}
 		}

@@ -25,7 +25,7 @@ func (x *combiner) tls12() {
 		f.Resumed = fact.UnknownBecause("the server's flight is not whole")
 	}
 	if s.certificate {
-		f.ServerCertificate = ServerCertificate{Basis: fact.Observed, Chain: s.chain}
+		f.ServerCertificate = ServerCertificate{Basis: fact.Observed, Chain: s.chain.certificates}
 	}
 	if s.messages.has(TypeServerKeyExchange) && s.certificate {
 		f.ServerCertificate.Possession = fact.Observed
@@ -40,7 +40,7 @@ func (x *combiner) tls12() {
 	default:
 		f.Established = fact.YesBy(fact.Observed, "the server sent its Finished after the client's")
 	}
-	if f.Established.Is() && len(s.chain) > 0 && f.ServerCertificate.Possession == fact.None && !f.ServerCertificate.Signature.Isnt() {
+	if f.Established.Is() && len(s.chain.certificates) > 0 && f.ServerCertificate.Possession == fact.None && !f.ServerCertificate.Signature.Isnt() {
 		// Static RSA: only who has the key could have made the Finished.
 		f.ServerCertificate.Possession = fact.Observed
 	}
@@ -75,8 +75,8 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 	case c.hello == nil && (requested || !serverDone):
 		// What was not seen may have been sent before.
 		cert.Reason = "the client's flight is not in the capture from its beginning"
-	case c.certificate && len(c.chain) > 0:
-		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain
+	case c.certificate && len(c.chain.certificates) > 0:
+		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain.certificates
 		cert.Frame = c.messages.frame(TypeCertificate)
 		cert.Reason = "the client sent a Certificate"
 		if c.messages.has(TypeCertificateVerify) {

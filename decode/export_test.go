@@ -1,0 +1,89 @@
+package decode
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"distproof/decode/pack"
+)
+
+// KeepUnpacked has d keep no more connections unpacked that are at rest than n in
+// each of its parts.
+func (d *Decoder) KeepUnpacked(n int) {
+	for i := range d.shards {
+		d.shards[i].bounds.unpacked = n
+	}
+}
+
+// PackAll packs the connections that are at rest, but for those that were not
+// quiet yet, and returns how many these were.
+func (d *Decoder) PackAll() (n int) {
+	for i := range d.shards {
+		shard := &d.shards[i]
+		shard.unpacked = slices.DeleteFunc(shard.unpacked, func(c *conn) bool {
+			done := shard.pack(c)
+			if done {
+				n++
+			}
+			return done
+		})
+	}
+	return n
+}
+
+// PackAll is that of the decoder.
+func (l *Live) PackAll() int { return l.d.PackAll() }
+
+// Packed returns how many connections are packed, and how many bytes they take.
+func (d *Decoder) Packed() (n, bytes int) {
+	for i := range d.shards {
+		for _, c := range d.shards[i].settled() {
+			if c.state == nil {
+				n++
+				bytes += len(c.packed)
+			}
+		}
+	}
+	return n, bytes
+}
+
+// Repack packs and unpacks the connections that are chosen of those at rest, into
+// the states of others, and returns how many these were. What is packed once more
+// must be the same.
+func (d *Decoder) Repack(chosen func() bool) (n int, err error) {
+	for i := range d.shards {
+		shard := &d.shards[i]
+		for _, c := range shard.settled() {
+			if c.state == nil || !c.atRest() || !chosen() {
+				continue
+			}
+			n++
+			room := shard.spare // that of another one
+			if room == nil {
+				room = newState(shard.budget)
+			}
+			shard.pack(c)
+			c.unpackTo(room, &shard.unpacker)
+			again := pack.Writer(nil)
+			if c.state.pack(&again); !bytes.Equal(again.Packed(), c.packed) {
+				err = fmt.Errorf("a connection between %v was\n%x\nand is, unpacked,\n%x", c.ends, c.packed, again.Packed())
+			}
+		}
+	}
+	return n, err
+}
+
+// PackAndUnpack does so with the connections that are at rest.
+func (d *Decoder) PackAndUnpack() (n int) {
+	for i := range d.shards {
+		for _, c := range d.shards[i].settled() {
+			if d.shards[i].pack(c) {
+				d.shards[i].unpack(c)
+				n++
+			}
+		}
+		d.shards[i].unpacked = d.shards[i].unpacked[:0]
+	}
+	return n
+}

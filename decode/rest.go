@@ -1,0 +1,137 @@
+package decode
+
+import (
+	"bytes"
+	"sync"
+
+	"distproof/decode/dist"
+	"distproof/decode/pack"
+	"distproof/decode/tcp"
+	"distproof/decode/tls"
+)
+
+// unpackedAtMost is how many connections of a shard that came to rest are not packed:
+// those that were unpacked last. With fewer connections, none is ever packed: to
+// unpack and pack one takes as long as ten segments.
+const unpackedAtMost = 2048
+
+// A summary has what is asked of a connection while it is packed.
+type summary struct {
+	closed     [2]bool
+	tls, clear bool
+}
+
+// rested says that c came to rest, or was unpacked to go on. For it, another one is
+// packed that was not for longer.
+func (d *shard) rested(c *conn) {
+	// One that cannot be packed now is tried again later.
+	for tries := 2; tries > 0 && len(d.unpacked) >= max(d.bounds.unpacked, 1); tries-- {
+		oldest := d.unpacked[0]
+		d.unpacked = d.unpacked[1:]
+		if !oldest.unlisted && !d.pack(oldest) {
+			d.unpacked = append(d.unpacked, oldest)
+		}
+	}
+	d.unpacked = append(d.unpacked, c)
+}
+
+// pack packs c. It reports false if that is not possible now.
+func (d *shard) pack(c *conn) bool {
+	if !c.atRest() {
+		return false
+	}
+	c.tcp.Pause(d.clock)
+	c.summary = c.summarise()
+	d.packer = pack.Writer(d.packer.Packed()[:0])
+	c.state.pack(&d.packer)
+	if packed := d.packer.Packed(); len(packed) <= cap(c.packed) {
+		c.packed = append(c.packed[:0], packed...)
+	} else {
+		c.packed = bytes.Clone(packed)
+	}
+	c.state, d.spare = nil, c.state
+	return true
+}
+
+// unpack has c as it was before it was packed.
+func (d *shard) unpack(c *conn) {
+	if c.state != nil {
+		return
+	}
+	room := d.spare
+	if d.spare = nil; room == nil {
+		room = newState(d.budget)
+	}
+	c.unpackTo(room, &d.unpacker)
+	d.rested(c)
+}
+
+func newState(b *tcp.Budget) *state {
+	return &state{tcp: *tcp.New(tcp.Limits{Head: handshakeHead}, b)}
+}
+
+// unpackTo has the state of c in s, whose room it uses. p is room, too.
+func (c *conn) unpackTo(s *state, p *pack.Packer) {
+	*p = pack.Reader(c.packed)
+	s.pack(p)
+	c.state = s
+}
+
+// atEnd calls f with c as it is at the end of the capture. If it is packed, it has
+// its state for no longer than that.
+func (c *conn) atEnd(rooms *sync.Pool, f func(*conn)) {
+	if c.state != nil {
+		f(c)
+		return
+	}
+	room := rooms.Get().(*state)
+	defer rooms.Put(room)
+	x := *c
+	x.unpackTo(room, new(pack.Packer))
+	x.end()
+	f(&x)
+}
+
+func (c *conn) atRest() bool {
+	return !c.empty() && c.tcp.AtRest() && c.streams[0].atRest() && c.streams[1].atRest()
+}
+
+func (s *stream) atRest() bool {
+	return s.first == nil && s.keys == nil && s.dist == nil && s.epmd == nil && s.inside == nil && s.decrypted == nil &&
+		(s.tls == nil || s.tls.AtRest())
+}
+
+func (s *state) pack(p *pack.Packer) {
+	p.Frame(&s.first)
+	s.tcp.Pack(p)
+	for i := range s.streams {
+		s.streams[i].pack(p)
+	}
+	pack.Uint8(p, &s.opener)
+	pack.Uint8(p, &s.openerSeen)
+	p.Flags(&s.epmdPort, &s.closing[0], &s.closing[1], &s.forgotten)
+	pack.Uint(p, &s.damaged)
+	pack.Slice(p, &s.encaps, func(e *uint16, p *pack.Packer) { pack.Uint(p, e) })
+}
+
+func (s *stream) pack(p *pack.Packer) {
+	if p.Reading() {
+		*s = stream{tls: s.tls}
+	}
+	p.Flags(&s.known, &s.fromStart, &s.preamble, &s.options.Payload)
+	pack.Some(p, &s.tls, (*tls.Stream).Pack)
+}
+
+// summarise returns what is asked of c.
+func (c *conn) summarise() summary {
+	if c.state == nil {
+		return c.summary
+	}
+	out := summary{closed: c.closed()}
+	for i := range c.streams {
+		s := &c.streams[i]
+		out.tls = out.tls || s.tls != nil
+		out.clear = out.clear || s.dist != nil && s.dist.Facts().Recognition != dist.NotRecognised
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package tcp
+
+import "distproof/decode/pack"
+
+// AtRest reports whether c can be packed: nothing waits, and of the beginnings at
+// most sums are kept.
+func (c *Conn) AtRest() bool {
+	a, b := &c.half[0], &c.half[1]
+	return a.held == nil && b.held == nil && (a.head == nil || a.head.raw == nil) && (b.head == nil || b.head.raw == nil)
+}
+
+// Pack packs what is known of a connection at rest, or restores it in one with the
+// same limits that is new or was at rest itself, whose room it uses.
+func (c *Conn) Pack(p *pack.Packer) {
+	for d := range c.half {
+		c.half[d].pack(p)
+	}
+}
+
+func (h *half) pack(p *pack.Packer) {
+	if p.Reading() {
+		*h = half{head: h.head}
+	}
+	pack.Pair(p, &h.state, &h.start)
+	pack.Uint8(p, &h.flags)
+	p.Offset(&h.next)
+	p.Offset(&h.acked)
+	pack.Int(p, &h.gap)
+	pack.Uint(p, &h.packets)
+	p.Time(&h.first)
+	p.Time(&h.last)
+	p.Frame(&h.firstFrame)
+	p.Frame(&h.synFrame)
+	pack.Uint32(p, &h.base)
+	pack.Uint(p, &h.segments)
+	h.packRecent(p)
+	pack.Some(p, &h.head, (*head).pack)
+	pack.Some(p, &h.rare, (*rare).pack)
+}
+
+// packRecent leaves out the places that were not used.
+func (h *half) packRecent(p *pack.Packer) {
+	pack.Uint8(p, &h.recentAt)
+	var used [recentSegments]bool
+	for i, id := range h.recent {
+		used[i] = id != 0
+	}
+	p.Flags(&used[0], &used[1], &used[2], &used[3], &used[4], &used[5], &used[6], &used[7])
+	for i := range h.recent {
+		if used[i] {
+			pack.Uint32(p, &h.recent[i])
+		}
+	}
+}
+
+func (h *head) pack(p *pack.Packer) {
+	pack.Slice(p, &h.spans, (*span).pack)
+}
+
+func (s *span) pack(p *pack.Packer) {
+	pack.Uint(p, &s.end)
+	pack.Uint32(p, &s.sum)
+}
+
+func (r *rare) pack(p *pack.Packer) {
+	p.Flags(&r.fin, &r.rst)
+	pack.Uint(p, &r.conflicts)
+	p.Frame(&r.firstConflict)
+	p.Offset(&r.conflictOffset)
+	pack.Uint(p, &r.unchecked)
+	p.Offset(&r.uncheckedOffset)
+	pack.Uint(p, &r.strays)
+	pack.Uint(p, &r.strayData)
+	pack.Uint(p, &r.overflows)
+	p.Offset(&r.cut)
+	r.finAt.pack(p)
+	r.rstAt.pack(p)
+}
+
+func (o *origin) pack(p *pack.Packer) {
+	is := *o != origin{}
+	if p.Flags(&is, &o.hasAck); !is {
+		return
+	}
+	p.Offset(&o.off)
+	p.Time(&o.time)
+	p.Frame(&o.frame)
+	pack.Uint32(p, &o.ack)
+}

@@ -1,0 +1,43 @@
+package tls
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"distproof/decode/pack"
+	"distproof/internal/fill"
+)
+
+// TestPackAll: no field is forgotten, whatever the room had in it.
+func TestPackAll(t *testing.T) {
+	filled := func(seed uint64) *Stream {
+		random := rand.New(rand.NewPCG(seed, 0))
+		s := NewStream(Preamble)
+		b := s.beginning
+		fill.Fill(s, random)
+		s.start, s.status, s.role = Preamble, Synced, RoleServer
+		s.beginning, s.retained, s.foreign = b, &unretained, new(Foreign)
+		fill.Fill(s.foreign, random)
+		fill.Fill(b, random)
+		b.number, b.log = 0, nil
+		b.hello, b.server = new(ClientHello), new(ServerHello)
+		fill.Fill(b.hello, random)
+		fill.Fill(b.server, random)
+		b.hello.interned, b.server.interned = false, false
+		b.hello, b.server = b.hello.intern(), b.server.intern()
+		fact := signatures{}
+		fill.Fill(&fact, random)
+		b.signed = signaturesOf(fact)
+		b.chain = readChain(&chains12, []byte{byte(seed)}, func([]byte) ([][]byte, error) { return [][]byte{{byte(seed)}}, nil })
+		return s
+	}
+	want, got := filled(1), filled(2)
+	w := pack.Writer(nil)
+	want.Pack(&w)
+	r := pack.Reader(w.Packed())
+	got.Pack(&r)
+	if len(r.Packed()) > 0 || !want.AtRest() || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d bytes are left of %d, and it is\n%+v\n%+v\nwant\n%+v\n%+v", len(r.Packed()), len(w.Packed()), got, got.beginning, want, want.beginning)
+	}
+}
