@@ -127,19 +127,23 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		between[netip.AddrPortFrom(n.Host, n.Port)] = true
 	}
 	idle := make(map[ends]bool) // those of which packets came, but no data
+	over := make(map[ends]bool) // those of which data came, and that ended since the kernel was asked
 	for i, c := range facts.Connections {
 		client, server := c.Ends[decode.Client].Address, c.Ends[decode.Server].Address
 		if c.Protocol == decode.Dist || c.Protocol == decode.DistTLS {
 			between[server] = true
 		}
-		if !s.Activity[i].Open {
-			continue
-		}
+		carried := c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes > 0
 		for _, at := range []ends{{client, server}, {server, client}} {
-			if c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes == 0 {
-				idle[at] = true
-			} else {
+			switch {
+			case !s.Activity[i].Open:
+				// One that ended before may have had the addresses and ports of another.
+				over[at] = over[at] || carried && c.Last >= k.looked.UnixNano()
+				continue
+			case carried:
 				k.seen[at] = true
+			default:
+				idle[at] = true
 			}
 			socket, ok := k.up[at]
 			// One that began since may have the addresses and ports of another.
@@ -149,7 +153,7 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		}
 	}
 	for at, socket := range k.up {
-		if k.seen[at] || idle[at] && socket.Received+socket.Sent <= onlySYN {
+		if k.seen[at] || over[at] || idle[at] && socket.Received+socket.Sent <= onlySYN {
 			continue
 		}
 		if k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {

@@ -205,3 +205,32 @@ func TestClientsAreNotNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestShortConnections: what was up when the kernel was asked, and is over by now,
+// was captured all the same; but not by what had its addresses and ports before.
+func TestShortConnections(t *testing.T) {
+	asked := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, x := range []struct {
+		name     string
+		ended    time.Duration // after the kernel was asked
+		captured uint64
+		known    int
+	}{
+		{"ended since", time.Second, 100, 0},
+		{"had ended", -time.Second, 100, 1},
+		{"ended since, without data", time.Second, 0, 1},
+	} {
+		h := newHost(asked)
+		socket := socketOf("10.0.0.1:4001", "10.0.0.2:25672", 500)
+		h.ports, h.sockets = []uint16{25672}, []live.Socket{socket}
+		h.look(asked, 0)
+		c := &decode.Connection{Ends: [2]decode.End{{Address: socket.Local}, {Address: socket.Remote}}, Last: asked.Add(x.ended).UnixNano()}
+		c.TCP[decode.Client].Bytes = x.captured
+		now := asked.Add(2 * time.Second)
+		s := &State{At: now, Activity: []Activity{{Open: false}}}
+		uncaptured := h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
+		if len(s.Known) != x.known || len(uncaptured) != x.known {
+			t.Errorf("%s: %d connections are not captured, %q between nodes; want %d", x.name, len(s.Known), uncaptured, x.known)
+		}
+	}
+}
