@@ -9,6 +9,7 @@ import (
 
 	"distproof/capture/link"
 	"distproof/decode/dist"
+	"distproof/decode/fact"
 	"distproof/decode/pack"
 	"distproof/decode/tcp"
 )
@@ -39,6 +40,9 @@ type part struct {
 	mu      sync.Mutex
 	now     uint32
 	changed []*conn
+	// counted are connections of which nothing but counters changed, perhaps among
+	// others.
+	counted []*conn
 	// evicted are those that were given up for others, and forgotten counts those
 	// of them that were open.
 	evicted   []eviction
@@ -64,9 +68,13 @@ func NewLive(o Options, encapsulation func(uint16) []string) *Live {
 // tracked is what a Live decoder remembers of a connection.
 type tracked struct {
 	// number is 0 as long as it has none.
-	number  uint64
-	changed bool // since it was handed out
-	handed  bool // out, at least once
+	number uint64
+	handed bool // out, at least once
+	// changed says that it is among the changed ones of its part, and counted that
+	// it is among those of which nothing but counters changed.
+	changed, counted bool
+	// told is the substance of what was handed out last; 0 if that does not count.
+	told fact.Digest
 	// seen is when its last segment came, and data when the last with data did
 	// in each direction; in seconds by the clock of Advance, 0 if none did.
 	seen uint32
@@ -113,17 +121,26 @@ func (l *Live) take(i int, s *link.Segment, order uint64, now uint32) *conn {
 	if c.tracked == nil {
 		c.tracked = &tracked{first: c.ends[0].AddrPort()}
 		if c.before != nil {
-			p.touch(c.before) // it was ended
+			c.before.tracked.told = 0 // it was ended
+			p.touch(c.before)
 		}
 	}
 	p.touch(c)
 	t := c.tracked
 	t.seen = p.now
 	if s.Length > 0 {
-		t.data[c.dir(s)] = p.now
+		data := &t.data[c.dir(s)]
+		if p.now-*data > longSilence {
+			t.told = 0
+		}
+		*data = p.now
 	}
 	return c
 }
+
+// longSilence is after how many seconds data is more than a counter: somebody may
+// have been missing it. Nodes tick every 15 s.
+const longSilence = 60
 
 // number returns the number of a connection, the next one if it has none.
 func (l *Live) number(c *conn) uint64 {
@@ -154,7 +171,7 @@ func (l *Live) Changed() bool {
 	for i := range l.parts {
 		p := &l.parts[i]
 		p.mu.Lock()
-		some := len(p.changed)+len(p.evicted) > 0
+		some := len(p.changed)+len(p.counted)+len(p.evicted) > 0
 		p.mu.Unlock()
 		if some {
 			return true
@@ -237,16 +254,66 @@ func (l *Live) handOut(i int, out []Change, most int) []Change {
 			later = append(later, c)
 			continue
 		}
-		c.tracked.changed = false
-		if !c.dropped {
-			c.tracked.handed = true
-			out = append(out, l.change(c, c.clone()))
-		}
+		out = l.tell(c, out)
 	}
 	if p.changed = p.changed[n:]; len(p.changed) == 0 || len(later) > 0 {
 		p.changed = append(later, p.changed...)
 	}
+	for n = 0; n < len(p.counted) && len(out) < most; n++ {
+		if c := p.counted[n]; c.tracked.counted && !c.tracked.changed {
+			out = l.tell(c, out)
+		}
+	}
+	if p.counted = p.counted[n:]; len(p.counted) == 0 {
+		p.counted = nil
+	}
 	return out
+}
+
+// tell adds the change of a connection to out.
+func (l *Live) tell(c *conn, out []Change) []Change {
+	t := c.tracked
+	t.changed, t.counted = false, false
+	if c.dropped {
+		return out
+	}
+	as := c.clone()
+	t.handed, t.told = true, as.substance()
+	return append(out, l.change(c, as))
+}
+
+// News reports whether there is more to hand out than what every packet changes:
+// how much crossed the connections, and when.
+func (l *Live) News() bool {
+	any := false
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.mu.Lock()
+		p.sort(&l.d.shards[i])
+		any = any || len(p.changed)+len(p.evicted)+len(l.d.shards[i].gone) > 0
+		p.mu.Unlock()
+	}
+	return any
+}
+
+// sort takes the connections out of the changed ones of which nothing but counters
+// changed.
+func (p *part) sort(d *shard) {
+	p.changed = slices.DeleteFunc(p.changed, func(c *conn) bool {
+		t := c.tracked
+		if c.dropped || t.told == 0 {
+			return false
+		}
+		if d.unpack(c); t.told != c.substance() {
+			return false
+		}
+		t.changed = false
+		if !t.counted {
+			t.counted = true
+			p.counted = append(p.counted, c)
+		}
+		return true
+	})
 }
 
 // change describes c, of which as is a copy.
@@ -350,7 +417,7 @@ func (l *Live) giveUp(part int, over func(*conn) bool) []Change {
 	d := &l.d.shards[part]
 	var out []Change
 	is := func(c *conn) bool {
-		if c.tracked == nil || c.tracked.changed || !over(c) {
+		if c.tracked == nil || c.tracked.changed || c.tracked.counted || !over(c) {
 			return false
 		}
 		out = append(out, l.last(d, c))
@@ -442,7 +509,7 @@ func (l *Live) Pending() (n int) {
 	for i := range l.parts {
 		p := &l.parts[i]
 		p.mu.Lock()
-		n += len(p.changed) + len(p.evicted)
+		n += len(p.changed) + len(p.counted) + len(p.evicted)
 		p.mu.Unlock()
 	}
 	return n
@@ -466,6 +533,7 @@ func (l *Live) KeysGrew() {
 		p.mu.Lock()
 		for _, c := range l.d.shards[i].settled() {
 			if !c.unlocked {
+				c.tracked.told = 0
 				p.touch(c)
 			}
 		}

@@ -30,6 +30,12 @@ const (
 	interval = 500 * time.Millisecond
 	share    = 5
 	longest  = 10 * time.Second
+	// seldom is the least time between two States if nothing but counters changed.
+	// It is longer, up to seldomest, if making one takes more than a part of it, which
+	// is 1/seldomShare.
+	seldom      = 5 * time.Second
+	seldomest   = 30 * time.Second
+	seldomShare = 50
 	// patient is for how long a State waits while packets do.
 	patient = 5 * time.Second
 	// chunk is how many connections are copied at a time while the goroutine that
@@ -78,8 +84,9 @@ type Engine struct {
 	o   Options
 	// began is when the clock began that intervals are measured by.
 	began time.Time
-	// wake asks for a State, and hurry for one without the pause before it.
-	wake, hurry chan struct{}
+	// wake asks for a State, and hurry for one without the pause before it; came
+	// says that packets do.
+	wake, hurry, came chan struct{}
 	// taken says that what changed was taken; nil if the source does not wait.
 	taken chan struct{}
 	maker maker
@@ -93,9 +100,10 @@ type Engine struct {
 	links  *link.Decoder
 	crew   crew
 	intake intake
-	// dirty says that there were packets since the last State was begun, and
-	// pressed that the decoder waits for it.
-	dirty, pressed bool
+	// dirty says that there were packets since the last State was begun, seen that
+	// there were some since they were looked at, and pressed that the decoder waits
+	// for a State.
+	dirty, seen, pressed bool
 
 	keys sync.Mutex // over Options.Keys
 	// log is the key log as of when it was asked for last, and ask has who reads
@@ -107,6 +115,8 @@ type Engine struct {
 	view    sync.Mutex
 	state   *State
 	changed chan struct{}
+	// waiting says that somebody waits for the next State.
+	waiting bool
 	policy  policyInForce
 }
 
@@ -145,7 +155,7 @@ type noticer interface {
 // sockets, as the processes behind them may be out of sight once the process has
 // given up its rights.
 func New(src Source, o Options) *Engine {
-	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
+	e := &Engine{src: src, o: o, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), came: make(chan struct{}, 1), changed: make(chan struct{}), links: link.NewDecoder(o.Links)}
 	if _, ok := src.(wire); !ok {
 		e.taken = make(chan struct{}, 1)
 	}
@@ -201,37 +211,102 @@ func (e *Engine) divides() bool {
 	return (e.taken == nil || e.o.Decode.MaxMemory == 0) && (e.o.Keys == nil || e.keyLog() == nil)
 }
 
+// A pace says when States are made.
+type pace struct {
+	// at is when the next one is, unless something comes before. It is at news at
+	// the earliest, or at counters if nothing but these changed.
+	at, news, counters time.Time
+}
+
+// made sets the pace after a State, which took so long. due is for how long nothing
+// but time can change anything.
+func (p *pace) made(began time.Time, took, due time.Duration) {
+	p.news = began.Add(max(interval, min(share*took, took+longest)))
+	p.counters = began.Add(min(max(seldom, seldomShare*took), seldomest))
+	p.counters = later(p.counters, p.news)
+	p.at = later(time.Now().Add(due), p.news)
+}
+
+// before has the next State made at t, if it would be later.
+func (p *pace) before(t time.Time) {
+	if t.Before(p.at) {
+		p.at = t
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 // follow makes States until the capture has ended.
 func (e *Engine) follow(ended <-chan error) error {
 	var noticed <-chan struct{}
 	if n, ok := e.src.(noticer); ok {
 		noticed = n.Noticed()
 	}
+	var p pace // at once
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	next := time.Now() // the earliest moment for another State
+	looking := false // at what came, when the timer fires
 	for {
 		select {
 		case err := <-ended:
 			return err
-		case <-timer.C:
 		case <-noticed:
+		case <-e.hurry:
 		case <-e.wake:
-			timer.Reset(max(time.Until(next), settle))
-			select {
-			case err := <-ended:
-				return err
-			case <-timer.C:
-			case <-e.hurry:
+			p.before(later(time.Now().Add(settle), p.news))
+			timer.Reset(time.Until(p.at))
+			continue
+		case <-e.came:
+			looking = true
+			timer.Reset(min(settle, time.Until(p.at)))
+			continue
+		case <-timer.C:
+			if looking && time.Until(p.at) > 0 {
+				looking = false
+				e.look(&p)
+				timer.Reset(time.Until(p.at))
+				continue
 			}
 		}
+		looking = false
 		e.crew.calm(patient)
 		began := time.Now()
 		e.maker.round(false)
-		took := time.Since(began)
-		next = began.Add(max(interval, min(share*took, took+longest)))
-		timer.Reset(max(e.maker.due(), time.Until(next)))
+		p.made(began, time.Since(began), e.maker.due())
+		timer.Reset(time.Until(p.at))
 	}
+}
+
+// look finds out what came, and whether it makes a State soon.
+func (e *Engine) look(p *pace) {
+	e.mu.Lock()
+	e.seen = false
+	e.mu.Unlock()
+	e.flush()
+	switch {
+	case !p.at.After(p.news): // there is news already
+	case e.awaited() || e.live.News() || e.losses():
+		p.before(p.news)
+	default:
+		p.before(p.counters)
+	}
+}
+
+// losses reports whether the kernel lost packets since the last State.
+func (e *Engine) losses() bool {
+	if _, ok := e.src.(wire); !ok {
+		return false
+	}
+	dropped := uint64(0)
+	for _, in := range e.src.Inputs() {
+		dropped += in.Dropped
+	}
+	return dropped > e.State().Dropped
 }
 
 // read takes packets until there are no more.
@@ -280,12 +355,12 @@ func (e *Engine) packet(p *capture.Packet, s *link.Segment) {
 	if e.intake.stale {
 		e.intake.inputs, e.intake.stale = e.src.Inputs(), false
 	}
-	first, pressed := !e.dirty, !e.pressed && e.live.Pressed()
-	e.dirty, e.pressed = true, e.pressed || pressed
+	first, pressed := !e.seen, !e.pressed && e.live.Pressed()
+	e.dirty, e.seen, e.pressed = true, true, e.pressed || pressed
 	full := e.taken != nil && e.live.Full()
 	e.mu.Unlock()
 	if first {
-		e.rouse()
+		signal(e.came)
 	}
 	if !shared && e.o.Tap != nil {
 		e.o.Tap.Packet(p, number)
@@ -380,7 +455,7 @@ func (e *Engine) publish(s *State) {
 	defer e.view.Unlock()
 	e.state = s
 	close(e.changed)
-	e.changed = make(chan struct{})
+	e.changed, e.waiting = make(chan struct{}), false
 }
 
 // State returns the newest State. Before the first packet its document is empty.
@@ -391,11 +466,28 @@ func (e *Engine) State() *State {
 }
 
 // Changed returns a channel that is closed when there is a newer State than that
-// of the last call of [Engine.State].
+// of the last call of [Engine.State]. While somebody waits for one, it is also made
+// soon when nothing but counters changed.
 func (e *Engine) Changed() <-chan struct{} {
 	e.view.Lock()
 	defer e.view.Unlock()
+	if !e.waiting {
+		e.waiting = true
+		e.mu.Lock()
+		dirty := e.dirty
+		e.mu.Unlock()
+		if dirty {
+			signal(e.came)
+		}
+	}
 	return e.changed
+}
+
+// awaited reports whether somebody waits for the next State.
+func (e *Engine) awaited() bool {
+	e.view.Lock()
+	defer e.view.Unlock()
+	return e.waiting
 }
 
 // SetPolicy has everything judged by another policy from now on.

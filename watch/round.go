@@ -143,7 +143,7 @@ func (m *maker) take(final bool) bool {
 	e := m.e
 	e.mu.Lock()
 	left, fresh := e.live.Pending(), e.dirty
-	e.dirty, e.pressed = false, false
+	e.dirty, e.seen, e.pressed = false, false, false
 	e.mu.Unlock()
 	for left > 0 || final {
 		e.mu.Lock()

@@ -258,6 +258,9 @@ func (s *Stream) inFrame() bool {
 	return false
 }
 
+// Found reports whether anything was found until now.
+func (s *Stream) Found() bool { return s.facts.Recognition != NotRecognised || s.tentative }
+
 // Facts returns what was found until now. It is final after [Stream.End]:
 // until then, a recognition by ticks or framing may still be withdrawn.
 func (s *Stream) Facts() Facts {

@@ -88,6 +88,13 @@ type Stats struct {
 
 func most32(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
+// Waits reports whether bytes of a direction are held until it is known where they
+// belong: [Conn.Flush] would hand them over.
+func (c *Conn) Waits(d Dir) bool {
+	h := &c.half[d]
+	return h.state != stateFixed || h.held != nil
+}
+
 // Stats returns what is known about direction d.
 func (c *Conn) Stats(d Dir) Stats {
 	h := &c.half[d]
