@@ -569,14 +569,25 @@ func (s *soak) holdToTruth(w *soaked) {
 	}
 }
 
+// classOf returns what a connection was sent as, by the address that was sent as its
+// server's: of one of which packets were lost, it may look like the client's.
+func (s *soak) classOf(c *report.Connection) conversation {
+	s.Helper()
+	for _, address := range []string{c.Server.Address, c.Client.Address} {
+		var kind, n int
+		if _, err := fmt.Sscanf(address, "10.128.%d.%d", &kind, &n); err == nil {
+			return [][]conversation{s.classes, s.open}[kind][n]
+		}
+	}
+	s.Fatalf("%s is between %s and %s", c.ID, c.Client.Address, c.Server.Address)
+	return conversation{}
+}
+
 // compare holds the connections of a report to what they are.
 func (s *soak) compare(doc *report.Document) {
 	s.Helper()
 	for _, c := range doc.Connections {
-		class := s.classes[int(c.Client.Port-32768)%classes]
-		if strings.HasPrefix(c.Client.Address, "10.65.") {
-			class = s.open[int(c.Client.Port-32768)%classes]
-		}
+		class := s.classOf(&c)
 		if c.Verdict == nil {
 			continue
 		}
