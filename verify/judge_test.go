@@ -64,6 +64,15 @@ func TestOutcome(t *testing.T) {
 			"1 connection misses packets, or has contradictory ones, that would show what is distribution", "DP302"},
 		{"a lookup that EPMD closed on", capture(mutual(), asks("10.1.0.1", request(epmd.PortPlease2Req, "demo"), "", closedBy(tls.RoleServer))), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
 
+		{"sizes like those of a node that got its name", capture(mutual(), with(mutual(), generic, shaped(tls.Shape{Stage: tls.StageAck, Named: true, Exact: true}))), Coverage{}, Undecided,
+			"TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)", "DP109"},
+		{"sizes like those of a wrong cookie", capture(mutual(), with(mutual(), generic, shaped(tls.Shape{Stage: tls.StageReply, Exact: true}))), Coverage{}, Undecided,
+			"TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)", "DP109"},
+		{"sizes like distribution's in blocks", capture(mutual(), with(mutual(), generic, shaped(tls.Shape{Stage: tls.StageAck}))), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
+		{"sizes like distribution's, opened", capture(mutual(), with(mutual(), generic, shaped(tls.Shape{Stage: tls.StageAck, Named: true, Exact: true}), func(c *decode.Connection) {
+			c.TLS.Opened = [2]tls.Opened{{Bytes: 5}, {Bytes: 5}}
+		})), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
+
 		{"obsolete TLS", capture(with(mutual(), func(c *decode.Connection) { c.TLS.Version = tls.TLS11 })), Coverage{}, Fail, "TLS 1.1 is obsolete (RFC 8996)", "DP107"},
 		{"SSL", capture(with(mutual(), func(c *decode.Connection) { c.TLS.Version = tls.SSL30 })), Coverage{}, Fail, "SSL 3.0 is broken (RFC 7568)", "DP107"},
 		{"obsolete TLS, refused", capture(with(refused(), func(c *decode.Connection) { c.TLS.Version = tls.TLS11 }), mutual()), Coverage{}, Pass, "the distribution connection that came up is mutual TLS; 1 more came to nothing", "DP112"},
@@ -103,6 +112,8 @@ func TestOutcome(t *testing.T) {
 		})
 	}
 }
+
+func shaped(s tls.Shape) change { return func(c *decode.Connection) { c.TLS.Shape = s } }
 
 // apart gives every connection a listener of its own.
 func apart(c *decode.Capture) {

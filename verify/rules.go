@@ -382,15 +382,19 @@ func toRabbitMQ(c *decode.Connection) bool {
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
 	count := make(map[Verdict]int)
-	var gapped, obscured []*decode.Connection
+	var gapped, obscured, alike []*decode.Connection
 	for i, c := range r.capture.Connections {
 		v := r.judgement.Conclusions[i].Verdict
 		count[v]++
 		if v != NoVerdict && c.TCP[0].Gap+c.TCP[1].Gap > 0 {
 			gapped = append(gapped, c)
 		}
-		if v == NoVerdict && mayBeDistribution(c) {
+		switch {
+		case v != NoVerdict:
+		case mayBeDistribution(c):
 			obscured = append(obscured, c)
+		case resemblesDistribution(c):
+			alike = append(alike, c)
 		}
 	}
 	distribution := len(r.capture.Connections) - count[NoVerdict]
@@ -428,6 +432,10 @@ func (r *ruler) coverage() {
 		r.add(LossyCapture, Medium, c, plural(len(obscured), "connection misses packets, or has contradictory ones, that would show what is distribution",
 			"connections miss packets, or have contradictory ones, that would show what is distribution"))
 	}
+	for _, c := range alike {
+		r.add(NotProven, Medium, c, "TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)",
+			Evidence{c.FirstFrame, "the connection's first packet"})
+	}
 	for _, c := range gapped {
 		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection misses packets", "distribution connections miss packets"))
 	}
@@ -453,5 +461,19 @@ func mayBeDistribution(c *decode.Connection) bool {
 	}
 	// What both sides encrypted would show, but for a message that anybody added.
 	hidden := c.TLS.Damaged && c.TLS.Sealed[decode.Client].Application > 0 && c.TLS.Sealed[decode.Server].Application > 0
-	return hidden || c.TLS.Obscured && a.Gap+b.Gap > 0 || c.TLS.Shape.Exact && c.TLS.Shape.Stage == tls.StageReply
+	return hidden || c.TLS.Obscured && a.Gap+b.Gap > 0
+}
+
+// resemblesDistribution reports whether record sizes are those of a distribution
+// handshake that does not show enough to be one beyond doubt: that of a node that
+// was given its name, or one which the server did not confirm.
+func resemblesDistribution(c *decode.Connection) bool {
+	f := c.TLS
+	if c.Protocol != decode.TLS || !c.Start() || !f.Shape.Exact {
+		return false
+	}
+	if f.Opened[decode.Client].Bytes > 0 && f.Opened[decode.Server].Bytes > 0 {
+		return false // and it is something else
+	}
+	return f.Shape.Stage == tls.StageReply || f.Shape.Named && f.Shape.Stage == tls.StageAck
 }
