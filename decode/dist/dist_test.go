@@ -344,6 +344,8 @@ func TestMatchHandshake(t *testing.T) {
 		{"status and TLS", cat(statusOK, 0x15, 3, 3, 0, 2, 2, 10), No},
 		{"two statuses", cat(statusOK, statusOK), No},
 		{"no node name", message2(sendName6[2:17], "demo_at_lab"), No},
+		{"a host in Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfccher"), Yes},
+		{"control characters beside Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfcch\x9fr"), No},
 		{"control characters", message2(sendName6[2:17], "demo@\x00\x01\x02\x03\x04\x05"), No},
 		{"no flags", message2('N', u64(0), u32(0), u16(3), "a@b"), No},
 		{"all flags", message2('N', u64(1<<64-1), u32(0), u16(3), "a@b"), No},

@@ -170,7 +170,7 @@ func (h *Handshake) parseStatus(at tcp.Position, b []byte) form {
 	name := c.Vector16("name")
 	raw := name.Rest()
 	creation := c.Uint32("creation")
-	if c.Err() != nil || !nodeName(raw) {
+	if c.Err() != nil || !nodeName(raw) || !utf8.Valid(raw) {
 		return formNone
 	}
 	h.Status, h.StatusAt = "named", at
@@ -287,21 +287,26 @@ func (l layout) plausible() bool {
 	return nodeName(l.name)
 }
 
-// nodeName reports whether b is "name@host" in printable UTF-8.
+// nodeName reports whether b is "name@host" in visible characters.
 func nodeName(b []byte) bool {
 	name, host, ok := strings.Cut(string(b), "@")
 	return ok && name != "" && host != "" && !strings.Contains(host, "@") && len(b) <= term.MaxAtom && printable(b)
 }
 
-// printable reports whether b is UTF-8 of visible characters.
+// printable reports whether b is UTF-8 or Latin-1 of visible characters. OTP
+// takes host names in Latin-1 (net_kernel:validate_hostname/1).
 func printable(b []byte) bool {
-	if len(b) == 0 || !utf8.Valid(b) {
-		return false
+	runes := []rune(string(b))
+	if !utf8.Valid(b) {
+		runes = runes[:0]
+		for _, c := range b {
+			runes = append(runes, rune(c))
+		}
 	}
-	for _, r := range string(b) {
+	for _, r := range runes {
 		if !unicode.IsGraphic(r) || unicode.IsSpace(r) {
 			return false
 		}
 	}
-	return true
+	return len(b) > 0
 }
