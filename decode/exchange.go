@@ -97,9 +97,11 @@ func (c *Connection) ClosedUnanswered() bool {
 }
 
 // Entries returns what the connection tells of who listens on which port of the
-// server's host; nothing if it is none to a port mapper.
+// server's host; nothing if it is none to a port mapper. Nodes keep a connection
+// open as long as they are registered: one that the port mapper closed, and
+// answered nothing that was captured, registered none.
 func (c *Connection) Entries() []epmd.Entry {
-	if c.Protocol != EPMD || c.ClosedUnanswered() {
+	if c.Protocol != EPMD || c.Ending.ClosedBy == tls.RoleServer && len(c.EPMD[Server].Replies)+len(c.EPMD[Server].Names) == 0 {
 		return nil
 	}
 	return epmd.Entries(c.EPMD[Client], c.EPMD[Server])

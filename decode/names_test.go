@@ -57,8 +57,12 @@ func TestNamesOfTLSServers(t *testing.T) {
 			t.dials("10.1.0.9:50000", mapper).sends(client, alive2(9100, "demo")).closes(server)
 			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
 		}, "", "n2.lab"},
+		{"ALIVE2, seen from the middle on, closed", func(t *talk) {
+			t.joins("10.1.0.9:50000", mapper).sends(client, alive2(9100, "demo")).closes(server)
+			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
+		}, "", "n2.lab"},
 		{"ALIVE2, answer not captured", func(t *talk) {
-			t.dials("10.1.0.2:50000", mapper).sends(client, alive2(9100, "demo")).misses(server, 10).closes(server)
+			t.dials("10.1.0.2:50000", mapper).sends(client, alive2(9100, "demo")).misses(server, 10)
 			t.dials(dialled, listening).tls12(named("n2.lab", 8, long))
 		}, "demo@n2.lab", ""},
 		{"ALIVE2 over loopback", func(t *talk) {
