@@ -7,10 +7,11 @@ import (
 
 // Records are a chain: the length of one leads to the next, and that one's header
 // is far enough away to be waited for. In a mapped file this wait is most of what
-// reading takes. A part of the file is therefore walked before it is read, from
+// reading takes. A piece of the file is therefore walked before it is read, from
 // several places at once, so that the waits are at the same time. Where a record
 // begins there is guessed. A wrong guess costs time and nothing else: all that is
-// made of what is seen is that the processor has it in its cache.
+// made of what is seen is that the processor has it in its cache. See [Part] for
+// what other processors make of a guess.
 
 const (
 	// aheadBytes are walked at once: their headers fit into a processor's cache.
@@ -18,8 +19,10 @@ const (
 	// aheadChains is the number of places, about as many as a processor waits for
 	// at the same time.
 	aheadChains = 8
-	// aheadSearch is how far a record is searched for.
+	// aheadSearch is how far a record is searched for, and aheadTries how many places
+	// are looked at that might be one.
 	aheadSearch = 4 << 10
+	aheadTries  = 200
 	// aheadHeader is how much of a record is wanted: its header and those up to
 	// TCP, inside VXLAN too, in lines of the cache.
 	aheadHeader = 144
@@ -56,9 +59,11 @@ func (l *layout) walkAhead(b []byte) (touched byte) {
 		return 0
 	}
 	var at, end [aheadChains]int
+	mark := l.mark(b)
 	for i := range at {
 		if i > 0 {
-			at[i] = l.guess(b, i*(len(b)/aheadChains))
+			from := i * (len(b) / aheadChains)
+			at[i] = l.guess(b, from, from+aheadSearch, mark)
 			end[i-1] = min(at[i], last)
 		}
 	}
@@ -90,11 +95,15 @@ func (l *layout) short(b []byte) bool {
 	return at < aheadSample*aheadShort
 }
 
-// guess returns where a record begins behind from, with two behind it; len(b) if
-// there is none nearby.
-func (l *layout) guess(b []byte, from int) int {
-	mark := b[l.markAt:][:l.markLength]
-	for to := min(from+aheadSearch, len(b)); from < to; from++ {
+// mark returns what a record has in common with those nearby.
+func (l *layout) mark(record []byte) []byte { return record[l.markAt:][:l.markLength] }
+
+// guess returns where the first record begins at or behind from, with two behind
+// it; len(b) if none with the mark is found before to.
+func (l *layout) guess(b []byte, from, to int, mark []byte) int {
+	to = min(to, len(b)-l.markAt)
+	from += l.markAt
+	for try := 0; from < to && try < aheadTries; from, try = from+1, try+1 {
 		i := bytes.Index(b[from:to], mark)
 		if i < 0 {
 			break

@@ -22,9 +22,17 @@ func recordsOf(order binary.ByteOrder, lengths []int) (b []byte, begins map[int]
 	return b, begins
 }
 
+// next returns the first place at or behind from.
+func next(begins map[int]bool, from int) int {
+	for !begins[from] {
+		from++
+	}
+	return from
+}
+
 var layouts = map[binary.ByteOrder]layout{
-	binary.LittleEndian: {lengthAt: 8, more: recordLength, markAt: 1, markLength: 3},
-	binary.BigEndian:    {big: true, lengthAt: 8, more: recordLength, markLength: 3},
+	binary.LittleEndian: {lengthAt: 8, more: recordLength, markAt: 2, markLength: 2},
+	binary.BigEndian:    {big: true, lengthAt: 8, more: recordLength, markLength: 2},
 }
 
 func TestGuessFindsRecords(t *testing.T) {
@@ -35,8 +43,9 @@ func TestGuessFindsRecords(t *testing.T) {
 	for order, l := range layouts {
 		b, begins := recordsOf(order, lengths)
 		for from := 100; from < len(b)-10_000; from += 997 {
-			if at := l.guess(b, from); !begins[at] || at < from-l.markAt {
-				t.Errorf("%v: at %d of %d a record was guessed, which begins there: %t", order, at, len(b), begins[at])
+			at := l.guess(b, from, len(b), l.mark(b))
+			if first := next(begins, from); at != first {
+				t.Errorf("%v: at %d of %d a record was guessed, but the first behind %d begins at %d", order, at, len(b), from, first)
 			}
 		}
 	}

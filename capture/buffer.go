@@ -17,10 +17,16 @@ type buffer struct {
 	err error
 	// want is the size to which data grows when reads fill it.
 	want int
-	// mapped is set if data is a whole file in memory, with err at its end, and
-	// has something to do once start is at due.
+	// mapped is set if data is a whole file in memory, with err at its end, of
+	// which more is prepared once start is at due.
 	mapped *mapping
 	due    int
+	// until is where reading ends that is ahead of its turn, see [Part]; 0 if it
+	// is not.
+	until int
+	// layout is how records follow one another.
+	layout  layout
+	touched byte
 }
 
 // mappedBuffer hands out slices of a mapped file.
@@ -33,11 +39,7 @@ func newBuffer(src io.Reader, want int) buffer {
 }
 
 // follow is told how records follow one another from here on.
-func (b *buffer) follow(l layout) {
-	if b.mapped != nil {
-		b.mapped.layout = l
-	}
-}
+func (b *buffer) follow(l layout) { b.layout = l }
 
 // offset is the position of the first unconsumed byte in the stream.
 func (b *buffer) offset() int64 { return b.base + int64(b.start) }
@@ -56,9 +58,23 @@ func (b *buffer) need(n int) bool { return b.end-b.start >= n && b.start < b.due
 // more is need where something is to be done for it.
 func (b *buffer) more(n int) bool {
 	if b.start >= b.due {
-		b.due = b.mapped.advance(b.start)
+		b.advance()
 	}
 	return b.end-b.start >= n || b.fill(n)
+}
+
+// advance prepares what follows of a mapped file. A record begins at start, or
+// the file ends.
+func (b *buffer) advance() {
+	until := b.until
+	if until == 0 {
+		until = b.mapped.advance(b.start)
+	}
+	b.due = min(b.start+aheadBytes, until)
+	b.touched ^= b.layout.walkAhead(b.data[b.start:b.due])
+	if b.due == len(b.data) {
+		b.due = math.MaxInt
+	}
 }
 
 func (b *buffer) fill(n int) bool {

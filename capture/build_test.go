@@ -139,6 +139,10 @@ type seen struct {
 	FCS    uint8
 }
 
+func seenOf(p *Packet) seen {
+	return seen{p.Frame.Number, p.Time, string(p.Data), p.Length, p.LinkType, p.FCSLength}
+}
+
 // all reads every packet of s.
 func all(t testing.TB, s Source) []seen {
 	t.Helper()
@@ -152,7 +156,7 @@ func all(t testing.TB, s Source) []seen {
 		if err != nil {
 			t.Fatalf("Next: %v", err)
 		}
-		out = append(out, seen{p.Frame.Number, p.Time, string(p.Data), p.Length, p.LinkType, p.FCSLength})
+		out = append(out, seenOf(&p))
 	}
 	if err := s.Next(&p); err != io.EOF {
 		t.Fatalf("Next after the end: %v, want io.EOF", err)

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"io"
-	"math"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -14,7 +13,7 @@ const (
 	window = 4 << 20
 	// behind is how far back packets are looked at that others decode. What lies
 	// further back is given back, so that a large file does not fill the memory.
-	behind = 4 * window
+	behind = 3 * window
 )
 
 // A mapping is a file in memory: its bytes need no copying, and those that
@@ -25,9 +24,8 @@ type mapping struct {
 	// that before.
 	released, fetched, ready int
 	fetching                 sync.WaitGroup
-	// layout is how records follow one another.
-	layout  layout
-	touched byte
+	// parted is the end of the last part that is read ahead of its turn.
+	parted int
 	// consumed is told how far the reader is.
 	consumed *atomic.Int64
 }
@@ -49,26 +47,22 @@ func mapCapture(file *os.File, size int64, consumed *atomic.Int64) *mapping {
 	return &mapping{data: data, consumed: consumed}
 }
 
+// page is a multiple of every page size in use.
+const page = 64 << 10
+
 // advance is told that everything before at is consumed, but for the packet
-// that was delivered last. A record begins there, or the file ends. It returns
-// where it wants to be told again.
+// that was delivered last. It returns up to where the file is resident.
 func (m *mapping) advance(at int) int {
 	if at >= m.ready {
 		m.fetch(at)
 	}
-	next := min(at+aheadBytes, m.ready)
-	m.touched ^= m.layout.walkAhead(m.data[at:next])
-	if next == len(m.data) {
-		return math.MaxInt
-	}
-	return next
+	return m.ready
 }
 
 // fetch makes the window behind at resident, and gives back what lies far
 // behind it. This takes the kernel a fifth of the time that a capture takes, and
 // so it is done in the background, a window ahead.
 func (m *mapping) fetch(at int) {
-	const page = 64 << 10 // a multiple of every page size in use
 	at = at / page * page
 	m.fetching.Wait()
 	if m.fetched < at+1 {
@@ -77,8 +71,7 @@ func (m *mapping) fetch(at int) {
 	}
 	m.ready = m.fetched
 	m.fetched = min(m.ready+window, len(m.data))
-	done, ahead := m.data[m.released:max(at-behind, m.released)], m.data[m.ready:m.fetched]
-	m.released += len(done)
+	done, ahead := m.past(at), m.data[m.ready:m.fetched]
 	if len(done)+len(ahead) > 0 {
 		m.fetching.Go(func() {
 			release(done)
@@ -88,9 +81,19 @@ func (m *mapping) fetch(at int) {
 	m.consumed.Store(int64(at))
 }
 
+// past returns what lies far behind at and is now to be given back: nothing, or
+// much at once, since all processors have to be told.
+func (m *mapping) past(at int) []byte {
+	done := m.data[m.released:max((at-behind)/page*page, m.released)]
+	if len(done) < window {
+		return nil
+	}
+	m.released += len(done)
+	return done
+}
+
 // retire gives back what lies behind: the file was read to its end.
 func (m *mapping) retire() {
-	const page = 64 << 10
 	m.fetching.Wait()
 	if at := len(m.data) / page * page; at > m.released {
 		release(m.data[m.released:at])

@@ -77,7 +77,7 @@ func (r *Reader) openPcap() {
 		r.pcap.fcs = uint8(link>>28) * 2 // the upper four bits count 16-bit words
 	}
 	r.buf.skip(pcapHeaderLength)
-	l := layout{big: v.big, lengthAt: 8, more: r.pcap.record, markAt: 1, markLength: 3} // seconds, without the last byte
+	l := layout{big: v.big, lengthAt: 8, more: r.pcap.record, markAt: 2, markLength: 2} // the upper half of the seconds
 	if v.big {
 		l.markAt = 0
 	}

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"io"
 	"math"
 )
 
@@ -104,6 +105,9 @@ func (r *Reader) nextBlocks(p *Packet) error {
 		if err != nil {
 			return err
 		}
+		if r.ahead && (!found || r.aside) {
+			return io.EOF // left to its turn
+		}
 		r.buf.skip(size)
 		if found {
 			r.count(p)
@@ -186,6 +190,7 @@ func (r *Reader) section(body []byte) error {
 	}
 	r.in.Dropped = addClamped(r.in.Dropped, r.ng.sectionDropped())
 	r.ng = ngState{interfaces: r.ng.interfaces[:0]}
+	r.version++
 	if major, minor := r.u16(body[4:]), r.u16(body[6:]); major != 1 {
 		r.ng.foreign = true
 		r.note("a section has the pcapng version %d.%d, which is not known", major, minor)
@@ -223,6 +228,7 @@ func (r *Reader) interfaceDescription(body []byte) {
 		}
 	}
 	r.ng.interfaces = append(r.ng.interfaces, i)
+	r.version++
 }
 
 // fcsBytes reads if_fcslen. The specification has it in bits, its own example
@@ -264,10 +270,18 @@ func (r *Reader) oldPacket(body []byte, p *Packet) bool {
 		return false
 	}
 	if drops != math.MaxUint16 { // which says "not known"
-		i.counted = addClamped(i.counted, uint64(drops))
+		r.lose(i, uint64(drops))
 	}
 	ticks := uint64(r.u32(body[4:]))<<32 | uint64(r.u32(body[8:]))
 	return r.packet(i, ticks, r.u32(body[12:]), r.u32(body[16:]), body[20:], p)
+}
+
+// lose counts packets that were lost before the one at hand.
+func (r *Reader) lose(i *ngInterface, n uint64) {
+	if n > 0 {
+		i.counted = addClamped(i.counted, n)
+		r.aside = true
+	}
 }
 
 // packet takes the common part of both: data and options in rest.
@@ -292,7 +306,7 @@ func (r *Reader) packetOptions(i *ngInterface, o *options, p *Packet) {
 				p.FCSLength = fcs
 			}
 		case o.code == optPacketDropCount && len(o.value) == 8:
-			i.counted = addClamped(i.counted, r.u64(o.value))
+			r.lose(i, r.u64(o.value))
 		}
 	}
 	if o.bad {

@@ -26,6 +26,11 @@ type Reader struct {
 	// secretBytes is what in.Secrets costs, against maxSecrets.
 	secretBytes int
 	done        bool
+	// version counts what changes how packets are read.
+	version int
+	// ahead says that this reads ahead of its turn, see [Part], and aside that the
+	// block at hand told more than a packet.
+	ahead, aside bool
 }
 
 // NewReader returns a reader of the capture in r, of whichever known format;
@@ -200,6 +205,20 @@ func (r *Reader) count(p *Packet) {
 	}
 }
 
+// add takes what was counted ahead of its turn.
+func (in *Input) add(more *Input) {
+	in.Packets += more.Packets
+	in.Bytes += more.Bytes
+	in.Snapped += more.Snapped
+	if !more.Timed {
+		return
+	}
+	if !in.Timed {
+		in.Timed, in.First, in.Last = true, more.First, more.Last
+	}
+	in.First, in.Last = min(in.First, more.First), max(in.Last, more.Last)
+}
+
 // nextFrame counts one more of what Wireshark numbers as a frame.
 func (r *Reader) nextFrame() {
 	if r.frame != math.MaxUint32 {
@@ -235,6 +254,7 @@ func (r *Reader) stop(format string, args ...any) error {
 
 // note records damage at the current offset that does not end the input.
 func (r *Reader) note(format string, args ...any) {
+	r.aside = true
 	// Only the first is told; a file of nothing else must not cost anything.
 	if r.in.Damage == nil {
 		r.in.Damage = &Damage{Frame: r.frame, Offset: r.buf.offset(), Reason: fmt.Sprintf(format, args...), Continued: true}

@@ -40,6 +40,8 @@ type track struct {
 	mapped *mapping
 	// regular says that the file can be closed and opened again.
 	regular bool
+	// spaced is how far records were apart lately, in bytes; 0 if that is not known.
+	spaced int
 	// size is the file's size in bytes, 0 if unknown.
 	size     int64
 	consumed atomic.Int64

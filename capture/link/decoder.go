@@ -38,6 +38,9 @@ type Decoder struct {
 	encaps     encapsulations
 	fragments  fragments
 	counts     counts
+	// ahead says that packets come ahead of their turn, see [Decoder.Ahead], and
+	// left that the last one was left to it.
+	ahead, left bool
 
 	// The state of one call of Decode.
 	packet *capture.Packet
@@ -79,6 +82,11 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 	d.extensionHeaders = 0
 	d.joined, d.parts = d.joined[:0], d.parts[:0]
 	why := d.linkLayer(p.LinkType, packetBytes(p))
+	if d.ahead {
+		if d.left = why == pending || why.numbered(); d.left {
+			return false
+		}
+	}
 	d.waiting = why == pending
 	if why == found && d.restricted && !d.only.allows(s) {
 		why = reasonNotAsked
@@ -98,6 +106,28 @@ func (d *Decoder) Waiting() bool { return d.waiting }
 // its segment. There are none if it came whole. The result is valid until the
 // next call of Decode, and has at most [MaxParts] packets.
 func (d *Decoder) Parts() []capture.Frame { return d.parts }
+
+// Ahead returns a Decoder for another goroutine, which takes packets before those
+// that come before them, and leaves to d what depends on those: fragments, ways
+// through tunnels that were not seen before, and what is counted by numbers up to
+// a limit. It may be used while d is.
+func (d *Decoder) Ahead() *Decoder {
+	return &Decoder{vxlanPorts: d.vxlanPorts, only: d.only, restricted: d.restricted, ahead: true, encaps: d.encaps.ahead()}
+}
+
+// Left reports whether the last packet was left to the Decoder of which this one
+// is ahead. It has to take it in its turn.
+func (d *Decoder) Left() bool { return d.left }
+
+// Join counts for d what a counted, now that it is the turn of the packets that a
+// took; Drop forgets it.
+func (d *Decoder) Join(a *Decoder) {
+	d.counts.join(&a.counts)
+	a.Drop()
+}
+
+// Drop forgets what was counted.
+func (d *Decoder) Drop() { d.counts.clear() }
 
 // packetBytes returns p without its frame check sequence. Of a packet that was
 // cut by the capture, the frame check sequence is missing wholly or in part.

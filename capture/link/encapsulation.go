@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // maxDepth limits how many VLAN tags, labels and tunnels may surround a segment.
@@ -102,14 +103,24 @@ func (p *path) push(l layer) reason {
 	return found
 }
 
-// encapsulations numbers paths. A path's number is found by walking a tree from
-// its outermost layer, so that neither the lookup nor a repetition allocates.
+// encapsulations numbers paths.
 type encapsulations struct {
-	children map[edge]uint16
-	names    [][]string
+	tree *tree
 	// last is the path looked up last: most packets repeat it.
 	last      path
 	lastIndex uint16
+	// known are edges of the tree that were looked up by a [Decoder.Ahead], which
+	// adds none to it; nil for others.
+	known map[edge]uint16
+}
+
+// A tree has all paths, in the order in which they were first seen. A path's
+// number is found by walking it from the outermost layer, so that neither the
+// lookup nor a repetition allocates. Numbers do not change.
+type tree struct {
+	mu       sync.Mutex
+	children map[edge]uint16
+	names    [][]string
 }
 
 // An edge leads from a path to the one with a further layer inside.
@@ -118,14 +129,23 @@ type edge struct {
 	layer  layer
 }
 
-// otherEncapsulation stands for all paths above the limit.
-const otherEncapsulation = 1
+const (
+	// otherEncapsulation stands for all paths above the limit.
+	otherEncapsulation = 1
+	// unknownEncapsulation stands for those that are not in the tree.
+	unknownEncapsulation = MaxEncapsulations
+)
 
 func newEncapsulations() encapsulations {
-	return encapsulations{
+	return encapsulations{tree: &tree{
 		children: make(map[edge]uint16),
 		names:    [][]string{{}, {"other"}},
-	}
+	}}
+}
+
+// ahead returns encapsulations that are in the same tree.
+func (e *encapsulations) ahead() encapsulations {
+	return encapsulations{tree: e.tree, known: make(map[edge]uint16)}
 }
 
 func (e *encapsulations) index(p *path) uint16 {
@@ -137,7 +157,10 @@ func (e *encapsulations) index(p *path) uint16 {
 	}
 	i := uint16(0)
 	for _, l := range p.layers[:p.n] {
-		if i = e.child(i, l); i == otherEncapsulation {
+		if i = e.child(edge{i, l}); i == unknownEncapsulation {
+			return i
+		}
+		if i == otherEncapsulation {
 			break
 		}
 	}
@@ -145,24 +168,42 @@ func (e *encapsulations) index(p *path) uint16 {
 	return i
 }
 
-func (e *encapsulations) child(parent uint16, l layer) uint16 {
-	key := edge{parent, l}
-	if i, ok := e.children[key]; ok {
+func (e *encapsulations) child(at edge) uint16 {
+	if e.known == nil {
+		return e.tree.child(at, true)
+	}
+	i, ok := e.known[at]
+	if !ok {
+		if i = e.tree.child(at, false); i != otherEncapsulation && i != unknownEncapsulation {
+			e.known[at] = i
+		}
+	}
+	return i
+}
+
+// child returns the number at the end of an edge, which it may add.
+func (t *tree) child(at edge, add bool) uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, ok := t.children[at]
+	switch {
+	case ok:
 		return i
-	}
-	if len(e.names) == MaxEncapsulations {
+	case len(t.names) == MaxEncapsulations:
 		return otherEncapsulation
+	case !add:
+		return unknownEncapsulation
 	}
-	i := uint16(len(e.names))
-	outer := e.names[parent]
-	e.names = append(e.names, append(outer[:len(outer):len(outer)], l.String()))
-	e.children[key] = i
+	i = uint16(len(t.names))
+	outer := t.names[at.parent]
+	t.names = append(t.names, append(outer[:len(outer):len(outer)], at.layer.String()))
+	t.children[at] = i
 	return i
 }
 
 func (e *encapsulations) texts(i uint16) []string {
-	if int(i) >= len(e.names) {
+	if int(i) >= len(e.tree.names) {
 		i = otherEncapsulation
 	}
-	return e.names[i]
+	return e.tree.names[i]
 }

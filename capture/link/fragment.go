@@ -130,6 +130,9 @@ func (d *Decoder) fragment(f fragmentHeader, r rest) reason {
 	if r.wire == 0 || f.offset+r.wire > maxDatagram || f.more && r.wire%fragmentUnit != 0 {
 		return malformed(protoFragment)
 	}
+	if d.ahead {
+		return pending
+	}
 	g, why := d.datagramFor(f, r)
 	if why != found {
 		return why

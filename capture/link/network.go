@@ -289,7 +289,9 @@ func (d *Decoder) tcp(r rest) reason {
 	s.Time = d.packet.Time
 	s.Frame = d.packet.Frame
 	s.Identity = identity(d.ipID, h, options, r.wire)
-	s.Encapsulation = d.encaps.index(&d.path)
+	if s.Encapsulation = d.encaps.index(&d.path); s.Encapsulation == unknownEncapsulation {
+		return pending
+	}
 	s.summed = false
 	if len(options) == size && !d.unsized {
 		s.header(h, options)

@@ -247,6 +247,22 @@ func (c *counts) of(input uint32) *inputCounts {
 	return i
 }
 
+// join adds what was counted elsewhere.
+func (c *counts) join(more *counts) {
+	for input, i := range more.inputs {
+		for why, n := range i.packets {
+			c.add(input, why, n)
+		}
+	}
+}
+
+func (c *counts) clear() {
+	for _, i := range c.inputs {
+		clear(i.packets)
+		i.numbered = 0
+	}
+}
+
 func (c *counts) texts(input uint32) map[string]uint64 {
 	m := make(map[string]uint64)
 	if i := c.inputs[input]; i != nil {

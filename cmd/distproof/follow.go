@@ -21,10 +21,14 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, ke
 	}
 	pool := decoder.Work(workers)
 	defer func() { err = cmp.Or(err, pool.Wait()) }()
+	ahead := pool.Ahead(src, links)
 	var packet capture.Packet
 	for n := 1; ; n++ {
 		if n%rereadPackets == 0 {
 			keys.current()
+		}
+		if err := ahead.Take(); err != nil {
+			return err
 		}
 		err := src.Next(&packet)
 		if errors.Is(err, io.EOF) {
@@ -34,14 +38,14 @@ func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, ke
 		if err != nil {
 			return err
 		}
-		segment := pool.Next()
-		if !links.Decode(&packet, segment) {
-			continue
-		}
 		if src.HasSecrets() {
 			if err := pool.Wait(); err != nil {
 				return err
 			}
+		}
+		segment := pool.Next()
+		if !links.Decode(&packet, segment) {
+			continue
 		}
 		if err := pool.Take(segment, packet.Stays && len(links.Parts()) == 0); err != nil {
 			return err
