@@ -117,10 +117,20 @@ func perform(t *testing.T, o Options, f func(*play)) {
 	})
 }
 
+// slows makes every State take so long.
+func (p *play) slows(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slow = by
+}
+
 // Packet and State make a play a Tap.
 func (p *play) Packet(*capture.Packet, uint64) {}
 func (p *play) State(s *State) {
-	time.Sleep(p.slow)
+	p.mu.Lock()
+	slow := p.slow
+	p.mu.Unlock()
+	time.Sleep(slow)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.states++
@@ -283,10 +293,10 @@ func TestSlowStates(t *testing.T) {
 	plain := crowdOf(t, "plain", portOf(t, "plain"))
 	perform(t, Options{}, func(p *play) {
 		synctest.Wait()
-		p.slow = time.Minute
+		p.slows(time.Minute)
 		p.sends(plain.part(0, 1), 0)
-		time.Sleep(p.slow + 2*time.Second)
-		p.slow = 0
+		time.Sleep(time.Minute + 2*time.Second)
+		p.slows(0)
 		p.sends(plain.part(0, 1), 1)
 		time.Sleep(longest)
 		if n := len(p.now().Document.Connections); n != 2 {

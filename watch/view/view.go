@@ -7,7 +7,6 @@ package view
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"time"
@@ -53,12 +52,12 @@ const framesPerSecond = 15
 // Run shows src until the user ends it, which is no error, or ctx does.
 func Run(ctx context.Context, src Source, o Options) error {
 	program := tea.NewProgram(newModel(src, o),
-		tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out),
+		tea.WithInput(o.In), tea.WithOutput(o.Out),
 		tea.WithAltScreen(), tea.WithoutSignalHandler(), tea.WithFPS(framesPerSecond))
+	// With a context of its own, the program would not wait for what reads keys.
+	stop := context.AfterFunc(ctx, program.Quit)
+	defer stop()
 	_, err := program.Run()
-	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
-		return nil
-	}
 	return err
 }
 
