@@ -446,7 +446,7 @@ func TestKernelLeavesOut(t *testing.T) {
 	var lengths []int
 	var p capture.Packet
 	for s.Next(&p) == nil {
-		if !bytes.Contains(p.Data, []byte{10, 9, 0, 2, 10, 9, 0, 1}) { // no errors that come back
+		if p.Data[14+9] == unix.IPPROTO_UDP { // neither errors that come back, nor the end of the talk
 			lengths = append(lengths, p.Length)
 		}
 	}
