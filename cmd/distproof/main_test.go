@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs the scripts of testdata/script. $PCAPS is the folder of the
 // recorded captures. UPDATE_SCRIPTS=1 rewrites what they expect.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many short runs of the program take long with the race detector; TestExitCodes has some")
+	}
 	pcaps, err := filepath.Abs("../../pcaps")
 	if err != nil {
 		t.Fatal(err)

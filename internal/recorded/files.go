@@ -6,15 +6,18 @@ import (
 	"testing"
 )
 
-// Captures lists the bundled captures, and others where they are, for a package in
-// a folder of the repository.
+// Captures lists the bundled captures, and others where they are unless -short is
+// given, for a package in a folder of the repository.
 func Captures(tb testing.TB) []string {
 	tb.Helper()
 	files, _ := filepath.Glob("../pcaps/*.pcap")
-	more, _ := filepath.Glob("../../shared/captures/*.pcap")
 	if len(files) == 0 {
 		tb.Fatal("no captures")
 	}
+	if testing.Short() {
+		return files
+	}
+	more, _ := filepath.Glob("../../shared/captures/*.pcap")
 	return append(files, more...)
 }
 
