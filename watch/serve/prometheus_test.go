@@ -68,8 +68,16 @@ func startPrometheus(t *testing.T, config string) string {
 	file := writeFile(t, filepath.Join(dir, "prometheus.yml"), []byte(config), 0o644)
 	address := freePort(t)
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address, "--log.level=warn")
+	start(t, cmd)
+	return "http://" + address
+}
+
+// start starts a program that ends with the test. What it says is told if the test
+// fails.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +85,9 @@ func startPrometheus(t *testing.T, config string) string {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("Prometheus said:\n%s", &log)
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), &log)
 		}
 	})
-	return "http://" + address
 }
 
 // eventually asks Prometheus until what it answers is as it should be.
@@ -231,22 +238,11 @@ func startWatch(t *testing.T, name string, args ...string) {
 	}
 	defer src.Close()
 	cmd := exec.Command(program, append([]string{"watch", "-o", "ndjson", "-"}, args...)...)
-	var log bytes.Buffer
-	cmd.Stderr = &log
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("watch said:\n%s", &log)
-		}
-	})
+	start(t, cmd)
 	w, first := capture.NewWriter(in, "test", ""), int64(0)
 	for began := time.Now(); ; {
 		var p capture.Packet
