@@ -1,10 +1,9 @@
 package decode
 
 import (
-	"bytes"
-
 	"distproof/capture"
 	"distproof/capture/link"
+	"distproof/internal/copies"
 )
 
 // Limits of a load.
@@ -56,17 +55,7 @@ func (b *load) clear() {
 }
 
 // keep returns a copy of payload that lives as long as the load.
-func (b *load) keep(payload []byte) []byte {
-	if b.copied == nil {
-		b.copied = make([]byte, 0, loadBytes)
-	}
-	if len(payload) > cap(b.copied)-len(b.copied) {
-		return bytes.Clone(payload)
-	}
-	from := len(b.copied)
-	b.copied = append(b.copied, payload...)
-	return b.copied[from:len(b.copied):len(b.copied)]
-}
+func (b *load) keep(payload []byte) []byte { return copies.Keep(&b.copied, loadBytes, payload) }
 
 // sort makes the lists of segments by shard.
 func (b *load) sort() {

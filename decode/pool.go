@@ -192,7 +192,7 @@ func (p *Pool) work(worker int) {
 }
 
 // task waits for the next load that the worker is to decode, or to read; nil if
-// there will be no more. Batches are begun in their order, so that the first of
+// there will be no more. Loads are begun in their order, so that the first of
 // those at work never waits.
 func (p *Pool) task(worker int) (b *load, read bool) {
 	p.mu.Lock()

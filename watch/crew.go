@@ -9,6 +9,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/internal/copies"
 )
 
 const (
@@ -127,17 +128,7 @@ func within(part, whole []byte) bool {
 }
 
 // keep returns a copy of data that lives as long as the bundle is not used again.
-func (b *bundle) keep(data []byte) []byte {
-	if b.copied == nil {
-		b.copied = make([]byte, 0, bundleBytes)
-	}
-	from := len(b.copied)
-	if len(data) > cap(b.copied)-from {
-		return append([]byte(nil), data...)
-	}
-	b.copied = append(b.copied, data...)
-	return b.copied[from:len(b.copied):len(b.copied)]
-}
+func (b *bundle) keep(data []byte) []byte { return copies.Keep(&b.copied, bundleBytes, data) }
 
 // hand hands over what was taken. It does not wait: there is a slot for it.
 func (c *crew) hand() {
