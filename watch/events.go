@@ -302,12 +302,19 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		k.closed = closed
 		undo := func() { k.closed = !closed }
 		if closed {
-			say(undo, EventClosed, "is over: %s and %s", plural(c.Bytes.Client, "byte of the client", "bytes of the client"), plural(c.Bytes.Server, "byte of the server", "bytes of the server"))
+			how := ""
+			if a.Gone {
+				how = goneText + ": "
+			}
+			say(undo, EventClosed, "is over: %s%s and %s", how, plural(c.Bytes.Client, "byte of the client", "bytes of the client"), plural(c.Bytes.Server, "byte of the server", "bytes of the server"))
 		} else {
 			say(undo, EventChanged, "goes on after it seemed to be over")
 		}
 	}
 }
+
+// goneText says how a connection is over of whose end nothing was captured.
+const goneText = "its end was not captured, and the kernel of this host has it no more"
 
 // underway reports whether the handshake of a connection may still go on.
 func underway(c *report.Connection) bool {

@@ -15,7 +15,7 @@ import (
 
 const (
 	// lookAgain is how often the kernel is asked at most for the processes of new
-	// connections, and lookAnyway how often it is asked at least: connections that
+	// connections, and again for what it had before, and lookAnyway how often it is asked at least: connections that
 	// are not captured come and go without a packet.
 	lookAgain  = 10 * time.Second
 	lookAnyway = time.Minute
@@ -27,6 +27,9 @@ const (
 	// onlySYN is what the kernel counts at most where nothing was sent: it may
 	// count the SYN.
 	onlySYN = 1
+	// mostSockets is how many the kernel's table has at most: of more, some are
+	// missing from it (see [live.SocketTable.List]).
+	mostSockets = 1 << 18
 )
 
 // A kernel knows the sockets of this host.
@@ -51,6 +54,15 @@ type kernel struct {
 	shown      []netip.AddrPort
 	shownBlind string
 	news       bool
+
+	// tables counts how often the kernel told all that it had, and judged is the one
+	// by which connections were judged last: had are those, by number, whose socket
+	// it had, missing those whose socket it had before and has not, and gone those
+	// of which that is so for the second time at least. One time alone may be by
+	// chance, as tables are made while sockets come and go, or packets of the end
+	// of a connection may be on their way.
+	tables, judged     uint64
+	had, missing, gone map[uint64]bool
 
 	// dark has the sockets as of when it was first looked at them because no
 	// packet came; nil while packets come.
@@ -90,6 +102,9 @@ func (k *kernel) look(now time.Time, connections uint64) {
 		k.up[at] = s
 		k.named = k.named || s.Process.ID != 0
 	}
+	if len(all) < mostSockets {
+		k.tables++
+	}
 	if len(listen) > 0 || k.listen == nil {
 		k.listen = listen
 	}
@@ -116,11 +131,15 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	}
 	// What an interface carried may have gone another way when it was down.
 	moved := !slices.Equal(k.interfaces, s.Interfaces)
-	if ago >= lookAnyway || ago >= lookAgain && (moved || k.named && s.Connections > k.numbers && k.lacksProcess(facts)) {
+	if ago >= lookAnyway || ago >= lookAgain && (moved || len(k.missing) > 0 || k.named && s.Connections > k.numbers && k.lacksProcess(facts)) {
 		k.look(now, s.Connections)
 		k.interfaces = s.Interfaces
 	} else if moved {
 		m.soonest(lookAgain - ago)
+	}
+	k.judge(facts, s)
+	if len(k.missing) > 0 {
+		m.soonest(lookAgain - now.Sub(k.looked))
 	}
 	between := make(map[netip.AddrPort]bool) // where nodes listen
 	for _, n := range facts.Registry.Names {
@@ -167,6 +186,62 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	k.show(s)
 	m.soonest(lookAnyway - now.Sub(k.looked))
 	return uncaptured
+}
+
+// judge finds the connections that are over although nothing of their end was
+// captured: those whose socket the kernel of this host had and has no more, or no
+// more as one that is up. Of what it never had, as connections of other hosts, it
+// tells nothing.
+func (k *kernel) judge(facts *decode.Capture, s *State) {
+	if k.judged < k.tables {
+		k.judged = k.tables
+		k.compareTables(facts, s)
+	}
+	if len(k.gone) == 0 {
+		return
+	}
+	for i, c := range facts.Connections {
+		if a := &s.Activity[i]; a.Open && k.gone[c.Number] {
+			a.Open, a.Gone, a.Stalled = false, true, false
+		}
+	}
+}
+
+// compareTables goes through the connections that are open by what was captured.
+func (k *kernel) compareTables(facts *decode.Capture, s *State) {
+	had, missing, gone := make(map[uint64]bool), make(map[uint64]bool), make(map[uint64]bool)
+	taken := make(map[ends]bool) // by later ones
+	for i, c := range slices.Backward(facts.Connections) {
+		at := endsOf(c)
+		if s.Activity[i].Open {
+			switch n := c.Number; {
+			case k.has(at) && !taken[at]:
+				had[n] = true
+			case k.missing[n] || k.gone[n]:
+				gone[n] = true
+			case k.had[n]:
+				missing[n] = true
+			}
+		}
+		taken[at] = true
+	}
+	k.had, k.missing, k.gone = had, missing, gone
+}
+
+// endsOf returns the ends of a connection, always in the same order.
+func endsOf(c *decode.Connection) ends {
+	at := ends{c.Ends[decode.Client].Address, c.Ends[decode.Server].Address}
+	if at[0].Compare(at[1]) > 0 {
+		at[0], at[1] = at[1], at[0]
+	}
+	return at
+}
+
+// has reports whether one of the ends is a socket of this host that is up.
+func (k *kernel) has(at ends) bool {
+	_, one := k.up[at]
+	_, other := k.up[ends{at[1], at[0]}]
+	return one || other
 }
 
 // unproven names those of the sockets known that are of connections between

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -232,5 +233,80 @@ func TestShortConnections(t *testing.T) {
 		if len(s.Known) != x.known || len(uncaptured) != x.known {
 			t.Errorf("%s: %d connections are not captured, %q between nodes; want %d", x.name, len(s.Known), uncaptured, x.known)
 		}
+	}
+}
+
+// TestGoneFromTheKernel: a connection is over whose socket the kernel had and has
+// no more, and open again if it has it again. What it never had says nothing, nor
+// does a single table, one that could not be read, or one that leaves some out.
+func TestGoneFromTheKernel(t *testing.T) {
+	const has, hasNot, cannotTell, leavesOut = 'y', 'n', '?', '<'
+	local, remote := netip.MustParseAddrPort("10.0.0.1:4001"), netip.MustParseAddrPort("10.0.0.2:25672")
+	for _, row := range []struct{ tables, want string }{
+		{"yyyy", "oooo"},
+		{"ynnn", "ooGG"},
+		{"nnnn", "oooo"}, // of another host
+		{"nynn", "oooG"},
+		{"ynyn", "oooo"},
+		{"ynny", "ooGo"},
+		{"yn?n", "oooG"},
+		{"yn<n", "oooG"},
+		{"y??n", "oooo"},
+	} {
+		for _, at := range []ends{{local, remote}, {remote, local}} {
+			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			h := newHost(now)
+			got := ""
+			for _, table := range row.tables {
+				now = now.Add(lookAnyway)
+				h.ask = func() ([]live.Socket, error) {
+					switch table {
+					case has:
+						return []live.Socket{{Local: at[0], Remote: at[1]}}, nil
+					case cannotTell:
+						return nil, errors.New("no answer")
+					case leavesOut:
+						return make([]live.Socket, mostSockets), nil
+					}
+					return nil, nil
+				}
+				c := &decode.Connection{Number: 1, Ends: [2]decode.End{{Address: local}, {Address: remote}}}
+				s := &State{At: now, Activity: []Activity{{Open: true, Stalled: true}}}
+				h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
+				switch a := s.Activity[0]; a {
+				case Activity{Open: true, Stalled: true}:
+					got += "o"
+				case Activity{Gone: true}:
+					got += "G"
+				default:
+					t.Errorf("%+v", a)
+				}
+			}
+			if got != row.want {
+				t.Errorf("%s, %s first: %s, want %s", row.tables, at[0], got, row.want)
+			}
+		}
+	}
+}
+
+// TestPortsUsedAgain: the socket of a connection says nothing of an earlier one with
+// the same addresses and ports.
+func TestPortsUsedAgain(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHost(now)
+	socket := socketOf("10.0.0.1:4001", "10.0.0.2:25672", 500)
+	h.sockets = []live.Socket{socket}
+	var all []*decode.Connection
+	var s *State
+	for n := range uint64(4) {
+		if n < 2 {
+			all = append(all, &decode.Connection{Number: n + 1, Ends: [2]decode.End{{Address: socket.Local}, {Address: socket.Remote}}})
+		}
+		now = now.Add(lookAnyway)
+		s = &State{At: now, Activity: []Activity{{Open: true}, {Open: true}}[:len(all)]}
+		h.compare(&decode.Capture{Connections: all}, s, now, &maker{before: maxWait})
+	}
+	if !s.Activity[0].Gone || !s.Activity[1].Open {
+		t.Errorf("the earlier: %+v, the later: %+v", s.Activity[0], s.Activity[1])
 	}
 }

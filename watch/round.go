@@ -212,18 +212,6 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	if _, ok := m.e.src.(wire); ok {
 		cover.Dropped = m.losses.hiding(cover.Dropped, now)
 	}
-	moment := m.moment(now)
-	open := make(map[*decode.Connection]bool)
-	for i, c := range facts.Connections {
-		open[c] = i < len(presences) && !presences[i].Over && !c.Closed()
-	}
-	policy.Used = func(c *decode.Connection) (until time.Time) {
-		if open[c] {
-			until = moment
-		}
-		return until
-	}
-	policy.Policy.Now = now // exceptions expire while it watches
 	s := &State{Started: m.started, At: now}
 	s.Activity = make([]Activity, len(facts.Connections))
 	for i := range presences {
@@ -233,6 +221,18 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	s.History, s.Folded = m.past.history(), m.past.folded
 	m.count(s, inputs)
 	cover.Uncaptured = m.kernel.compare(facts, s, now, m)
+	moment := m.moment(now)
+	open := make(map[*decode.Connection]bool)
+	for i, c := range facts.Connections {
+		open[c] = s.Activity[i].Open
+	}
+	policy.Used = func(c *decode.Connection) (until time.Time) {
+		if open[c] {
+			until = moment
+		}
+		return until
+	}
+	policy.Policy.Now = now // exceptions expire while it watches
 	judgement := verify.Judge(facts, cover, policy)
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Policy = judgement.Policy

@@ -568,6 +568,34 @@ func TestSockets(t *testing.T) {
 	})
 }
 
+// After a partition, nothing of the end of a connection is captured: it is over when
+// this host's kernel does not have it any more. A connection of others is just silent.
+func TestPartition(t *testing.T) {
+	mutual := crowdOf(t, "mutual_tls13", 42617).open()
+	var up []live.Socket
+	sockets := func() ([]live.Socket, error) { return up, nil }
+	perform(t, Options{Decode: ports(42617), Sockets: sockets}, func(p *play) {
+		p.sends(mutual, 1, 2)
+		time.Sleep(time.Second)
+		c := p.now().Document.Connections[0]
+		up = []live.Socket{socketOf(c.Client.Socket(), c.Server.Socket(), 500)}
+		time.Sleep(lookAnyway)
+		up = nil
+		p.told()
+		time.Sleep(lookAnyway + lookAgain)
+		p.wants("partition", "stalled c1", "stalled c2", "closed c1")
+		if s := p.now(); s.Activity[0].Open || !s.Activity[1].Open {
+			t.Errorf("%+v and %+v", s.Activity[0], s.Activity[1])
+		}
+		p.made()
+		time.Sleep(6 * time.Hour)
+		p.wants("for hours", "closed c2")
+		if n := p.made(); n > 2 {
+			t.Errorf("%d States in hours in which nothing happened", n)
+		}
+	})
+}
+
 // A connection between nodes of which nothing was captured keeps a watch from
 // passing, whatever else is seen, unless it was told to leave it out.
 func TestUncapturedIsNotProven(t *testing.T) {

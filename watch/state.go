@@ -40,8 +40,10 @@ type State struct {
 
 // Activity is how a connection does.
 type Activity struct {
-	// Open says that neither side closed, as far as is known.
-	Open bool
+	// Open says that neither side closed, as far as is known, and Gone that one
+	// did of which nothing was captured: the kernel of this host had its socket,
+	// and has it no more.
+	Open, Gone bool
 	// Last is when its last packet came, by the capture's clock.
 	Last time.Time
 	// Rate is the bytes a second of both directions since the State before.

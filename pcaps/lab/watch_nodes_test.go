@@ -75,6 +75,54 @@ func TestWatchNodes(t *testing.T) {
 	}
 }
 
+// TestWatchPartition: what ends while the network is parted is over for a watch on
+// either host when its kernel gives the connection up, without a packet of it. The
+// bridge between them, whose kernel never had it, only sees it fall silent.
+func TestWatchPartition(t *testing.T) {
+	if err := checkNeeds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pki, err := newPKI(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newRecordLab(t, pki)
+	billing := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3"), port: 9100}
+	server, client := l.start(t, billing), l.start(t, nodeSpec{name: "orders", host: 1, tls: both(1, "")})
+	program := buildProgram(t)
+	here, there := l.watch(t, program, l.net.namespace(1), "eth0"), l.watch(t, program, l.net.namespace(2), "eth0")
+	between := l.watch(t, program, l.net.bridge(), "br0", "--promiscuous")
+	all := []*labWatch{here, there, between}
+	for _, w := range all {
+		w.until(watch.EventStarted)
+	}
+	l.dial(t, client, billing)
+	for _, w := range all {
+		w.opened(verify.Up, verify.Mutual)
+	}
+	time.Sleep(15 * time.Second) // the kernel is asked about new connections by then
+
+	l.ip(t, "-n "+l.net.namespace(1)+" route add blackhole "+l.net.address(2)+"/32")
+	l.ip(t, "-n "+l.net.namespace(2)+" route add blackhole "+l.net.address(1)+"/32")
+	client.stop(nil)
+	server.stop(nil)
+	for _, w := range all {
+		w.limit = 2 * time.Minute
+	}
+	gone := func(e watch.Event) bool { return strings.Contains(e.Message, "the kernel of this host has it no more") }
+	for _, w := range []*labWatch{here, there} {
+		if e := w.wait("it is gone", gone); e.Event != watch.EventClosed || *e.Connection.Verdict != string(verify.Mutual) {
+			t.Errorf("%s: %s", e.Event, e.Message)
+		}
+	}
+	between.wait("it is silent", func(e watch.Event) bool {
+		if e.Event == watch.EventClosed {
+			t.Errorf("the bridge: %s", e.Message)
+		}
+		return e.Event == watch.EventStalled
+	})
+}
+
 func (l *recordLab) start(t *testing.T, spec nodeSpec) *node {
 	t.Helper()
 	n, err := l.startNode(t.Context(), spec)

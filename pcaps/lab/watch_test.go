@@ -74,6 +74,7 @@ type labWatch struct {
 	cmd           *exec.Cmd
 	events        chan watch.Event
 	policy, saved string
+	limit         time.Duration // of what it is waited for
 }
 
 // watch starts a watch of an interface in a namespace.
@@ -87,7 +88,7 @@ func (l *recordLab) watch(t *testing.T, program, namespace, iface string, more .
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := &labWatch{T: t, events: make(chan watch.Event, 1000), policy: filepath.Join(dir, "conf", "policy.yaml"), saved: filepath.Join(dir, "saved")}
+	w := &labWatch{T: t, events: make(chan watch.Event, 1000), limit: commandLimit, policy: filepath.Join(dir, "conf", "policy.yaml"), saved: filepath.Join(dir, "saved")}
 	if err := os.Mkdir(filepath.Dir(w.policy), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func (w *labWatch) untilVerdict(verdict string) {
 
 func (w *labWatch) wait(what string, is func(watch.Event) bool) watch.Event {
 	w.Helper()
-	limit := time.After(commandLimit)
+	limit := time.After(w.limit)
 	for {
 		select {
 		case e, ok := <-w.events:

@@ -104,6 +104,9 @@ func (m *model) connectionText() string {
 // nowText says how the connection does.
 func (m *model) nowText(r *row) string {
 	words := []string{r.state}
+	if r.activity.Gone {
+		words[0] += ": the kernel of this host has it no more, its end was not captured"
+	}
 	if rate := r.rate(); rate != "" {
 		words = append(words, rate)
 	}
