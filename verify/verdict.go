@@ -139,7 +139,7 @@ func withoutData(c *decode.Connection) Conclusion {
 	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
 		return Conclusion{Refused, Incomplete, "closed by the " + c.Ending.ClosedBy.String() + " before any byte was sent"}
 	}
-	return Conclusion{Inconclusive, Incomplete, "opened, and nothing sent until the capture ends"}
+	return Conclusion{Inconclusive, Incomplete, "opened, and nothing sent as far as captured"}
 }
 
 // unidentified judges bytes that are neither TLS nor distribution.

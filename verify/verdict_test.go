@@ -159,7 +159,7 @@ var otherRows = []conclusionRow{
 		c.TCP[client].Bytes, c.TCP[server].Bytes = 0, 0
 	}), Inconclusive, Incomplete, "none of which was captured"},
 	{"nothing sent", silent(), NoVerdict, Incomplete, "no data"},
-	{"nothing sent on a port of distribution", with(silent(), announced), Inconclusive, Incomplete, "nothing sent until the capture ends"},
+	{"nothing sent on a port of distribution", with(silent(), announced), Inconclusive, Incomplete, "nothing sent as far as captured"},
 	{"nothing sent, closed by the server", with(silent(), announced, closedBy(tls.RoleServer)), Refused, Incomplete, "closed by the server before any byte"},
 	{"nothing sent, closed by the client", with(silent(), announced, closedBy(tls.RoleClient)), Refused, Incomplete, "closed by the client before any byte"},
 	{"nothing seen, closed, not whole", with(silent(), announced, closedBy(tls.RoleServer), func(c *decode.Connection) {

@@ -18,6 +18,10 @@ import (
 // it comes to will be known in a moment.
 const patience = time.Second
 
+// firstSeen is for how long after its beginning a watch does not say that it saw
+// nothing: nodes that are connected tick every 15 s.
+const firstSeen = 30 * time.Second
+
 // A teller knows what was told, and tells what is new. What nobody took is told
 // again, as it is then.
 type teller struct {
@@ -135,7 +139,7 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 		t.connection(out, m, s, i, final)
 	}
 	t.asked(out, m, s, final)
-	t.found(out, s)
+	t.found(out, m, s, final)
 	t.forget(s)
 	t.gaps(out)
 	if final {
@@ -447,10 +451,15 @@ func asks(x *report.EPMDExchange, times uint64) string {
 }
 
 // found tells the findings that are new, and those that are not there any more.
-func (t *teller) found(out *events, s *State) {
+func (t *teller) found(out *events, m *maker, s *State, final bool) {
+	early := firstSeen - s.At.Sub(s.Started)
 	nth := make(map[findingKey]int)
 	for i := range s.Document.Findings {
 		f := &s.Document.Findings[i]
+		if nothingSeen(f) && early > 0 && !final {
+			m.soonest(early)
+			continue
+		}
 		about := f.Connections
 		if len(about) == 0 {
 			about = []string{""}
@@ -506,6 +515,11 @@ func (t *teller) found(out *events, s *State) {
 			}
 		})
 	}
+}
+
+// nothingSeen reports whether a finding is that something was not seen so far.
+func nothingSeen(f *report.Finding) bool {
+	return f.Rule == string(verify.NothingToVerify) || f.Rule == string(verify.NotSeen)
 }
 
 // concerning says a finding with the connections that it is about.

@@ -136,7 +136,7 @@ func TestWatchInterfaceBack(t *testing.T) {
 	w := startWatch(t, nil, "--netns", r.namespace, "-i", "left")
 	w.await(watch.EventStarted)
 	r.run1(r.replay("mutual_tls12.pcap"))
-	w.await(watch.EventResolved, "DP301")
+	w.await(watch.EventOpened)
 	ip("link set left down")
 	w.await(watch.EventFinding, "DP302", "the interface left went down")
 	ip("link set left up")
