@@ -96,7 +96,7 @@ STRESS ?= 10
 CHECKS ?= 100000
 soak: ## run what tries to break it for longer: damage, floods, random delivery, fuzzing
 	DISTPROOF_DAMAGE=$(DAMAGE) DISTPROOF_STRESS=$(STRESS) $(GO) test -count=1 -timeout 6h \
-	  -run '^(TestCutFiles|TestChangedBytes|TestDamaged|TestRandom|TestLimits)' ./cmd/distproof
+	  -run '^Test(CutFiles|ChangedBytes|Damaged|Random|Limits|Attackers|Loss|Delivery)' ./cmd/distproof
 	$(GO) test -count=1 -timeout 6h -run '^TestModel$$' ./decode/tcp -rapid.checks=$(CHECKS)
 	$(MAKE) fuzz FUZZTIME=1000000x
 
