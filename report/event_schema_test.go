@@ -19,7 +19,7 @@ func TestEventSchemaIsThatOfTheTypes(t *testing.T) {
 	words := map[string][]any{
 		"Event.schema": {watch.EventSchema},
 		"Event.event": {
-			watch.EventStarted, watch.EventStopped, watch.EventKnown, watch.EventOpened, watch.EventChanged, watch.EventVerdict, watch.EventClosed,
+			watch.EventStarted, watch.EventStopped, watch.EventKnown, watch.EventOpened, watch.EventChanged, watch.EventVerdict, watch.EventClosed, watch.EventRepeated,
 			watch.EventEPMD, watch.EventFinding, watch.EventResolved, watch.EventStalled, watch.EventTicking,
 			watch.EventLoss, watch.EventInterface, watch.EventBlind, watch.EventPolicy, watch.EventOmitted,
 		},
@@ -44,7 +44,7 @@ func TestEventsHoldToTheSchema(t *testing.T) {
 	whole := event
 	whole.Before, whole.Connection, whole.Finding = "mutual", &doc.Connections[0], &doc.Findings[0]
 	whole.Exchange = &report.EPMDExchange{Outcome: "accepted"}
-	whole.Omitted = 4711
+	whole.Omitted, whole.Repeated = 4711, 17
 	for _, e := range []watch.Event{event, whole} {
 		if err := formatcheck.JSON(line(t, &e), eventSchemaFile); err != nil {
 			t.Errorf("%+v: %v", e, err)

@@ -70,6 +70,17 @@ func crowdOf(tb testing.TB, name string, port uint16) *crowd {
 	return c
 }
 
+// listenOn has the servers listen on another port.
+func (c *crowd) listenOn(port uint16) {
+	for _, s := range c.steps {
+		at := s.data[sourcePort:]
+		if s.client {
+			at = at[2:]
+		}
+		binary.BigEndian.PutUint16(at, port)
+	}
+}
+
 // open returns the crowd without the ends of connections.
 func (c *crowd) open() *crowd {
 	for i, s := range c.steps {

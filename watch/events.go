@@ -33,10 +33,12 @@ type teller struct {
 	exchanges   map[exchangeKey]*toldExchange
 	interfaces  map[string]Interface
 	known       map[ends]bool
-	dropped     uint64
-	forgotten   uint64
-	blind       bool
-	started     bool
+	// repeats has the attempts to connect that come to nothing.
+	repeats   map[edge][]*repeats
+	dropped   uint64
+	forgotten uint64
+	blind     bool
+	started   bool
 	// policies has what is still to be told of policies.
 	policies []Event
 	// omitted counts connections that are not remembered any more and of which
@@ -56,6 +58,10 @@ type told struct {
 	held  bool
 	// missed says that something of it was not taken.
 	missed bool
+	// folded is the round in which it was only counted, as the one with the id like
+	// was told; 0 if that is not so.
+	folded uint64
+	like   string
 }
 
 // A look is what changes of a connection that are told.
@@ -83,7 +89,8 @@ type exchangeKey struct {
 
 type toldExchange struct {
 	round, count uint64
-	pending      uint64 // the count that was held back, and since when
+	at           time.Time // when count was told
+	pending      uint64    // the count that was held back, and since when
 	since        time.Time
 }
 
@@ -91,6 +98,7 @@ func newTeller(to func(Event, bool) bool) teller {
 	return teller{
 		to: to, connections: make(map[string]*told), findings: make(map[findingKey]*toldFinding),
 		exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]Interface),
+		repeats: make(map[edge][]*repeats),
 	}
 }
 
@@ -118,7 +126,7 @@ type telling struct {
 // keeps from finding more, and how things stand with the watch itself.
 func (e *Event) Matters() bool {
 	switch e.Event {
-	case EventKnown, EventOpened, EventChanged, EventClosed, EventStalled, EventTicking, EventEPMD:
+	case EventKnown, EventOpened, EventChanged, EventClosed, EventRepeated, EventStalled, EventTicking, EventEPMD:
 		return false
 	}
 	return true
@@ -138,6 +146,7 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 	for i := range s.Document.Connections {
 		t.connection(out, m, s, i, final)
 	}
+	t.repeated(out, m, s, final)
 	t.asked(out, m, s, final)
 	t.found(out, m, s, final)
 	t.forget(s)
@@ -266,10 +275,16 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 	if k.held, k.missed = false, false; c.Verdict == nil {
 		return
 	}
-	now := lookAt(c)
-	if age := s.At.Sub(k.since); !k.opened && a.Open && underway(c) && age < patience && !final {
+	now, wait := lookAt(c), patience
+	if len(t.repeats) > 0 && len(t.repeats[edgeOf(c)]) > 0 {
+		wait = attempted
+	}
+	if age := s.At.Sub(k.since); !k.opened && a.Open && underway(c) && age < wait && !final {
 		k.held = true
-		m.soonest(patience - age)
+		m.soonest(wait - age)
+		return
+	}
+	if !k.opened && t.fold(k, c, a, s.At) {
 		return
 	}
 	// k becomes what was told; undo is what it was without.
@@ -306,6 +321,9 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 		k.closed = closed
 		undo := func() { k.closed = !closed }
 		if closed {
+			if how, failed := failureOf(c, a); failed {
+				t.repeatsOf(c, how, s.At)
+			}
 			how := ""
 			if a.Gone {
 				how = goneText + ": "
@@ -404,6 +422,10 @@ func (t *teller) asked(out *events, m *maker, s *State, final bool) {
 			k.count, k.pending = x.Count, 0 // an answer came after all, or a part was folded
 			continue
 		}
+		if age := s.At.Sub(k.at); k.count > 0 && age < repeatsAfter && !final {
+			m.soonest(repeatsAfter - age)
+			continue
+		}
 		// What is not answered yet may be so in a moment.
 		if waits := x.Outcome == epmd.Unanswered.String() || x.Request == decode.NoRequest; waits && !final {
 			if k.pending != x.Count {
@@ -414,9 +436,9 @@ func (t *teller) asked(out *events, m *maker, s *State, final bool) {
 				continue
 			}
 		}
-		before := k.count
-		k.count, k.pending = x.Count, 0
-		out.add(Event{Event: EventEPMD, Exchange: x, Message: asks(x, x.Count-before)}, func() { k.count = before })
+		before, at := k.count, k.at
+		k.count, k.at, k.pending = x.Count, s.At, 0
+		out.add(Event{Event: EventEPMD, Exchange: x, Message: asks(x, x.Count-before)}, func() { k.count, k.at = before, at })
 	}
 }
 
@@ -467,7 +489,8 @@ func (t *teller) found(out *events, m *maker, s *State, final bool) {
 		var fresh []string
 		var keys []findingKey
 		for _, id := range about {
-			if k := t.connections[id]; k != nil && k.held {
+			concerned := t.connections[id]
+			if concerned != nil && concerned.held {
 				continue
 			}
 			key := findingKey{rule: f.Rule, severity: f.Severity, connection: id}
@@ -477,7 +500,9 @@ func (t *teller) found(out *events, m *maker, s *State, final bool) {
 			if k == nil {
 				k = &toldFinding{}
 				t.findings[key] = k
-				fresh, keys = append(fresh, id), append(keys, key)
+				if !t.foldedWith(concerned, f) {
+					fresh, keys = append(fresh, id), append(keys, key)
+				}
 			}
 			k.round, k.finding = t.round, f
 		}

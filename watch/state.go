@@ -118,6 +118,9 @@ const (
 	EventVerdict = "verdict"
 	// EventClosed: it is over.
 	EventClosed = "closed"
+	// EventRepeated: further attempts to connect came to nothing in the same way as
+	// one that was told; Repeated counts them, and Connection is the last of them.
+	EventRepeated = "repeated"
 	// EventEPMD: a port mapper was asked.
 	EventEPMD = "epmd"
 	// EventFinding: a rule is broken, or not shown to be kept; EventResolved: a
@@ -160,6 +163,8 @@ type Event struct {
 	Socket     *Socket              `json:"socket,omitempty"`
 	// Lost counts packets.
 	Lost uint64 `json:"lost,omitempty"`
+	// Repeated counts attempts to connect that are told with this event only.
+	Repeated uint64 `json:"repeated,omitempty"`
 	// Omitted counts connections of which not everything was told.
 	Omitted   uint64 `json:"omitted,omitempty"`
 	Interface string `json:"interface,omitempty"`
