@@ -108,7 +108,7 @@ func (c *conn) empty() bool {
 		return false // one that is empty is not packed
 	}
 	a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
-	return c.damaged == 0 && a.Bytes+b.Bytes == 0 && a.End <= 0 && b.End <= 0 && a.StrayData+b.StrayData == 0
+	return c.damaged == 0 && a.Bytes+b.Bytes == 0 && a.End <= 0 && b.End <= 0 && a.Odd().StrayData+b.Odd().StrayData == 0
 }
 
 // drop forgets a connection.

@@ -86,8 +86,8 @@ func TestCondensedEvidence(t *testing.T) {
 	}
 	want := d.Finish(func(uint16) []string { return nil }).Connections[0].TLS
 	got := facts(segments, nil, 0)[0].TLS
-	if frame := want.ClientCertificate.Frame; frame == (decode.Frame{}) || got.ClientCertificate.Frame != frame {
-		t.Errorf("the client went on in frame %v, want %v", got.ClientCertificate.Frame, frame)
+	if frame := want.Flight; frame == (decode.Frame{}) || got.Flight != frame {
+		t.Errorf("the client went on in frame %v, want %v", got.Flight, frame)
 	}
 }
 

@@ -27,7 +27,7 @@ func TestCookieAccepted(t *testing.T) {
 		"not all decrypted":                    {[2]dist.Facts{went(reply), {}}, "the handshake could not be opened", tls.Ending{Whole: true, ClosedBy: tls.RoleServer}, fact.Unknown},
 		"the server's proof alone, and closed": {[2]dist.Facts{reply, ack}, "", tls.Ending{Whole: true, ClosedBy: tls.RoleClient}, fact.Unknown},
 	} {
-		c := Connection{IsDecrypted: true, Decrypted: &row.sides, Ending: row.ending, TLS: &tls.Facts{}}
+		c := Connection{IsDecrypted: true, Decrypted: &row.sides, Ending: row.ending, TLS: &tls.Facts{Session: new(tls.Session)}}
 		c.TLS.Opened[Server].Stopped = row.stopped
 		if got := c.CookieAccepted(); got.Value != row.want {
 			t.Errorf("%s: %+v", name, got)
@@ -39,7 +39,7 @@ func TestCookieAccepted(t *testing.T) {
 // spacing of its records.
 func TestOpenedIsNoDistribution(t *testing.T) {
 	for opened, want := range map[uint64]Protocol{0: DistTLS, 100: TLS} {
-		c := Connection{Protocol: TLS, TLS: &tls.Facts{Distribution: true, Ticks: true, Shape: tls.Shape{ClientName: 11, ServerName: 12}}}
+		c := Connection{Protocol: TLS, TLS: &tls.Facts{Session: &tls.Session{Distribution: true, Ticks: true, Shape: tls.Shape{ClientName: 11, ServerName: 12}}}}
 		c.TLS.Opened = [2]tls.Opened{{Bytes: opened}, {Bytes: opened}}
 		c.identifyTLS()
 		if named := c.Ends[Server].NodeLength != 0; c.Protocol != want || named != (want == DistTLS) {

@@ -262,7 +262,7 @@ func (out *Capture) dispute(all []*conn, damaged []uint32) (hidden uint64) {
 	for i, c := range slices.Backward(all) {
 		x := out.Connections[i]
 		a, b := &x.TCP[Client], &x.TCP[Server]
-		own, empty := a.StrayData+b.StrayData > 0, a.Bytes+b.Bytes == 0
+		own, empty := a.Odd().StrayData+b.Odd().StrayData > 0, a.Bytes+b.Bytes == 0
 		x.Disputed = x.Disputed || own
 		if c != nil && c.before != nil && x.Disputed && (own || empty) {
 			out.Connections[c.before.index].Disputed = true

@@ -116,14 +116,14 @@ func ending(c *Connection) tls.Ending {
 	a, b := c.TCP[Client], c.TCP[Server]
 	return tls.Ending{
 		Whole: c.Start() && whole(a) && whole(b), ClosedBy: closer(a, b),
-		Orderly: a.FIN && b.FIN && !a.RST && !b.RST && (a.Answers || b.Answers),
+		Orderly: a.FIN && b.FIN && !a.RST && !b.RST && (a.Odd().Answers || b.Odd().Answers),
 	}
 }
 
 // whole reports whether nothing of a direction is missing, contradictory or
 // without a place in it.
 func whole(s tcp.Stats) bool {
-	return s.Packets > 0 && s.Gap == 0 && s.Conflicts == 0 && s.Overflows == 0 && s.Strays == 0
+	return s.Packets > 0 && s.Gap == 0 && s.Odd().Conflicts == 0 && s.Odd().Overflows == 0 && s.Odd().Strays == 0
 }
 
 // closer tells who closed first, by what each had acknowledged when it did, not
@@ -131,7 +131,7 @@ func whole(s tcp.Stats) bool {
 func closer(client, server tcp.Stats) tls.Role {
 	byClient, byServer := closed(client), closed(server)
 	switch {
-	case byClient && (!byServer || server.Answers):
+	case byClient && (!byServer || server.Odd().Answers):
 		return tls.RoleClient
 	case byServer:
 		return tls.RoleServer
@@ -141,7 +141,7 @@ func closer(client, server tcp.Stats) tls.Role {
 
 // closed reports whether a side ended its stream. A RST that it would have sent
 // before its last bytes is somebody else's.
-func closed(s tcp.Stats) bool { return s.FIN || s.RST && s.RSTAt.Offset >= s.End }
+func closed(s tcp.Stats) bool { return s.FIN || s.RST && s.Odd().RSTAt.Offset >= s.End }
 
 // identify says what the connection carries, from what both directions were
 // found to be.

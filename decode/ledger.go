@@ -211,7 +211,7 @@ func (e *line) swap() *Connection {
 func (g *Ledger) dispute() (hidden uint64) {
 	for _, e := range slices.Backward(g.order) {
 		a, b := &e.facts.TCP[Client], &e.facts.TCP[Server]
-		own, empty := a.StrayData+b.StrayData > 0, a.Bytes+b.Bytes == 0
+		own, empty := a.Odd().StrayData+b.Odd().StrayData > 0, a.Bytes+b.Bytes == 0
 		e.facts.Disputed = e.facts.Disputed || own
 		if e.before != nil && e.facts.Disputed && (own || empty) {
 			e.before.facts.Disputed = true

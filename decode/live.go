@@ -496,7 +496,7 @@ func (c *conn) closed() [2]bool {
 	var out [2]bool
 	for d := range out {
 		s := c.tcp.Stats(tcp.Dir(d))
-		if s.RST && s.RSTAt.Offset >= s.End {
+		if s.RST && s.Odd().RSTAt.Offset >= s.End {
 			return [2]bool{true, true}
 		}
 		out[d] = s.FIN

@@ -16,8 +16,8 @@ func (c *conn) substance() fact.Digest {
 	d.Flags(c.unlocked, c.unlisted)
 	for i := range c.streams {
 		t := c.tcp.Stats(tcp.Dir(i))
-		d.Add(t.Gap, t.Conflicts, t.Unchecked, uint64(t.Strays), uint64(t.StrayData), t.Overflows, uint64(t.Start))
-		d.Flags(t.FIN, t.RST, t.RST && t.RSTAt.Offset >= t.End, t.Answers, t.HeadLost, t.Bytes > 0, t.End > 0)
+		d.Add(t.Gap, t.Odd().Conflicts, t.Odd().Unchecked, uint64(t.Odd().Strays), uint64(t.Odd().StrayData), t.Odd().Overflows, uint64(t.Start))
+		d.Flags(t.FIN, t.RST, t.RST && t.Odd().RSTAt.Offset >= t.End, t.Odd().Answers, t.HeadLost, t.Bytes > 0, t.End > 0)
 		if c.tcp.Waits(tcp.Dir(i)) {
 			d.Add(t.Bytes)
 		}

@@ -52,8 +52,8 @@ func (n notes) opening(c *decode.Connection) {
 		if s.Start == tcp.StartSYN && side == decode.Client {
 			n.add(s.SYNFrame, "the client opens the connection (SYN)")
 		}
-		if s.Conflicts > 0 {
-			n.add(s.FirstConflict, "retransmission with other bytes than before (%s)", sides[side])
+		if s.Odd().Conflicts > 0 {
+			n.add(s.Odd().FirstConflict, "retransmission with other bytes than before (%s)", sides[side])
 		}
 	}
 }
@@ -61,10 +61,10 @@ func (n notes) opening(c *decode.Connection) {
 func (n notes) ending(c *decode.Connection) {
 	for side, s := range c.TCP {
 		if s.FIN {
-			n.add(s.FINAt.Frame, "the %s closes the connection (FIN)", sides[side])
+			n.add(s.Odd().FINAt.Frame, "the %s closes the connection (FIN)", sides[side])
 		}
 		if s.RST {
-			n.add(s.RSTAt.Frame, "the %s ends the connection (RST)", sides[side])
+			n.add(s.Odd().RSTAt.Frame, "the %s ends the connection (RST)", sides[side])
 		}
 	}
 }
@@ -261,14 +261,14 @@ func (n notes) tls13(f *tls.Facts) {
 			n.add(server[0].Frame, "Certificate (server): %s; CertificateVerify (server): %s", subject(chain), signature(f.ServerCertificate.Signature))
 		}
 	}
-	if cert.Frame != (capture.Frame{}) && cert.Status != tls.StatusUnknown {
+	if f.Flight != (capture.Frame{}) && cert.Status != tls.StatusUnknown {
 		why := cert.Basis.String()
 		if cert.Basis == fact.Inferred {
 			why += ": " + cert.Reason
 		}
-		n.add(cert.Frame, "the client's handshake, encrypted: certificate %s (%s)", cert.Status, why)
+		n.add(f.Flight, "the client's handshake, encrypted: certificate %s (%s)", cert.Status, why)
 		if len(cert.Chain) > 0 {
-			n.add(cert.Frame, "Certificate (client): %s; CertificateVerify (client): %s", subject(cert.Chain), signature(cert.Signature))
+			n.add(f.Flight, "Certificate (client): %s; CertificateVerify (client): %s", subject(cert.Chain), signature(cert.Signature))
 		}
 	}
 	if r, ok := accepting(f, client, server); ok {

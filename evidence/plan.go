@@ -194,8 +194,8 @@ func tlsEnd(c *decode.Connection, side int) int64 {
 		}
 		last = r.End()
 	}
-	if s := c.TCP[side]; s.Conflicts > 0 && s.ConflictOffset < last {
-		end = max(end, s.ConflictOffset+1)
+	if s := c.TCP[side]; s.Odd().Conflicts > 0 && s.Odd().ConflictOffset < last {
+		end = max(end, s.Odd().ConflictOffset+1)
 	}
 	return end
 }

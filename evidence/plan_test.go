@@ -78,7 +78,7 @@ func TestCut(t *testing.T) {
 	const client, server = "10.0.0.1:40000", "10.0.0.2:9100"
 	c := between(client, server, decode.DistTLS, "record-sizes")
 	c.TCP = [2]tcp.Stats{{Bytes: 1 << 30, End: 1 << 30}, {Bytes: 1 << 20, End: 1 << 20}}
-	c.TLS = &tls.Facts{Version: tls.TLS12, Shape: tls.Shape{Stage: tls.StageAck}}
+	c.TLS = &tls.Facts{Session: &tls.Session{Version: tls.TLS12, Shape: tls.Shape{Stage: tls.StageAck}}}
 	for side, count := range [2]int{30, 30} {
 		var records []tls.Record
 		for i := range count { // records of 95 bytes with their headers; the first three are not encrypted
@@ -182,7 +182,7 @@ func TestSecrets(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := between("10.0.0.1:40000", "10.0.0.2:9100", decode.DistTLS)
-			c.TLS = &tls.Facts{Client: &tls.ClientHello{Random: random}, Version: tt.version, KeyLog: tt.state}
+			c.TLS = &tls.Facts{Client: &tls.ClientHello{Random: random}, Session: &tls.Session{Version: tt.version, KeyLog: tt.state}}
 			w := writer{c: Case{Facts: &decode.Capture{Connections: []*decode.Connection{c}}, Secrets: log}, o: Options{IncludeSecrets: tt.include}}
 			if got := string(w.secretsOf(0)); got != tt.want {
 				t.Errorf("secrets\n%swant\n%s", got, tt.want)
@@ -194,7 +194,7 @@ func TestSecrets(t *testing.T) {
 // What a peer sends cannot drive the terminal of who reads the comments.
 func TestNotesAreSafe(t *testing.T) {
 	n := make(notes)
-	f := &tls.Facts{Client: &tls.ClientHello{ServerName: "a\x1b[2J\u202eb"}}
+	f := &tls.Facts{Session: new(tls.Session), Client: &tls.ClientHello{ServerName: "a\x1b[2J\u202eb"}}
 	f.Records[decode.Client] = tls.NewRecords(tls.Record{Type: tls.TypeHandshake, Message: tls.TypeClientHello, Frame: decode.Frame{Number: 1}})
 	f.ClientCertificate.Signature = fact.NoBy(fact.Verified, "")
 	n.tls(&decode.Connection{TLS: f})

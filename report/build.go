@@ -137,7 +137,7 @@ func (b *builder) connection(i int) Connection {
 		Packets:       Counts{c.TCP[0].Packets, c.TCP[1].Packets},
 		Bytes:         Counts{c.TCP[0].Bytes, c.TCP[1].Bytes},
 		Encapsulation: notNil(c.Encapsulation),
-		Gaps:          Gaps{Client: c.TCP[0].Gap, Server: c.TCP[1].Gap, Conflicts: c.TCP[0].Conflicts + c.TCP[1].Conflicts},
+		Gaps:          Gaps{Client: c.TCP[0].Gap, Server: c.TCP[1].Gap, Conflicts: c.TCP[0].Odd().Conflicts + c.TCP[1].Odd().Conflicts},
 		Findings:      notNil(b.found[c]),
 	}
 	if k.Verdict != verify.NoVerdict {
@@ -284,7 +284,7 @@ func acceptedByClient(c *decode.Connection) *bool {
 		return &no
 	}
 	// The client answers the server's flight only if it is content with it.
-	if f.Established.Is() || f.ClientCertificate.Status != tls.StatusUnknown && f.ClientCertificate.Frame != (capture.Frame{}) {
+	if f.Established.Is() || f.ClientCertificate.Status != tls.StatusUnknown && f.Flight != (capture.Frame{}) {
 		yes := true
 		return &yes
 	}

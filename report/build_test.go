@@ -40,23 +40,26 @@ func overTLS(n int) *decode.Connection {
 		},
 		FirstFrame: decode.Frame{Number: uint32(n)}, TCP: [2]tcp.Stats{sent, sent},
 		TLS: &tlsfacts.Facts{
-			Client: &tlsfacts.ClientHello{}, Server: &tlsfacts.ServerHello{}, Version: tlsfacts.TLS12, Suite: 0xc02c, Established: yes, Finished: true,
-			ClientCertificate: tlsfacts.ClientCertificate{Status: tlsfacts.Presented, Basis: fact.Observed, Requested: yes, Possession: fact.Observed, Chain: [][]byte{{1}}, Frame: decode.Frame{Number: 5}},
-			ServerCertificate: tlsfacts.ServerCertificate{Basis: fact.Observed, Possession: fact.Observed, Chain: [][]byte{{2}}},
-			Shape:             tlsfacts.Shape{Stage: tlsfacts.StageAck},
+			Client: &tlsfacts.ClientHello{}, Server: &tlsfacts.ServerHello{}, Flight: decode.Frame{Number: 5},
+			Session: &tlsfacts.Session{
+				Version: tlsfacts.TLS12, Suite: 0xc02c, Established: yes, Finished: true,
+				ClientCertificate: tlsfacts.ClientCertificate{Status: tlsfacts.Presented, Basis: fact.Observed, Requested: yes, Possession: fact.Observed, Chain: [][]byte{{1}}},
+				ServerCertificate: tlsfacts.ServerCertificate{Basis: fact.Observed, Possession: fact.Observed, Chain: [][]byte{{2}}},
+				Shape:             tlsfacts.Shape{Stage: tlsfacts.StageAck},
+			},
 		},
 	}
 }
 
 func oneWay(n int) *decode.Connection {
 	c := overTLS(n)
-	c.TLS.ClientCertificate = tlsfacts.ClientCertificate{Status: tlsfacts.NotRequested, Basis: fact.Observed, Requested: fact.NoBy(fact.Observed, "seen"), Frame: decode.Frame{Number: 5}}
+	c.TLS.ClientCertificate = tlsfacts.ClientCertificate{Status: tlsfacts.NotRequested, Basis: fact.Observed, Requested: fact.NoBy(fact.Observed, "seen")}
 	return c
 }
 
 func unproven(n int) *decode.Connection {
 	c := overTLS(n)
-	c.TLS = &tlsfacts.Facts{}
+	c.TLS = &tlsfacts.Facts{Session: new(tlsfacts.Session)}
 	return c
 }
 
@@ -80,8 +83,8 @@ func TestArraysAreNeverNull(t *testing.T) {
 		"empty": {},
 		"bare connections": {Connections: []*decode.Connection{
 			{Protocol: decode.None}, {Protocol: decode.Other}, {Protocol: decode.EPMD, EPMD: new([2]epmd.Facts)}, {Protocol: decode.Dist, InClear: true, Dist: new([2]dist.Facts)},
-			{Protocol: decode.TLS, TLS: &tlsfacts.Facts{}}, {Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{}},
-			{Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{Alerts: []tlsfacts.SideAlert{{}}, ClientCertificate: tlsfacts.ClientCertificate{Chain: [][]byte{{1}}}}},
+			{Protocol: decode.TLS, TLS: &tlsfacts.Facts{Session: new(tlsfacts.Session)}}, {Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{Session: new(tlsfacts.Session)}},
+			{Protocol: decode.DistTLS, TLS: &tlsfacts.Facts{Session: &tlsfacts.Session{Alerts: []tlsfacts.SideAlert{{}}, ClientCertificate: tlsfacts.ClientCertificate{Chain: [][]byte{{1}}}}}},
 		}, Nodes: []*decode.Node{{Name: "a@b"}}},
 	}
 	for name, c := range captures {
@@ -160,7 +163,7 @@ func TestSummaryCountsEveryConnectionOnce(t *testing.T) {
 	refused.TLS.Failure = &tlsfacts.Failure{By: tlsfacts.RoleServer}
 	doc := build(&decode.Capture{Connections: []*decode.Connection{
 		elsewhere(decode.EPMD, 1), elsewhere(decode.Other, 2), elsewhere(decode.None, 3), overTLS(4), oneWay(5), inTheClear(6), unproven(7),
-		{Protocol: decode.TLS, TLS: &tlsfacts.Facts{}}, refused,
+		{Protocol: decode.TLS, TLS: &tlsfacts.Facts{Session: new(tlsfacts.Session)}}, refused,
 	}})
 	want := report.Summary{EPMD: 1, Other: 1, None: 1, TLS: 1, Distribution: report.Verdicts{Mutual: 1, OneWay: 1, Cleartext: 1, Inconclusive: 1, Refused: 1}}
 	if doc.Summary != want {
@@ -221,10 +224,10 @@ func TestAccepted(t *testing.T) {
 		{"client refused", failed(tlsfacts.RoleClient), "null", "false"},
 		{"not shown", func(f *tlsfacts.Facts) { f.Established = fact.Fact{} }, "null", "true"},
 		{"client's flight not seen", func(f *tlsfacts.Facts) {
-			f.Established = fact.Fact{}
+			f.Established, f.Flight = fact.Fact{}, decode.Frame{}
 			f.ClientCertificate = tlsfacts.ClientCertificate{Status: tlsfacts.NotRequested, Basis: fact.Observed}
 		}, "null", "null"},
-		{"nothing known", func(f *tlsfacts.Facts) { *f = tlsfacts.Facts{} }, "null", "null"},
+		{"nothing known", func(f *tlsfacts.Facts) { *f = tlsfacts.Facts{Session: new(tlsfacts.Session)} }, "null", "null"},
 	} {
 		c := overTLS(1)
 		row.change(c.TLS)

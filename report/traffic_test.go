@@ -61,7 +61,7 @@ func TestAccount(t *testing.T) {
 func TestDecrypted(t *testing.T) {
 	c := connectionOf(func(c *decode.Connection) {
 		c.Protocol, c.InClear, c.IsDecrypted = decode.DistTLS, false, true
-		c.TLS = &tlsfacts.Facts{Opened: [2]tlsfacts.Opened{{Bytes: 40}, {Bytes: 20, Stopped: "packets are missing"}}}
+		c.TLS = &tlsfacts.Facts{Session: &tlsfacts.Session{Opened: [2]tlsfacts.Opened{{Bytes: 40}, {Bytes: 20, Stopped: "packets are missing"}}}}
 		c.Decrypted = new([2]dist.Facts)
 		c.Decrypted[decode.Client] = dist.Facts{Connected: true, Messages: map[string]uint64{"SEND": 2}}
 		c.Decrypted[decode.Server] = dist.Facts{Handshake: dist.Handshake{Ack: true}}

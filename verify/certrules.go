@@ -35,8 +35,8 @@ func (r *ruler) certificates(c *decode.Connection, v *Certificates) {
 }
 
 func (r *ruler) wrongSignatures(c *decode.Connection) {
-	if f := c.TLS.ClientCertificate; f.Signature.Isnt() {
-		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{f.Frame, "client certificate"})
+	if c.TLS.ClientCertificate.Signature.Isnt() {
+		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{c.TLS.Flight, "client certificate"})
 	}
 	if c.TLS.ServerCertificate.Signature.Isnt() {
 		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: whoever that was did not prove to have the certificate's key", Evidence{certificateFrame(c, decode.Server), "the server's handshake"})
@@ -76,7 +76,7 @@ func clientConclusion(v Verification) string {
 // acceptedClient says what it shows of the server that it went on.
 func (r *ruler) acceptedClient(c *decode.Connection, v Verification) {
 	steps := []Evidence{
-		{c.TLS.ClientCertificate.Frame, "the client's certificate: " + v.Reason},
+		{c.TLS.Flight, "the client's certificate: " + v.Reason},
 		{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)},
 	}
 	why := "So a verify_fun of the server's own lets this pass"
@@ -362,7 +362,7 @@ func sealedFrame(c *decode.Connection, side int, kind tls.ContentType) (decode.F
 // message of its own, behind the hello in the same record, or encrypted.
 func certificateFrame(c *decode.Connection, side int) decode.Frame {
 	if side == decode.Client {
-		return c.TLS.ClientCertificate.Frame
+		return c.TLS.Flight
 	}
 	if at, ok := sealedFrame(c, side, tls.TypeApplicationData); ok && c.TLS.Version.Is13() {
 		return at
@@ -375,7 +375,7 @@ func certificateFrame(c *decode.Connection, side int) decode.Frame {
 
 // wentOnFrame is where the client answered the server's flight.
 func wentOnFrame(c *decode.Connection) decode.Frame {
-	if at := c.TLS.ClientCertificate.Frame; at != (decode.Frame{}) {
+	if at := c.TLS.Flight; at != (decode.Frame{}) {
 		return at
 	}
 	return c.FirstFrame
@@ -388,7 +388,7 @@ func acceptedFrame(c *decode.Connection) decode.Frame {
 		kind = tls.TypeApplicationData
 	}
 	for r := range c.TLS.Records[decode.Client].All() {
-		if r.Frame == c.TLS.ClientCertificate.Frame {
+		if r.Frame == c.TLS.Flight {
 			flight = r.End()
 		}
 	}

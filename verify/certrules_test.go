@@ -82,7 +82,7 @@ func framed(c *decode.Connection) {
 		tls.NewRecords(record(tls.TypeClientHello, 11, 0, 0), record(tls.TypeCertificate, 18, 100, 300), record(tls.TypeClientKeyExchange, 18, 200, 300), finished(18, 300, 300)),
 		tls.NewRecords(record(tls.TypeServerHello, 13, 0, 100), record(tls.TypeCertificate, 14, 100, 100), record(tls.TypeServerHelloDone, 14, 200, 100), finished(20, 300, 400)),
 	}
-	c.TLS.ClientCertificate.Frame = frame(18)
+	c.TLS.Flight = frame(18)
 }
 
 // only returns the one finding of a rule.

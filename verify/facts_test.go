@@ -70,16 +70,18 @@ func mutual() *decode.Connection {
 	c := bare(decode.DistTLS)
 	c.ProtocolBasis = []string{decode.ByEPMD, decode.ByRecordSizes}
 	c.TLS = &tls.Facts{
-		Client: &tls.ClientHello{ServerName: "n2.lab"}, Server: &tls.ServerHello{},
-		Version: tls.TLS12, Suite: good12, Resumed: no(), Established: yes(), Finished: true,
-		ClientCertificate: tls.ClientCertificate{
-			Status: tls.Presented, Basis: fact.Observed, Requested: yes(), Possession: fact.Observed,
-			Chain: [][]byte{{1}}, Reason: "the client sent a Certificate", Frame: frame(5),
+		Session: &tls.Session{
+			Version: tls.TLS12, Suite: good12, Resumed: no(), Established: yes(), Finished: true,
+			ClientCertificate: tls.ClientCertificate{
+				Status: tls.Presented, Basis: fact.Observed, Requested: yes(), Possession: fact.Observed,
+				Chain: [][]byte{{1}}, Reason: "the client sent a Certificate",
+			},
+			ServerCertificate: tls.ServerCertificate{Basis: fact.Observed, Possession: fact.Observed, Chain: [][]byte{{2}}},
+			Shape:             tls.Shape{Stage: tls.StageAck, Exact: true},
 		},
-		ServerCertificate: tls.ServerCertificate{Basis: fact.Observed, Possession: fact.Observed, Chain: [][]byte{{2}}},
-		Records:           [2]tls.Records{tls.NewRecords(tls.Record{Length: 195}, tls.Record{Offset: 200, Length: 795}), tls.NewRecords(tls.Record{Length: 995})},
-		Shape:             tls.Shape{Stage: tls.StageAck, Exact: true},
-		Sealed:            [2]tls.Sealed{{Application: 20}, {Application: 20}},
+		Client: &tls.ClientHello{ServerName: "n2.lab"}, Server: &tls.ServerHello{}, Flight: frame(5),
+		Records: [2]tls.Records{tls.NewRecords(tls.Record{Length: 195}, tls.Record{Offset: 200, Length: 795}), tls.NewRecords(tls.Record{Length: 995})},
+		Sealed:  [2]tls.Sealed{{Application: 20}, {Application: 20}},
 	}
 	return c
 }
@@ -143,7 +145,7 @@ func resumes(origin *decode.Connection) change {
 func hidden(c *decode.Connection) {
 	c.TCP[client].Start, c.TCP[server].Start = tcp.StartUnknown, tcp.StartUnknown
 	c.Ending.Whole = false
-	c.TLS = &tls.Facts{Ticking: true, Ticks: true, Sealed: [2]tls.Sealed{{Application: 4}, {Application: 4}}}
+	c.TLS = &tls.Facts{Session: &tls.Session{Ticking: true, Ticks: true}, Sealed: [2]tls.Sealed{{Application: 4}, {Application: 4}}}
 }
 
 // clear returns distribution in the clear whose session came up.

@@ -180,7 +180,7 @@ func TestViolationsOutweigh(t *testing.T) {
 
 func TestFindingsAreGrouped(t *testing.T) {
 	a, b := oneWay(), oneWay()
-	b.TLS.ClientCertificate.Frame = frame(77)
+	b.TLS.Flight = frame(77)
 	strange := with(mutual(), hidden)
 	j := Judge(capture(a, mutual(), b, strange), Coverage{}, Options{})
 	if len(j.Findings) != 2 {
@@ -301,7 +301,7 @@ func TestMixedListener(t *testing.T) {
 // TestOneWayEvidence: a resumed session's evidence is in the connection that
 // made it.
 func TestOneWayEvidence(t *testing.T) {
-	origin := with(oneWay(), func(c *decode.Connection) { c.TLS.ClientCertificate.Frame = frame(3) })
+	origin := with(oneWay(), func(c *decode.Connection) { c.TLS.Flight = frame(3) })
 	j := Judge(capture(with(mutual(), resumes(origin))), Coverage{}, Options{})
 	if f := j.Findings[0]; f.Rule != NoClientCertificate || f.Evidence[0].Frame != frame(3) {
 		t.Errorf("%+v", f)

@@ -109,7 +109,7 @@ func TestRequirements(t *testing.T) {
 func TestEncryptedNeedsProof(t *testing.T) {
 	for name, c := range map[string]*decode.Connection{
 		"not accepted": with(mutual(), notAccepted), "foreign": with(mutual(), foreign(client)), "hidden": with(mutual(), hidden),
-		"conflicts":    with(mutual(), func(c *decode.Connection) { c.TCP[server].Conflicts, c.TCP[server].ConflictOffset = 1, 10 }),
+		"conflicts":    with(mutual(), func(c *decode.Connection) { conflict(server, 10)(c) }),
 		"unidentified": with(mutual(), func(c *decode.Connection) { c.Unidentified[client] = true }),
 		"in the clear": clear(), "refused": refused(), "renegotiated": with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true }),
 	} {
@@ -507,7 +507,7 @@ func TestPassSaysWhatHolds(t *testing.T) {
 	changes := map[string]change{
 		"as it is": func(*decode.Connection) {}, "1.3": as13, "disputed": func(c *decode.Connection) { c.Disputed = true }, "renegotiated": func(c *decode.Connection) { c.TLS.Renegotiated = true },
 		"foreign": foreign(server), "no encryption": suite(null12), "anonymous": suite(anonymous), "unknown suite": suite(unknown), "pre-shared": suite(preShared),
-		"conflicts": func(c *decode.Connection) { c.TCP[server].Conflicts = 1 }, "unidentified": func(c *decode.Connection) { c.Unidentified[client] = true },
+		"conflicts": func(c *decode.Connection) { conflict(server, 0)(c) }, "unidentified": func(c *decode.Connection) { c.Unidentified[client] = true },
 		"preamble": func(c *decode.Connection) { c.TLS.Preamble[client] = 3 }, "not accepted": notAccepted, "hidden": hidden, "resumed": resumes(nil),
 		"resumed from one-way": resumes(oneWay()), "resumed from a disputed one": resumes(with(mutual(), func(c *decode.Connection) { c.Disputed = true })),
 		"empty": certificate(tls.Empty), "not asked": certificate(tls.NotRequested), "refused": refusedBy(tls.RoleServer, "unknown_ca"),

@@ -220,7 +220,7 @@ func (r *ruler) oneWay(c *decode.Connection) {
 		f = c.ResumedFrom.TLS
 	}
 	cert := f.ClientCertificate
-	e := Evidence{cert.Frame, fmt.Sprintf("%s (%s)", cert.Reason, cert.Basis)}
+	e := Evidence{f.Flight, fmt.Sprintf("%s (%s)", cert.Reason, cert.Basis)}
 	if cert.Status == tls.Empty {
 		r.add(OptionalClientCert, High, c, "the server asked for a client certificate, got an empty one, and accepted: anybody without a certificate gets in", e)
 		return
@@ -450,7 +450,7 @@ func mayBeDistribution(c *decode.Connection) bool {
 	switch {
 	case !c.Start():
 		return false
-	case c.Disputed || a.Conflicts+b.Conflicts > 0:
+	case c.Disputed || a.Odd().Conflicts+b.Odd().Conflicts > 0:
 		return true
 	case c.Protocol == decode.EPMD:
 		return !c.ClosedUnanswered() && slices.ContainsFunc(epmd.Combine(c.EPMD[decode.Client], c.EPMD[decode.Server]), func(r epmd.Registration) bool {

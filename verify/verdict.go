@@ -282,7 +282,7 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 func conflicting(c *decode.Connection) bool {
 	for i := range c.TCP {
 		s, records := c.TCP[i], c.TLS.Records[i]
-		if s.Conflicts > 0 && (records.Len() == 0 || s.ConflictOffset < records.Last().End()) {
+		if s.Odd().Conflicts > 0 && (records.Len() == 0 || s.Odd().ConflictOffset < records.Last().End()) {
 			return true
 		}
 	}
@@ -293,7 +293,7 @@ func conflicting(c *decode.Connection) bool {
 // came again after the comparison was given up.
 func repeatedLate(c *decode.Connection) bool {
 	for i, s := range c.TCP {
-		if s.Unchecked > 0 && (s.HeadLost || s.UncheckedOffset < handshakeEnd(c.TLS, i)) {
+		if s.Odd().Unchecked > 0 && (s.HeadLost || s.Odd().UncheckedOffset < handshakeEnd(c.TLS, i)) {
 			return true
 		}
 	}

@@ -148,7 +148,7 @@ var otherRows = []conclusionRow{
 		c.TLS.Established = fact.UnknownBecause("x")
 	}), NoVerdict, Up, "not shown to be distribution"},
 	{"an alert on a port of distribution", with(mutual(), generic, announced, func(c *decode.Connection) {
-		c.TLS = &tls.Facts{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true}}}
+		c.TLS = &tls.Facts{Session: &tls.Session{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true}}}}
 	}), Inconclusive, Incomplete, "a TLS alert on a port of distribution"},
 	{"EPMD", bare(decode.EPMD), NoVerdict, Up, "Erlang port mapper"},
 	{"something else", other(), NoVerdict, Up, "neither TLS nor distribution"},
@@ -179,7 +179,7 @@ var otherRows = []conclusionRow{
 	}), Cleartext, Up, ""},
 	{"in the clear, unfinished", with(clear(), unfinished), Cleartext, Incomplete, "not finished"},
 	{"in the clear to TLS", with(clear(), unfinished, func(c *decode.Connection) {
-		c.TLS = &tls.Facts{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true, Name: "unexpected_message"}}}
+		c.TLS = &tls.Facts{Session: &tls.Session{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true, Name: "unexpected_message"}}}}
 	}), Cleartext, DistRefused, "answered with the TLS alert unexpected_message"},
 	{"in the clear, not allowed", with(clear(), unfinished, status("not_allowed")), Cleartext, DistRefused, "refused with status not_allowed"},
 	{"in the clear, nok", with(clear(), unfinished, status("nok")), Cleartext, DistRefused, "refused with status nok: both nodes dialled at once"},
@@ -224,7 +224,17 @@ func foreign(side int) change {
 }
 
 func conflict(side int, offset int64) change {
-	return func(c *decode.Connection) { c.TCP[side].Conflicts, c.TCP[side].ConflictOffset = 1, offset }
+	return func(c *decode.Connection) {
+		r := rare(c, side)
+		r.Conflicts, r.ConflictOffset = 1, offset
+	}
+}
+
+func rare(c *decode.Connection, side int) *tcp.Rare {
+	if c.TCP[side].Rare == nil {
+		c.TCP[side].Rare = new(tcp.Rare)
+	}
+	return c.TCP[side].Rare
 }
 
 func disputed(c *decode.Connection) { c.Disputed = true }
@@ -232,7 +242,10 @@ func disputed(c *decode.Connection) { c.Disputed = true }
 func headLost(c *decode.Connection) { c.TCP[client].HeadLost = true }
 
 func unchecked(side int, offset int64) change {
-	return func(c *decode.Connection) { c.TCP[side].Unchecked, c.TCP[side].UncheckedOffset = 1, offset }
+	return func(c *decode.Connection) {
+		r := rare(c, side)
+		r.Unchecked, r.UncheckedOffset = 1, offset
+	}
 }
 
 // records gives a side n encrypted records of the given length.
@@ -320,7 +333,7 @@ func bothAuthenticated(c *decode.Connection) bool {
 	for i := range 2 {
 		onlyTLS := f.Foreign[i] == nil && f.Preamble[i] == 0 && !f.Unsynced[i] && !c.Unidentified[i]
 		s := c.TCP[i]
-		certain := s.Conflicts == 0 && (s.Unchecked == 0 || !s.HeadLost && s.UncheckedOffset >= 1000)
+		certain := s.Odd().Conflicts == 0 && (s.Odd().Unchecked == 0 || !s.HeadLost && s.Odd().UncheckedOffset >= 1000)
 		if !onlyTLS || !certain {
 			return false
 		}

@@ -118,7 +118,7 @@ func TestSegment(t *testing.T) {
 			name:  "retransmission whole, partial and larger",
 			steps: from(seg(0, 0, 0, "abc"), seg(0, 0, 0, "abc"), seg(0, 1, 0, "bcde"), seg(0, 3, 0, "d")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 6 "de"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Bytes, s[0].Conflicts, s[0].Unchecked) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Bytes, s[0].Odd().Conflicts, s[0].Odd().Unchecked) },
 			check: "5 0 0",
 		},
 		{
@@ -126,7 +126,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 0, 0, "abc"), seg(0, 1, 0, "bXdX"), seg(0, 0, 0, "Xbc")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 5 "dX"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].Conflicts, s[0].FirstConflict.Number, s[0].ConflictOffset)
+				return fmt.Sprint(s[0].Odd().Conflicts, s[0].Odd().FirstConflict.Number, s[0].Odd().ConflictOffset)
 			},
 			check: "2 5 0",
 		},
@@ -135,7 +135,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 3, 0, "def"), seg(0, 0, 0, "abcDe")),
 			want:  []string{`0@0 ack 0 frame 5 "abc"`, `0@3 ack 0 frame 4 "def"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].Conflicts, s[0].FirstConflict.Number, s[0].ConflictOffset)
+				return fmt.Sprint(s[0].Odd().Conflicts, s[0].Odd().FirstConflict.Number, s[0].Odd().ConflictOffset)
 			},
 			check: "1 5 3",
 		},
@@ -151,20 +151,22 @@ func TestSegment(t *testing.T) {
 				seg(0, 6, 0, "gh"), acks(1, 0, 8), seg(0, 7, 0, "\x00")),
 			want:  []string{`0@0 ack 0 frame 5 "abc"`, `0@3 ack 0 frame 9 "d"`},
 			flush: []string{`0@4 frame 10 gap 2`, `0@6 ack 0 frame 10 "gh"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Conflicts, s[0].Strays, s[0].Bytes, s[0].Gap) },
+			stats: func(s [2]tcp.Stats) string {
+				return fmt.Sprint(s[0].Odd().Conflicts, s[0].Odd().Strays, s[0].Bytes, s[0].Gap)
+			},
 			check: "0 0 6 2",
 		},
 		{
 			name:  "one other byte that nobody has acknowledged is no keep-alive",
 			steps: from(seg(0, 0, 0, "abc"), seg(0, 2, 0, "X")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Conflicts, s[0].ConflictOffset) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Odd().Conflicts, s[0].Odd().ConflictOffset) },
 			check: "1 2",
 		},
 		{
 			name:  "the FIN that answers the other",
 			steps: from(step{d: 1, flags: link.FIN | link.ACK, ack: 0}, step{d: 0, flags: link.FIN | link.ACK, ack: 1}, acks(1, 1, 1)),
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Answers, s[1].Answers) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Odd().Answers, s[1].Odd().Answers) },
 			check: "true false",
 		},
 		{
@@ -177,7 +179,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 3, 0, "def").with(link.FIN), seg(0, 0, 0, "abc")),
 			want:  []string{`0@0 ack 0 frame 5 "abc"`, `0@3 ack 0 frame 4 "def"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].FIN, s[0].FINAt.Offset, s[0].FINAt.Frame.Number, s[0].End, s[0].Gap, s[0].Conflicts)
+				return fmt.Sprint(s[0].FIN, s[0].Odd().FINAt.Offset, s[0].Odd().FINAt.Frame.Number, s[0].End, s[0].Gap, s[0].Odd().Conflicts)
 			},
 			check: "true 6 4 6 0 0",
 		},
@@ -193,7 +195,7 @@ func TestSegment(t *testing.T) {
 			name:  "FIN is acknowledged, retransmitted and probed",
 			steps: from(seg(0, 0, 0, "abc").with(link.FIN), acks(1, 0, 4), seg(0, 0, 0, "abc").with(link.FIN), seg(0, 3, 0, "\x00"), seg(1, 0, 4, "x")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `1@0 ack 3 frame 8 "x"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].FIN, s[0].End, s[0].Conflicts) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].FIN, s[0].End, s[0].Odd().Conflicts) },
 			check: "true 3 0",
 		},
 		{
@@ -201,7 +203,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 0, 0, "abc").with(link.FIN), seg(0, 3, 0, "def")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 5 "def"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].FIN, s[0].FINAt.Offset, s[0].End, s[0].Conflicts, s[0].ConflictOffset)
+				return fmt.Sprint(s[0].FIN, s[0].Odd().FINAt.Offset, s[0].End, s[0].Odd().Conflicts, s[0].Odd().ConflictOffset)
 			},
 			check: "true 3 6 1 3",
 		},
@@ -210,7 +212,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 0, 0, "abc"), step{d: 0, flags: link.FIN | link.ACK, off: 1}, step{d: 0, flags: link.FIN | link.ACK, off: 3}, step{d: 0, flags: link.FIN | link.ACK, off: 4}),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].FIN, s[0].FINAt.Offset, s[0].End, s[0].Conflicts)
+				return fmt.Sprint(s[0].FIN, s[0].Odd().FINAt.Offset, s[0].End, s[0].Odd().Conflicts)
 			},
 			check: "true 3 3 2",
 		},
@@ -218,7 +220,7 @@ func TestSegment(t *testing.T) {
 			name:  "a FIN out of window is ignored",
 			steps: from(seg(0, 0, 0, "abc"), step{d: 0, flags: link.FIN | link.ACK, off: 1<<30 + 4}, seg(0, 3, 0, "d")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 6 "d"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].FIN, s[0].Strays, s[0].End) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].FIN, s[0].Odd().Strays, s[0].End) },
 			check: "false 1 4",
 		},
 		{
@@ -226,7 +228,7 @@ func TestSegment(t *testing.T) {
 			steps: from(seg(0, 0, 0, "abc"), step{d: 0, flags: link.RST, off: 3}, seg(0, 3, 0, "def")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 6 "def"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].RST, s[0].RSTAt.Offset, s[0].RSTAt.Frame.Number, s[0].RSTAt.Acked)
+				return fmt.Sprint(s[0].RST, s[0].Odd().RSTAt.Offset, s[0].Odd().RSTAt.Frame.Number, s[0].Odd().RSTAt.Acked)
 			},
 			check: "true 3 5 -1",
 		},
@@ -235,7 +237,7 @@ func TestSegment(t *testing.T) {
 			steps: from(step{d: 0, flags: link.RST, off: 1<<30 + 1}, seg(0, 0, 0, "bye").with(link.RST), seg(0, 0, 0, "abc")),
 			want:  []string{`0@0 ack 0 frame 6 "abc"`},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].RST, s[0].RSTAt.Frame.Number, s[0].Strays, s[0].Conflicts)
+				return fmt.Sprint(s[0].RST, s[0].Odd().RSTAt.Frame.Number, s[0].Odd().Strays, s[0].Odd().Conflicts)
 			},
 			check: "true 4 0 0",
 		},
@@ -243,7 +245,7 @@ func TestSegment(t *testing.T) {
 			name:  "RST answers a SYN",
 			steps: []step{syn, {d: 1, flags: link.RST | link.ACK, off: -isn1 - 1}},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[1].RST, s[1].RSTAt.Offset, s[1].RSTAt.Acked, s[1].End)
+				return fmt.Sprint(s[1].RST, s[1].Odd().RSTAt.Offset, s[1].Odd().RSTAt.Acked, s[1].End)
 			},
 			check: "true 0 0 0",
 		},
@@ -251,7 +253,7 @@ func TestSegment(t *testing.T) {
 			name:  "segments far away are ignored and counted",
 			steps: from(seg(0, 0, 0, "abc"), seg(0, 1<<30+10, 0, "far"), seg(0, -1<<30-10, 0, "old"), seg(0, 3, 0, "d")),
 			want:  []string{`0@0 ack 0 frame 4 "abc"`, `0@3 ack 0 frame 7 "d"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Strays, s[0].Bytes, s[0].Gap) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Odd().Strays, s[0].Bytes, s[0].Gap) },
 			check: "2 4 0",
 		},
 		{
@@ -320,7 +322,7 @@ func TestSegment(t *testing.T) {
 				seg(0, 106, 0, "g"), seg(0, 107, 0, "h"), seg(0, 100, 0, "a"), seg(0, 108, 0, "i"), seg(0, 90, 0, "late")},
 			want: []string{`0@0 ack -1 frame 8 "a"`, `0@1 ack -1 frame 1 "b"`, `0@2 ack -1 frame 2 "c"`, `0@3 ack -1 frame 3 "d"`,
 				`0@4 ack -1 frame 4 "e"`, `0@5 ack -1 frame 5 "f"`, `0@6 ack -1 frame 6 "g"`, `0@7 ack -1 frame 7 "h"`, `0@8 ack -1 frame 9 "i"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Bytes, s[0].Gap, s[0].Strays) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Bytes, s[0].Gap, s[0].Odd().Strays) },
 			check: "9 0 1",
 		},
 		{
@@ -341,7 +343,7 @@ func TestSegment(t *testing.T) {
 			name:  "midstream, a FIN alone and retransmitted after its acknowledgement",
 			steps: []step{acks(1, 50, 101), step{d: 0, flags: link.FIN | link.ACK, off: 100, ack: 50}},
 			stats: func(s [2]tcp.Stats) string {
-				return fmt.Sprint(s[0].FIN, s[0].FINAt.Offset, s[0].End, s[0].Gap, s[0].Conflicts)
+				return fmt.Sprint(s[0].FIN, s[0].Odd().FINAt.Offset, s[0].End, s[0].Gap, s[0].Odd().Conflicts)
 			},
 			check: "true 0 0 0 0",
 		},
@@ -388,7 +390,7 @@ func TestSegment(t *testing.T) {
 			name:  "a SYN+ACK that answers no SYN of ours is ignored",
 			steps: []step{syn, {d: 1, flags: link.SYN | link.ACK, off: 500, ack: 99}, synAck, seg(1, 0, 0, "xy")},
 			want:  []string{`1@0 ack 0 frame 4 "xy"`},
-			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[1].Strays, s[1].SYNFrame.Number) },
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[1].Odd().Strays, s[1].SYNFrame.Number) },
 			check: "1 3",
 		},
 		{
@@ -475,7 +477,7 @@ func TestBufferFull(t *testing.T) {
 		t.Error(d)
 	}
 	s := c.Stats(0)
-	if s.Overflows != 3 || s.Gap != 12 || s.Conflicts != 0 {
+	if s.Odd().Overflows != 3 || s.Gap != 12 || s.Odd().Conflicts != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -487,7 +489,7 @@ func TestBudgetExhausted(t *testing.T) {
 		seg(0, 0, 0, "aaX"), seg(0, 130, 0, "late"))
 	c.Flush(l)
 	s := c.Stats(0)
-	if !s.HeadLost || s.Conflicts != 1 || s.Overflows != 1 || s.Gap != 10 || s.Bytes != 124 {
+	if !s.HeadLost || s.Odd().Conflicts != 1 || s.Odd().Overflows != 1 || s.Gap != 10 || s.Bytes != 124 {
 		t.Errorf("%+v", s)
 	}
 	if b.Used() != 0 {
@@ -515,12 +517,12 @@ func TestCutWithoutBudget(t *testing.T) {
 func TestForget(t *testing.T) {
 	c := tcp.New(tcp.Limits{Head: 5}, nil)
 	l := run(c, syn, synAck, seg(0, 0, 0, "abcdefgh"), seg(0, 3, 0, "deXXXX"))
-	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 3 || s.UncheckedOffset != 5 {
+	if s := c.Stats(0); s.Odd().Conflicts != 0 || s.Odd().Unchecked != 3 || s.Odd().UncheckedOffset != 5 {
 		t.Errorf("beyond the head: %+v", s)
 	}
 	c.Forget()
 	c.Segment(0, seg(0, 0, 0, "X").segment(5), l)
-	if s := c.Stats(0); s.Conflicts != 0 || s.Unchecked != 4 || s.UncheckedOffset != 0 {
+	if s := c.Stats(0); s.Odd().Conflicts != 0 || s.Odd().Unchecked != 4 || s.Odd().UncheckedOffset != 0 {
 		t.Errorf("after Forget: %+v", s)
 	}
 }
@@ -534,7 +536,7 @@ func TestLateForGap(t *testing.T) {
 	if d := cmp.Diff(want, l.lines); d != "" {
 		t.Error(d)
 	}
-	if s := c.Stats(0); s.Conflicts != 1 || s.ConflictOffset != 5 || s.Unchecked != 2 || s.UncheckedOffset != 2 {
+	if s := c.Stats(0); s.Odd().Conflicts != 1 || s.Odd().ConflictOffset != 5 || s.Odd().Unchecked != 2 || s.Odd().UncheckedOffset != 2 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -556,7 +558,7 @@ func TestLongStream(t *testing.T) {
 	}
 	c.Segment(1, seg(1, 0, off, "x").segment(5), &l)
 	c.Flush(&l)
-	if s := c.Stats(0); s.End != off || s.Gap != 0 || s.Strays != 0 || l.last.Acked != off {
+	if s := c.Stats(0); s.End != off || s.Gap != 0 || s.Odd().Strays != 0 || l.last.Acked != off {
 		t.Errorf("%+v, acknowledged %d, want %d", s, l.last.Acked, off)
 	}
 }
@@ -645,8 +647,8 @@ func TestWrap(t *testing.T) {
 		if d := cmp.Diff(want, l.lines); d != "" {
 			t.Errorf("ISN %#x: %s", start, d)
 		}
-		if s := c.Stats(0); !s.FIN || s.FINAt.Offset != 10 {
-			t.Errorf("ISN %#x: FIN at %d", start, s.FINAt.Offset)
+		if s := c.Stats(0); !s.FIN || s.Odd().FINAt.Offset != 10 {
+			t.Errorf("ISN %#x: FIN at %d", start, s.Odd().FINAt.Offset)
 		}
 	}
 }
@@ -733,11 +735,11 @@ func TestCondense(t *testing.T) {
 		again := seg(0, r.off, 1, r.data).segment(10)
 		c.Segment(0, again, l)
 		s := c.Stats(0)
-		if conflict := s.Conflicts > 0; conflict != (r.conflict >= 0) || conflict && s.ConflictOffset != r.conflict {
-			t.Errorf("%s: conflict at %d (%t)", r.name, s.ConflictOffset, conflict)
+		if conflict := s.Odd().Conflicts > 0; conflict != (r.conflict >= 0) || conflict && s.Odd().ConflictOffset != r.conflict {
+			t.Errorf("%s: conflict at %d (%t)", r.name, s.Odd().ConflictOffset, conflict)
 		}
-		if s.Unchecked != r.unchecked || s.UncheckedOffset != r.from {
-			t.Errorf("%s: %d unchecked from %d", r.name, s.Unchecked, s.UncheckedOffset)
+		if s.Odd().Unchecked != r.unchecked || s.Odd().UncheckedOffset != r.from {
+			t.Errorf("%s: %d unchecked from %d", r.name, s.Odd().Unchecked, s.Odd().UncheckedOffset)
 		}
 	}
 }

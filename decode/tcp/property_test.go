@@ -226,17 +226,17 @@ func (s *session) check(t *rapid.T, c *tcp.Conn, w *witness) {
 		if shift[d]+st.End > s.length[d]+1 || st.FIN && shift[d]+st.End != s.length[d] {
 			t.Fatalf("direction %d: ends at %d+%d, %d were sent; %+v", d, shift[d], st.End, s.length[d], st)
 		}
-		if st.Strays > 0 && st.Start != tcp.StartUnknown && st.Start != tcp.StartFirstAck {
+		if st.Odd().Strays > 0 && st.Start != tcp.StartUnknown && st.Start != tcp.StartFirstAck {
 			t.Fatalf("direction %d: %+v", d, st)
 		}
 		s.checkBytes(t, w, d, shift, sure)
-		if (st.Conflicts > 0) != (s.altered && d == 0) && (st.Conflicts > 0 || !s.lost) {
+		if (st.Odd().Conflicts > 0) != (s.altered && d == 0) && (st.Odd().Conflicts > 0 || !s.lost) {
 			t.Fatalf("direction %d: altered %v, but %+v", d, s.altered, st)
 		}
 		if s.lost || s.cut {
 			continue
 		}
-		if st.Gap != 0 || st.Start != tcp.StartSYN || int64(st.Bytes) != s.length[d] || !st.FIN || st.FINAt.Offset != s.length[d] || st.Strays > 0 || st.Unchecked > 0 {
+		if st.Gap != 0 || st.Start != tcp.StartSYN || int64(st.Bytes) != s.length[d] || !st.FIN || st.Odd().FINAt.Offset != s.length[d] || st.Odd().Strays > 0 || st.Odd().Unchecked > 0 {
 			t.Fatalf("direction %d: nothing was lost of %d bytes, but %+v", d, s.length[d], st)
 		}
 	}
@@ -252,7 +252,7 @@ func (s *session) shift(w *witness, d int, st tcp.Stats) (int64, bool) {
 		return int64(w.bytes[d][i]) - int64(i), true
 	}
 	if st.FIN {
-		return s.length[d] - st.FINAt.Offset, true
+		return s.length[d] - st.Odd().FINAt.Offset, true
 	}
 	return 0, false // nothing but acknowledgements, or all cut off
 }

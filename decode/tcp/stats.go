@@ -40,6 +40,29 @@ type Stats struct {
 	// sequence number of the FIN. An acknowledged FIN that was not captured
 	// looks like one missing byte and is counted as such.
 	Gap uint64
+	// Start says how the beginning is known.
+	Start StartKind
+	// FIN and RST say whether one was captured.
+	FIN, RST bool
+	// HeadLost says that the head was not kept whole, because the [Budget] was
+	// exhausted.
+	HeadLost bool
+	// Rare has what most connections have nothing of while they are open; nil if
+	// there is nothing, see [Stats.Odd].
+	Rare *Rare
+	// End is the highest known stream offset.
+	End int64
+	// SYNFrame is the frame of the first SYN; valid iff Start is StartSYN.
+	SYNFrame capture.Frame
+	// FirstFrame is the frame of the first packet; First and Last are the
+	// earliest and the latest time of a packet, in nanoseconds since 1970.
+	// Valid iff Packets > 0.
+	FirstFrame  capture.Frame
+	First, Last int64
+}
+
+// Rare is the part of [Stats] that is about what goes wrong, and about the end.
+type Rare struct {
 	// Conflicts counts the segments that contradict earlier ones: other bytes
 	// for the same offsets, data after the FIN, a second FIN elsewhere.
 	Conflicts uint64
@@ -62,28 +85,23 @@ type Stats struct {
 	// Overflows counts holes that were given up because a buffer or the
 	// budget was full.
 	Overflows uint64
-	// Start says how the beginning is known.
-	Start StartKind
-	// FIN and RST say whether one was captured; FINAt and RSTAt then say where
-	// the first one was. FINAt.Offset is the length of the stream. RSTAt.Offset
-	// is 0 if the direction sent nothing else.
-	FIN, RST bool
 	// Answers says that the FIN acknowledges the peer's FIN: the peer closed
 	// first, in whichever order the capture has the two.
 	Answers bool
-	// HeadLost says that the head was not kept whole, because the [Budget] was
-	// exhausted.
-	HeadLost     bool
+	// FINAt and RSTAt say where the first FIN and the first RST were; valid iff there
+	// was one. FINAt.Offset is the length of the stream. RSTAt.Offset is 0 if the
+	// direction sent nothing else.
 	FINAt, RSTAt Position
-	// End is the highest known stream offset.
-	End int64
-	// SYNFrame is the frame of the first SYN; valid iff Start is StartSYN.
-	SYNFrame capture.Frame
-	// FirstFrame is the frame of the first packet; First and Last are the
-	// earliest and the latest time of a packet, in nanoseconds since 1970.
-	// Valid iff Packets > 0.
-	FirstFrame  capture.Frame
-	First, Last int64
+}
+
+var nothingRare Rare
+
+// Odd returns s.Rare, which must not be changed; never nil.
+func (s *Stats) Odd() *Rare {
+	if s.Rare == nil {
+		return &nothingRare
+	}
+	return s.Rare
 }
 
 func most32(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
@@ -111,12 +129,14 @@ func (c *Conn) Stats(d Dir) Stats {
 		Last:       h.last,
 	}
 	if r := h.rare; r != nil {
-		s.Conflicts, s.FirstConflict, s.ConflictOffset = r.conflicts, r.firstConflict, r.conflictOffset
-		s.Unchecked, s.UncheckedOffset = r.unchecked, r.uncheckedOffset
-		s.Strays, s.StrayData, s.Overflows = most32(r.strays), most32(r.strayData), r.overflows
-		s.FIN, s.FINAt = r.fin, r.finAt.position(c.peerOf(d))
-		s.Answers = r.fin && c.peerOf(d).hasFINAt(r.finAt)
-		s.RST, s.RSTAt = r.rst, r.rstAt.position(c.peerOf(d))
+		s.FIN, s.RST = r.fin, r.rst
+		s.Rare = &Rare{
+			Conflicts: r.conflicts, FirstConflict: r.firstConflict, ConflictOffset: r.conflictOffset,
+			Unchecked: r.unchecked, UncheckedOffset: r.uncheckedOffset,
+			Strays: most32(r.strays), StrayData: most32(r.strayData), Overflows: r.overflows,
+			FINAt: r.finAt.position(c.peerOf(d)), RSTAt: r.rstAt.position(c.peerOf(d)),
+			Answers: r.fin && c.peerOf(d).hasFINAt(r.finAt),
+		}
 	}
 	return s
 }

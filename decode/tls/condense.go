@@ -164,7 +164,7 @@ func (s *Stream) checkSignatures(client *Stream) {
 		return
 	}
 	var room [2][MaxRecords]Record
-	x := combiner{c: client.unpacked(room[0][:0]), s: s.unpacked(room[1][:0]), f: new(Facts)}
+	x := combiner{c: client.unpacked(room[0][:0]), s: s.unpacked(room[1][:0]), f: newFacts()}
 	if x.damage() != "" || x.c.unkept || x.s.unkept || finished12(x.c) == nil || finished12(x.s) == nil {
 		return
 	}

@@ -29,12 +29,33 @@ func (s CertificateStatus) String() string {
 	return [...]string{"unknown", "presented", "empty", "not-requested", "resumed"}[s]
 }
 
-// Facts are what the two directions of a TLS connection show together.
+// Facts are what the two directions of a TLS connection show together. There may
+// be a million of them.
 type Facts struct {
+	// Session is never nil. Others may have the same: it must not be changed.
+	*Session
+
 	// Client and Server are the hellos; nil if not seen or not readable.
 	Client *ClientHello
 	Server *ServerHello
-	// Version and Suite are zero unless Server is there.
+
+	// Offered and Issued identify the session state that crossed in the clear: what
+	// the client came with, and what later connections may come with.
+	Offered, Issued []Ticket
+
+	// Flight is where the client's flight was, the one with its certificate; none if
+	// it is not known.
+	Flight capture.Frame
+	// Records are the first records of client and server.
+	Records [2]Records
+	// Sealed counts the encrypted records of client and server.
+	Sealed [2]Sealed
+}
+
+// A Session has those of the [Facts] that most connections have in common with
+// many others.
+type Session struct {
+	// Version and Suite are zero unless the ServerHello is there.
 	Version Version
 	Suite   Suite
 	// Group is the key exchange group; 0 if unknown or none.
@@ -73,11 +94,8 @@ type Facts struct {
 	Ticking, Ticks bool
 
 	// Resumed says that the session continues an earlier one, by session id,
-	// ticket or PSK. Offered and Issued identify the session state that crossed
-	// in the clear: what the client came with, and what later connections may
-	// come with.
-	Resumed         fact.Fact
-	Offered, Issued []Ticket
+	// ticket or PSK.
+	Resumed fact.Fact
 
 	ClientCertificate ClientCertificate
 	ServerCertificate ServerCertificate
@@ -105,11 +123,6 @@ type Facts struct {
 	// Opened says for client and server what was opened with it of the
 	// application data.
 	Opened [2]Opened
-
-	// Records are the first records of client and server.
-	Records [2]Records
-	// Sealed counts the encrypted records of client and server.
-	Sealed [2]Sealed
 }
 
 // Opened counts the bytes of application data that were decrypted, and says
@@ -151,8 +164,6 @@ type ClientCertificate struct {
 	Chain [][]byte
 	// Reason says why the status is unknown, or what shows it.
 	Reason string
-	// Frame is where the client's flight was.
-	Frame capture.Frame
 }
 
 // ServerCertificate says what is known of the server's authentication.
@@ -205,7 +216,7 @@ func Combine(client, server *Stream, end Ending) *Facts {
 		unlockLast(client, server) // the key log may have grown
 	}
 	var room [2][MaxRecords]Record
-	c := combiner{c: client.unpacked(room[0][:0]), s: server.unpacked(room[1][:0]), end: end, f: new(Facts)}
+	c := combiner{c: client.unpacked(room[0][:0]), s: server.unpacked(room[1][:0]), end: end, f: newFacts()}
 	c.hellos()
 	c.alerts()
 	c.observations()
@@ -244,7 +255,10 @@ func (x *combiner) share() {
 	if x.c.secrets == nil {
 		x.f.Client, x.f.Server = x.f.Client.intern(), x.f.Server.intern()
 	}
+	x.f.Session = x.f.Session.intern()
 }
+
+func newFacts() *Facts { return &Facts{Session: new(Session)} }
 
 type combiner struct {
 	c, s *Stream

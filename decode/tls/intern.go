@@ -28,6 +28,7 @@ var (
 	serverHellos interned[*ServerHello]
 	results      interned[*signatures]
 	beginnings   interned[*beginning]
+	sessions     interned[*Session]
 	texts        interned[string]
 )
 

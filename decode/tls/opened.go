@@ -263,7 +263,7 @@ func proven(p proof) fact.Basis {
 
 func (x *combiner) clientProof13(sf, cf flight, p proof) {
 	c := &x.f.ClientCertificate
-	c.Frame = x.c.sealedOf(TypeApplicationData)[0].Frame
+	x.f.Flight = x.c.sealedOf(TypeApplicationData)[0].Frame
 	c.Status, c.Basis, c.Chain = cf.status, fact.Decrypted, p.chain
 	c.Signature, c.Scheme, c.Possession = p.signature, p.scheme, proven(p)
 	c.Reason = "decrypted with the key log"

@@ -70,20 +70,20 @@ func (x *combiner) clientCertificate12(serverDone bool) {
 		cert.Requested = fact.UnknownBecause("the server's flight is not whole")
 	}
 	exchanged := c.messages.has(TypeClientKeyExchange)
-	cert.Frame = c.messages.frame(TypeClientKeyExchange)
+	f.Flight = c.messages.frame(TypeClientKeyExchange)
 	switch {
 	case c.hello == nil && (requested || !serverDone):
 		// What was not seen may have been sent before.
 		cert.Reason = "the client's flight is not in the capture from its beginning"
 	case c.certificate && len(c.chain.certificates) > 0:
 		cert.Status, cert.Basis, cert.Chain = Presented, fact.Observed, c.chain.certificates
-		cert.Frame = c.messages.frame(TypeCertificate)
+		f.Flight = c.messages.frame(TypeCertificate)
 		cert.Reason = "the client sent a Certificate"
 		if c.messages.has(TypeCertificateVerify) {
 			cert.Possession = fact.Observed
 		}
 	case c.certificate:
-		cert.Frame = c.messages.frame(TypeCertificate)
+		f.Flight = c.messages.frame(TypeCertificate)
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "the client sent an empty Certificate"
 	case exchanged && requested:
 		cert.Status, cert.Basis, cert.Reason = Empty, fact.Observed, "asked for a certificate, the client went on without"

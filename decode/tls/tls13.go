@@ -121,7 +121,7 @@ func requestedBySizes(sf flight, server []Record) fact.Fact {
 
 func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	c := &x.f.ClientCertificate
-	c.Frame = client[0].Frame
+	x.f.Flight = client[0].Frame
 	sizes := sizesText("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
 	switch {
 	case sf.psk && cf.status == NotRequested:

@@ -63,7 +63,7 @@ func TestVerdicts(t *testing.T) {
 			for i, c := range verify.Observe(facts, verify.Options{}).Conclusions {
 				got[fmt.Sprint(c.Verdict)]++
 				for side, s := range facts.Connections[i].TCP {
-					if k.name != "lossy" && (s.Gap+s.Conflicts > 0 || s.Strays > 0) {
+					if k.name != "lossy" && (s.Gap+s.Odd().Conflicts > 0 || s.Odd().Strays > 0) {
 						t.Errorf("connection %d, side %d: %+v", i, side, s)
 					}
 				}

@@ -25,11 +25,14 @@ func mutual(client, server decode.End) *decode.Connection {
 		Protocol: decode.DistTLS, ProtocolBasis: []string{decode.ByRecordSizes}, Ends: [2]decode.End{client, server}, RolesBasis: "syn",
 		First: 1_790_000_000_000_000_000, TCP: [2]tcp.Stats{sent, sent}, Ending: tls.Ending{Whole: true},
 		TLS: &tls.Facts{
-			Client: &tls.ClientHello{}, Server: &tls.ServerHello{}, Version: tls.TLS12, Suite: 0xc02c,
-			Resumed: fact.NoBy(fact.Observed, "seen"), Established: yes(), Finished: true,
-			ClientCertificate: tls.ClientCertificate{Status: tls.Presented, Basis: fact.Observed, Requested: yes(), Possession: fact.Observed},
-			ServerCertificate: tls.ServerCertificate{Basis: fact.Inferred, Possession: fact.Observed},
-			Shape:             tls.Shape{Stage: tls.StageAck, Exact: true}, Sealed: [2]tls.Sealed{{Application: 20}, {Application: 20}},
+			Client: &tls.ClientHello{}, Server: &tls.ServerHello{}, Sealed: [2]tls.Sealed{{Application: 20}, {Application: 20}},
+			Session: &tls.Session{
+				Version: tls.TLS12, Suite: 0xc02c,
+				Resumed: fact.NoBy(fact.Observed, "seen"), Established: yes(), Finished: true,
+				ClientCertificate: tls.ClientCertificate{Status: tls.Presented, Basis: fact.Observed, Requested: yes(), Possession: fact.Observed},
+				ServerCertificate: tls.ServerCertificate{Basis: fact.Inferred, Possession: fact.Observed},
+				Shape:             tls.Shape{Stage: tls.StageAck, Exact: true},
+			},
 		},
 	}
 }
