@@ -210,6 +210,7 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	}
 	clear := a.showProgress(src, s.quiet)
 	o.recognise(s)
+	s.maxMemory.collectLate()
 	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {
