@@ -2,6 +2,7 @@ package dist
 
 import (
 	"bytes"
+	"encoding/hex"
 	"math/rand/v2"
 	"testing"
 
@@ -84,5 +85,28 @@ func BenchmarkSearch(b *testing.B) {
 			s.search.seen = 0
 		}
 		s.Data(tcp.Position{}, data)
+	}
+}
+
+// BenchmarkCalls is what calls with erpc look like: a request to spawn and the
+// reply to it, and the result.
+func BenchmarkCalls(b *testing.B) {
+	request, _ := hex.DecodeString("00000095834406309e980044ff150c657865637574655f63616c6c9d076d6f6e69746f72e50665726c616e67be046e6f64656806611d5a000352006b02529b00001fa3547000021d94082858520000000009000000006b02529b58520000000047000000006b02529b68035201520261046c0000000152036a6c000000045a000352006b02529b00001fa2547000021d940828520452056a6a")
+	reply, _ := hex.DecodeString("0000004083440204001a446805611f5a000352006b02529b00001fa3547000021d94082858520000000009000000006b02529b610258520100000057000000006b02529b")
+	result, _ := hex.DecodeString("000000618344034008441a0a0672657475726e6804611c58520000000057000000006b02529b58520100000009000000006b02529b5a000352016b02529b00001fa3547000021d94082868035a000352016b02529b00001fa2547000021d94082852025200")
+	for _, c := range []struct {
+		name string
+		data [][]byte
+	}{{"request", [][]byte{request}}, {"reply", [][]byte{reply}}, {"result", [][]byte{result}}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := NewStream(AtHandshake)
+			s.Data(tcp.Position{}, cat(sendName6, reply, regSend))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, m := range c.data {
+					s.Data(tcp.Position{}, m)
+				}
+			}
+		})
 	}
 }

@@ -66,13 +66,16 @@ func (c *atomCache) get(slot uint16) term.Atom {
 	return term.Atom{Text: c.texts[i], Known: c.texts[i] != nil}
 }
 
+// holds reports whether the atom of a slot is known to be name.
+func (c *atomCache) holds(slot uint16, name []byte) bool {
+	i := c.find(slot)
+	return i >= 0 && c.texts[i] != nil && string(c.texts[i]) == string(name)
+}
+
 // set replaces the atom of a slot. Texts are not changed after they were given
 // out.
 func (c *atomCache) set(slot uint16, name []byte) {
 	text := &c.texts[c.place(slot)]
-	if *text != nil && string(*text) == string(name) {
-		return
-	}
 	c.bytes -= len(*text)
 	*text = nil
 	if c.bytes+len(name) <= maxCachedBytes {
@@ -114,10 +117,15 @@ func (d *decoder) header(c *term.Cursor) bool {
 			length = length<<8 | int(c.Byte())
 		}
 		text := c.Bytes(length)
-		if text == nil || length > term.MaxAtom || !utf8.Valid(text) {
+		if text == nil {
 			return false
 		}
-		d.cache.set(slot, text)
+		if !d.cache.holds(slot, text) { // it often does: then it is valid, too
+			if length > term.MaxAtom || !utf8.Valid(text) {
+				return false
+			}
+			d.cache.set(slot, text)
+		}
 		d.refs = append(d.refs, term.Atom{Text: text, Known: true})
 	}
 	return c.OK()

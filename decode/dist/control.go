@@ -168,7 +168,8 @@ func (d *decoder) terms(c *term.Cursor, m *message, size int) bool {
 		// No node sends this: it is no sign of distribution.
 		return false
 	}
-	at, ok := d.control(c.Rest(), m)
+	at := term.NewCursor(c.Rest(), d.refs)
+	ok := d.control(&at, m)
 	if at.OK() {
 		m.overhead, m.sized = size-at.Len(), true
 		d.payload(at.Rest(), m)
@@ -190,7 +191,8 @@ func (d *decoder) compressed(c *term.Cursor, m *message, size int) {
 			m.listed = d.header(&x)
 		}
 	}
-	at, _ := d.control(x.Rest(), m)
+	at := term.NewCursor(x.Rest(), d.refs)
+	d.control(&at, m)
 	m.listed = m.listed && m.op != 0
 	switch {
 	case !at.OK():
@@ -202,23 +204,22 @@ func (d *decoder) compressed(c *term.Cursor, m *message, size int) {
 	}
 }
 
-// control reads the control tuple at the beginning of b. It returns a cursor
-// behind it, and whether it begins with an operation that the protocol has.
-func (d *decoder) control(b []byte, m *message) (term.Cursor, bool) {
-	c := term.NewCursor(b, d.refs)
+// control reads the control tuple at c. It returns whether it begins with an
+// operation that the protocol has.
+func (d *decoder) control(c *term.Cursor, m *message) bool {
 	if c.Len() > 0 && c.Peek() != term.SmallTuple {
 		c.Fail()
-		return c, false
+		return false
 	}
 	arity, _ := c.Tuple()
 	op, ok := c.Int()
 	if !ok {
 		m.short = m.short || c.State() == term.Short
-		return c, false
+		return false
 	}
 	if !known(op, arity) {
 		c.Skip(arity - 1)
-		return c, false
+		return false
 	}
 	m.op = uint8(op)
 	read := 1
@@ -230,7 +231,7 @@ func (d *decoder) control(b []byte, m *message) (term.Cursor, bool) {
 	case opSpawnRequest, opSpawnRequestTT: // {Op, ReqId, From, GroupLeader, {M, F, A}, ...}
 		c.Skip(3)
 		m.spawns, read = true, 5
-		m.spawned = spawned(&c)
+		m.spawned = spawned(c)
 		m.call = m.spawned.meant()
 	case opAltActSigSend: // {Op, Flags, From, To, ...}
 		flags, _ := c.Int()
@@ -242,7 +243,7 @@ func (d *decoder) control(b []byte, m *message) (term.Cursor, bool) {
 	}
 	c.Skip(arity - read)
 	m.short = m.short || c.State() == term.Short
-	return c, true
+	return true
 }
 
 // spawned reads {Module, Function, Arity}.

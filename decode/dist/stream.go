@@ -120,6 +120,10 @@ func (s *Stream) Data(at tcp.Position, b []byte) {
 		s.facts.First = at
 	}
 	s.facts.Bytes += int64(len(b))
+	if s.state == inBody && s.remaining > int64(len(b)) {
+		s.remaining -= int64(len(b))
+		return
+	}
 	s.run(chunk{at, b})
 }
 

@@ -317,9 +317,35 @@ func (c *Cursor) Skip(n int) bool {
 		if !c.OK() {
 			return false
 		}
+		if n := simple(c.b); n > 0 {
+			c.b = c.b[n:]
+			open--
+			continue
+		}
 		open += c.step() - 1
 	}
 	return c.OK()
+}
+
+// simple returns the length of the term at the beginning of b if it is one of
+// those that most control tuples consist of, and whole; 0 for all others.
+func simple(b []byte) int {
+	n := 2
+	switch {
+	case len(b) < 2:
+		return 0
+	case b[0] == AtomCacheRef, b[0] == SmallInteger:
+	case b[0] == NewPid && b[1] == AtomCacheRef:
+		n = 3 + 12
+	case b[0] == NewerReference && len(b) > 3 && b[3] == AtomCacheRef:
+		n = 5 + 4 + 4*int(binary.BigEndian.Uint16(b[1:]))
+	default:
+		return 0
+	}
+	if n > len(b) {
+		return 0
+	}
+	return n
 }
 
 // step passes over one term, or the head of one, and returns how many terms
