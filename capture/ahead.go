@@ -15,7 +15,7 @@ import (
 
 const (
 	// aheadBytes are walked at once: their headers fit into a processor's cache.
-	aheadBytes = 512 << 10
+	aheadBytes = 1 << 20
 	// aheadChains is the number of places, about as many as a processor waits for
 	// at the same time.
 	aheadChains = 8
@@ -110,7 +110,7 @@ func (l *layout) guess(b []byte, from, to int, mark []byte) int {
 		}
 		from += i
 		at, n := from-l.markAt, 0
-		for ; n < 3 && at <= len(b)-aheadHeader && bytes.HasPrefix(b[at+l.markAt:], mark); n++ {
+		for ; n < 3 && at <= len(b)-aheadHeader && string(b[at+l.markAt:][:len(mark)]) == string(mark); n++ {
 			at += l.length(b[at:])
 		}
 		if n == 3 {

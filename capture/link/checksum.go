@@ -62,6 +62,10 @@ func add(sum uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
 		sum = plus(sum, binary.LittleEndian.Uint64(b))
 	}
+	if len(b) >= 4 {
+		sum = plus(sum, uint64(binary.LittleEndian.Uint32(b)))
+		b = b[4:]
+	}
 	var rest uint64
 	for i := len(b) - 1; i >= 0; i-- {
 		rest = rest<<8 | uint64(b[i])

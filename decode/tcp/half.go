@@ -244,7 +244,7 @@ func (h *half) fix(base uint32, k StartKind) {
 // seen counts a packet, unless it is a copy of a recent one.
 func (h *half) seen(s *link.Segment) {
 	if s.Identity != 0 {
-		for _, id := range h.recent {
+		for _, id := range &h.recent { // not a copy
 			if id == s.Identity {
 				return
 			}
