@@ -67,7 +67,9 @@ func (d *shard) unpack(c *conn) {
 }
 
 func newState(b *tcp.Budget) *state {
-	return &state{tcp: *tcp.New(tcp.Limits{Head: handshakeHead}, b)}
+	s := new(state)
+	s.tcp.Init(tcp.Limits{Head: handshakeHead}, b)
+	return s
 }
 
 // unpackTo has the state of c in s, whose room it uses. p is room, too.

@@ -1,8 +1,6 @@
 package decode
 
 import (
-	"bytes"
-
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
 	"distproof/decode/tcp"
@@ -61,21 +59,34 @@ func (s *stream) data(at tcp.Position, b []byte, fromStart, epmdPort bool) {
 	if s.first == nil {
 		s.fromStart = fromStart
 		// Most streams are known at once: b need not be kept for that.
-		s.first = &firstBytes{b, []piece{{at, len(b)}}}
-		s.sniff(epmdPort, false)
-		if !s.known {
-			s.first.b = bytes.Clone(b)
+		if s.sniff(b, epmdPort, false) {
+			s.feed(at, b)
+			return
 		}
+		s.first = new(firstBytes)
+		s.first.add(at, b)
 		return
 	}
 	s.first.add(at, b)
-	s.sniff(epmdPort, false)
+	s.know(epmdPort, false)
+}
+
+// know is sniff with what was kept, which the decoders get then.
+func (s *stream) know(epmdPort, last bool) {
+	first := s.first
+	if first == nil {
+		first = new(firstBytes)
+	}
+	if s.sniff(first.b, epmdPort, last) {
+		s.first = nil
+		first.replay(s.feed)
+	}
 }
 
 // gap says that n bytes are missing.
 func (s *stream) gap(at tcp.Position, n int64, epmdPort bool) {
 	if !s.known {
-		s.sniff(epmdPort, true)
+		s.know(epmdPort, true)
 	}
 	if s.tls != nil {
 		s.tls.Gap(at, n)
@@ -94,7 +105,7 @@ func (s *stream) gap(at tcp.Position, n int64, epmdPort bool) {
 // end says that no more bytes will come.
 func (s *stream) end(epmdPort bool) {
 	if !s.known {
-		s.sniff(epmdPort, true)
+		s.know(epmdPort, true)
 	}
 	if s.tls != nil {
 		s.tls.End()
@@ -111,13 +122,9 @@ func (s *stream) end(epmdPort bool) {
 	s.settle()
 }
 
-// sniff tells from the first bytes what the stream is. With last there is
-// nothing more to wait for.
-func (s *stream) sniff(epmdPort, last bool) {
-	var head []byte
-	if s.first != nil {
-		head = s.first.b
-	}
+// sniff tells from the first bytes what the stream is, and reports whether it can.
+// With last there is nothing more to wait for.
+func (s *stream) sniff(head []byte, epmdPort, last bool) bool {
 	isTLS, maybeTLS := tls.Raw(head)
 	isDist, isEPMD := dist.MatchHandshake(head), matchEPMD(head)
 	wait := maybeTLS || isDist == dist.Maybe || isEPMD == epmd.Maybe
@@ -130,7 +137,7 @@ func (s *stream) sniff(epmdPort, last bool) {
 	case isEPMD == epmd.Yes && !epmdPort:
 		s.epmd = epmd.NewStream(epmd.ByContent)
 	case !last && wait:
-		return
+		return false
 	case epmdPort && isEPMD != epmd.No:
 		s.epmd = epmd.NewStream(epmd.ByPort)
 	default:
@@ -141,16 +148,11 @@ func (s *stream) sniff(epmdPort, last bool) {
 		s.tls.Bound(s.keys.queue)
 	}
 	s.known = true
-	first := s.first
-	s.first = nil
-	first.replay(s.feed)
+	return true
 }
 
-// replay gives the bytes to a decoder, each with where it came from; f may be nil.
+// replay gives the bytes to a decoder, each with where it came from.
 func (f *firstBytes) replay(feed func(tcp.Position, []byte)) {
-	if f == nil {
-		return
-	}
 	rest := f.b
 	for _, p := range f.pieces {
 		feed(p.at, rest[:p.n])

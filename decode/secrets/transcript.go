@@ -21,6 +21,10 @@ type Transcript struct {
 	missing  bool
 }
 
+// TranscriptIn returns an empty Transcript that has its messages in room as long as
+// they fit.
+func TranscriptIn(room []byte) Transcript { return Transcript{messages: room[:0]} }
+
 // Add appends handshake messages: one at a time, or several as they lie in a
 // row.
 func (t *Transcript) Add(messages []byte) {

@@ -19,14 +19,8 @@ func (c *Conn) Clone() *Conn {
 
 // own gives h its own copy of what it would change.
 func (h *half) own() {
-	if h.head != nil {
-		// What was delivered is not changed any more, only appended to.
-		was := h.head
-		h.head = &head{spans: slices.Clone(was.spans)}
-		if was.raw != nil {
-			h.head.raw = &raw{slices.Clip(was.b), slices.Clip(was.holes)}
-		}
-	}
+	h.head = nil
+	h.flags |= forgotten
 	if h.held != nil {
 		l := *h.held
 		l.chunks = slices.Clone(l.chunks)

@@ -31,9 +31,16 @@ type Conn struct {
 
 // New returns a connection of which nothing was seen yet.
 func New(l Limits, b *Budget) *Conn {
+	c := new(Conn)
+	c.Init(l, b)
+	return c
+}
+
+// Init makes c a connection of which nothing was seen yet.
+func (c *Conn) Init(l Limits, b *Budget) {
 	l = l.withDefaults()
 	bound := func(n int) int32 { return int32(max(min(n, math.MaxInt32), -1)) }
-	return &Conn{buffer: bound(l.Buffer), head: bound(l.Head), wait: bound(l.Wait), budget: b}
+	*c = Conn{buffer: bound(l.Buffer), head: bound(l.Head), wait: bound(l.Wait), budget: b}
 }
 
 func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
@@ -554,6 +561,7 @@ func (c *Conn) giveUpFirst(h *half, p *piece, sink Sink) {
 // Everything is given back to the [Budget]. A segment that comes after Flush is
 // still taken, but not compared with what was before.
 func (c *Conn) Flush(sink Sink) {
+	c.Forget() // what is held was compared when it came
 	for d := range c.half {
 		if h := &c.half[d]; h.state == stateGuess || h.state == statePending {
 			h.fix(h.base+uint32(h.lowest()), StartUnknown)
@@ -581,7 +589,6 @@ func (c *Conn) Flush(sink Sink) {
 		}
 		c.skipTo(h, h.end(), Dir(d), time, frame, sink)
 	}
-	c.Forget()
 }
 
 // before orders chunks as they were captured.

@@ -3,8 +3,11 @@ package tcp
 import (
 	"hash/maphash"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
+
+	"distproof/internal/reuse"
 )
 
 // head is the beginning of a direction, kept to compare retransmissions with.
@@ -15,10 +18,65 @@ type head struct {
 	spans []span
 }
 
-// raw has the bytes of a head.
+// raw has the bytes of a head. It is used again once the head is condensed: nobody
+// else may have a part of it.
 type raw struct {
 	b     []byte
 	holes [][2]int64 // gaps in b, as offsets [from, to), ascending
+	taken int        // of the budget, for b
+	// room is for the spans.
+	room [maxSpans]span
+}
+
+// raws are those that no connection has, by the sizes of their bytes: smallestRaw,
+// and each twice that of the one before.
+var raws = func() (out [8]*reuse.Pool[raw]) {
+	for i := range out {
+		out[i] = &reuse.Pool[raw]{New: func() *raw { return &raw{b: make([]byte, smallestRaw<<i)} }, Spoil: (*raw).spoil}
+	}
+	return out
+}()
+
+const smallestRaw = 512
+
+// rawsOf returns those that have room for n bytes; nil if none do.
+func rawsOf(n int) *reuse.Pool[raw] {
+	if i := bits.Len(uint(max(n-1, 0) / smallestRaw)); i < len(raws) {
+		return raws[i]
+	}
+	return nil
+}
+
+// newRaw returns a raw without bytes that has room for n.
+func newRaw(n int) *raw {
+	pool := rawsOf(n)
+	if pool == nil {
+		return &raw{b: make([]byte, 0, n)}
+	}
+	r := pool.Get()
+	r.b, r.holes, r.taken = r.b[:0], r.holes[:0], 0
+	return r
+}
+
+// release gives r up to be used again.
+func (r *raw) release() {
+	if pool := rawsOf(cap(r.b)); pool != nil {
+		pool.Put(r)
+	}
+}
+
+func (r *raw) spoil() {
+	const wrong = 0xa5
+	b := r.b[:cap(r.b)]
+	for i := range b {
+		b[i] = wrong
+	}
+	for i := range r.holes {
+		r.holes[i] = [2]int64{wrong, wrong}
+	}
+	for i := range r.room {
+		r.room[i] = span{wrong, wrong}
+	}
 }
 
 // A span is a piece of a head, from the end of the one before it.
@@ -97,7 +155,13 @@ func (c *Conn) condense(h *half) {
 		from = s.end
 	}
 	h.head.spans = slices.Clone(h.head.spans)
-	c.budget.give(cap(h.head.b))
+	c.releaseRaw(h)
+}
+
+// releaseRaw gives up the bytes of the head.
+func (c *Conn) releaseRaw(h *half) {
+	c.budget.give(h.head.taken)
+	h.head.release()
 	h.head.raw = nil
 }
 
@@ -178,21 +242,32 @@ func (c *Conn) skipHead(h *half, n int64) {
 // growHead makes room for n more bytes of head.
 func (c *Conn) growHead(h *half, n int) bool {
 	if h.head == nil {
-		h.head = &head{raw: new(raw)}
+		h.head = new(head)
+		h.head.hold(newRaw(n))
 	}
-	need, have := len(h.head.b)+n, cap(h.head.b)
-	if need <= have {
-		return true
+	r := h.head.raw
+	need := len(r.b) + n
+	if need > r.taken {
+		want := min(max(need, 2*r.taken), int(c.head))
+		if !c.budget.take(want - r.taken) {
+			h.flags |= headLost
+			return false
+		}
+		r.taken = want
 	}
-	want := min(max(need, 2*have), int(c.head))
-	if !c.budget.take(want - have) {
-		h.flags |= headLost
-		return false
+	if need > cap(r.b) {
+		h.head.hold(newRaw(need))
+		r.release()
 	}
-	b := make([]byte, len(h.head.b), want)
-	copy(b, h.head.b)
-	h.head.b = b
 	return true
+}
+
+// hold has what the head has of bytes in r.
+func (h *head) hold(r *raw) {
+	if old := h.raw; old != nil {
+		r.b, r.holes, r.taken = append(r.b, old.b...), append(r.holes, old.holes...), old.taken
+	}
+	h.raw, h.spans = r, append(r.room[:0], h.spans...)
 }
 
 // clashHead compares b, at off, all of it below h.next, with the head. It
@@ -241,10 +316,10 @@ func (c *Conn) Decided(ends [2]int64) {
 			continue
 		}
 		n := slices.IndexFunc(h.head.spans, func(s span) bool { return int64(s.end) >= ends[d] })
-		if n >= 0 {
-			h.head.spans = h.head.spans[:n+1]
+		if n >= 0 && n+1 < len(h.head.spans) {
+			h.head.spans = slices.Clone(h.head.spans[:n+1])
 		}
-		h.head.spans = slices.Clip(slices.Clone(h.head.spans))
+		h.head.spans = slices.Clip(h.head.spans)
 	}
 }
 
@@ -255,7 +330,7 @@ func (c *Conn) Forget() {
 		h := &c.half[d]
 		h.flags |= forgotten
 		if h.head != nil && h.head.raw != nil {
-			c.budget.give(cap(h.head.b))
+			c.releaseRaw(h)
 		}
 		h.head = nil
 	}

@@ -3,6 +3,7 @@ package tls
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"distproof/capture"
@@ -180,4 +181,19 @@ func (t *talk) combine(e Ending) *Facts {
 		s.End()
 	}
 	return Combine(t.streams[client], t.streams[server], e)
+}
+
+// records returns the logged records.
+func (s *Stream) records() []Record { return slices.Collect(s.log.All()) }
+
+// trusted returns those of them that [side] has.
+func (s *Stream) trusted() []Record {
+	x := newCombiner(s, nil)
+	defer x.release()
+	return slices.Clone(x.c.trusted)
+}
+
+// sealedOf returns the encrypted ones of these that are of the given type.
+func (s *Stream) sealedOf(t ContentType) []Record {
+	return slices.DeleteFunc(s.trusted(), func(r Record) bool { return r.Type != t || !r.Sealed })
 }

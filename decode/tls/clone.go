@@ -13,7 +13,7 @@ import (
 // is not bound by a [Queue].
 func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 	c := *s
-	c.packed = s.packed.clone()
+	c.log = s.log.clone()
 	if s.foreign != nil {
 		f := *s.foreign
 		c.foreign = &f
@@ -29,7 +29,7 @@ func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 
 func (b *beginning) clone() *beginning {
 	c := *b
-	c.message, c.log = bytes.Clone(b.message), slices.Clone(b.log)
+	c.message = bytes.Clone(b.message)
 	c.clear, c.messages, c.tickets, c.alerts = slices.Clip(b.clear), slices.Clip(b.messages), slices.Clip(b.tickets), slices.Clip(b.alerts)
 	return &c
 }

@@ -66,7 +66,7 @@ func (s *Stream) handshakes(h *ServerHello) int64 {
 		most = map[Role]int{RoleClient: 3 + 2, RoleServer: 5 + 3}[s.role]
 	}
 	end, sealed, n := int64(0), 0, 0
-	for r := range s.records().All() {
+	for r := range s.log.All() {
 		if r.Sealed {
 			sealed++
 		}
@@ -101,7 +101,7 @@ func (s *Stream) condense(signed bool) {
 		s.clear, s.dropped = nil, true
 	}
 	s.clear, s.messages, s.tickets = clipped(s.clear), clipped(s.messages), clipped(s.tickets)
-	s.pack()
+	s.log.packed = clipped(s.log.packed)
 	if signed || s.secrets != nil {
 		return
 	}
@@ -163,8 +163,9 @@ func (s *Stream) checkSignatures(client *Stream) {
 	if !s.checkable(client) {
 		return
 	}
-	var room [2][MaxRecords]Record
-	x := combiner{c: client.unpacked(room[0][:0]), s: s.unpacked(room[1][:0]), f: newFacts()}
+	x := newCombiner(client, s)
+	defer x.release()
+	x.f = &Facts{Session: &x.room.session}
 	if x.damage() != "" || x.c.unkept || x.s.unkept || finished12(x.c) == nil || finished12(x.s) == nil {
 		return
 	}
@@ -188,7 +189,7 @@ func (s *Stream) checkable(client *Stream) bool {
 // without a key log.
 func (s *Stream) share() {
 	b := s.beginning
-	if s.tentative || s.have != 0 || s.left != 0 || s.packed.n == 0 || s.server != nil && !s.server.Version.Is13() || s.server == nil && s.hello == nil {
+	if s.tentative || s.have != 0 || s.left != 0 || s.log.n == 0 || s.server != nil && !s.server.Version.Is13() || s.server == nil && s.hello == nil {
 		return
 	}
 	if b.message != nil || b.clear != nil || b.signed != nil || b.chain.certificates != nil || b.damage != "" || b.tickets != nil || b.alerts != nil || b.preamble != 0 || b.mark != 0 {
@@ -198,27 +199,27 @@ func (s *Stream) share() {
 	if slices.ContainsFunc(b.messages, func(m sighting) bool { return m.kind != TypeClientHello && m.kind != TypeServerHello }) {
 		return
 	}
-	common := beginning{hello: b.hello.intern(), group: b.group}
-	if b.hello != nil && !common.hello.interned {
-		return
+	hello, server, number := b.hello.intern(), b.server.intern(), uint32(0)
+	if hello != nil {
+		if number = hello.number; number == 0 {
+			return
+		}
 	}
 	var room [160]byte
 	key := appendNumber(room[:0], int(b.group))
 	for _, m := range b.messages {
 		key = append(key, byte(m.kind))
-		common.messages = append(common.messages, sighting{kind: m.kind})
 	}
-	key = append(key, 0xff)
-	if b.hello != nil {
-		key = b.hello.appendKey(key)
-	}
-	if b.server != nil {
-		common.server = b.server.intern()
-		key = b.server.appendKey(append(key, 0xff))
+	key = appendNumber(append(key, 0xff), int(number))
+	if server != nil {
+		key = server.appendKey(key)
 	}
 	known := beginnings.numbered(key, func(number uint32) *beginning {
-		common.number = number
-		return &common
+		common := &beginning{hello: hello, server: server, group: b.group, number: number}
+		for _, m := range b.messages {
+			common.messages = append(common.messages, sighting{kind: m.kind})
+		}
+		return common
 	})
 	if known.number > 0 {
 		s.beginning = known

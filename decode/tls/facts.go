@@ -2,7 +2,6 @@ package tls
 
 import (
 	"fmt"
-	"slices"
 
 	"distproof/capture"
 	"distproof/decode/fact"
@@ -215,8 +214,9 @@ func Combine(client, server *Stream, end Ending) *Facts {
 	if client != nil && server != nil {
 		unlockLast(client, server) // the key log may have grown
 	}
-	var room [2][MaxRecords]Record
-	c := combiner{c: client.unpacked(room[0][:0]), s: server.unpacked(room[1][:0]), end: end, f: newFacts()}
+	c := newCombiner(client, server)
+	defer c.release()
+	c.f, c.end = &Facts{Session: &c.room.session}, end
 	c.hellos()
 	c.alerts()
 	c.observations()
@@ -236,34 +236,12 @@ func Combine(client, server *Stream, end Ending) *Facts {
 	return c.f
 }
 
-// unpacked returns s with its log in the room given; s itself stays as it is, and
-// may be nil.
-func (s *Stream) unpacked(room []Record) *Stream {
-	if s == nil {
-		return NewStream(Midstream)
-	}
-	out, begun := *s, *s.beginning
-	if s.packed.n > 0 {
-		begun.log = slices.AppendSeq(room, s.packed.All())
-	}
-	out.beginning = &begun
-	return &out
-}
-
 // share has the facts hold what they have in common with others but once.
 func (x *combiner) share() {
 	if x.c.secrets == nil {
 		x.f.Client, x.f.Server = x.f.Client.intern(), x.f.Server.intern()
 	}
 	x.f.Session = x.f.Session.intern()
-}
-
-func newFacts() *Facts { return &Facts{Session: new(Session)} }
-
-type combiner struct {
-	c, s *Stream
-	end  Ending
-	f    *Facts
 }
 
 func (x *combiner) hellos() {
@@ -295,12 +273,12 @@ func nonzero(ts ...Ticket) []Ticket {
 }
 
 func (x *combiner) alerts() {
-	for _, side := range []struct {
-		stream *Stream
-		role   Role
+	for _, by := range []struct {
+		*side
+		role Role
 	}{{x.c, RoleClient}, {x.s, RoleServer}} {
-		for _, a := range side.stream.alerts {
-			x.f.Alerts = append(x.f.Alerts, SideAlert{side.role, a.Fatal, a.Name(), fact.Observed, a.Frame})
+		for _, a := range by.alerts {
+			x.f.Alerts = append(x.f.Alerts, SideAlert{by.role, a.Fatal, a.Name(), fact.Observed, a.Frame})
 		}
 	}
 }
@@ -312,12 +290,12 @@ func (x *combiner) observations() {
 	f.Obscured = x.c.obscured() || x.s.obscured()
 	f.Damaged = x.damage() != ""
 	f.Preamble = [2]int64{x.c.preamble, x.s.preamble}
-	f.Records = [2]Records{x.c.records().clone(), x.s.records().clone()}
+	f.Records = [2]Records{x.c.log.clone(), x.s.log.clone()}
 	f.Sealed = [2]Sealed{x.c.sealed, x.s.sealed}
-	f.Ticking, f.Ticks = ticking(x.c, x.s), spaced(x.c, x.s)
-	for side, stream := range [2]*Stream{x.c, x.s} {
-		if stream.opening != nil {
-			f.Opened[side] = stream.opening.result()
+	f.Ticking, f.Ticks = ticking(x.c.Stream, x.s.Stream), spaced(x.c.Stream, x.s.Stream)
+	for i, s := range [2]*side{x.c, x.s} {
+		if s.opening != nil {
+			f.Opened[i] = s.opening.result()
 		}
 	}
 }
@@ -350,42 +328,17 @@ func (x *combiner) damage() string {
 
 // obscured reports whether framing or a message was lost before the stream was
 // settled.
-func (s *Stream) obscured() bool {
-	if len(s.log) == 0 || s.damage != "" {
+func (s *side) obscured() bool {
+	if s.log.n == 0 || s.damage != "" {
 		return true
 	}
 	sealed := 0
-	for _, r := range s.trusted() {
+	for _, r := range s.trusted {
 		if r.Type == TypeApplicationData {
 			sealed++
 		}
 	}
 	return s.start == Midstream && sealed < settled
-}
-
-// trusted returns the logged records of a direction up to the first loss of
-// framing; none if it did not begin at the stream's start.
-func (s *Stream) trusted() []Record { return s.log[:s.reliable] }
-
-// sealedOf returns the trusted encrypted records of the given type.
-func (s *Stream) sealedOf(t ContentType) []Record {
-	is := func(r Record) bool { return r.Type == t && r.Sealed }
-	n := 0
-	for _, r := range s.trusted() {
-		if is(r) {
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	out := make([]Record, 0, n)
-	for _, r := range s.trusted() {
-		if is(r) {
-			out = append(out, r)
-		}
-	}
-	return out
 }
 
 // sentAfter reports whether the sender of r had received the whole of the

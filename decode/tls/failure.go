@@ -44,7 +44,7 @@ func (x *combiner) refusedInside() bool {
 }
 
 // logged reports whether all records of both sides are in their logs.
-func (x *combiner) logged() bool { return len(x.c.log) < MaxRecords && len(x.s.log) < MaxRecords }
+func (x *combiner) logged() bool { return x.c.log.n < MaxRecords && x.s.log.n < MaxRecords }
 
 func (x *combiner) fatalAlert() *SideAlert {
 	for i, a := range x.f.Alerts {
@@ -75,18 +75,18 @@ func (x *combiner) sealedRefusal() *SideAlert {
 		return nil
 	}
 	if x.f.Version.Is13() {
-		records := x.c.sealedOf(TypeApplicationData)
+		records := x.c.data
 		if len(records) == 1 && (shaper{x.f.Suite}).isAlert(records[0]) && x.c.sealed.Application == 1 {
 			return &SideAlert{From: RoleClient, Basis: fact.Inferred, Frame: records[0].Frame}
 		}
 		return nil
 	}
-	for _, side := range []struct {
-		stream *Stream
-		role   Role
+	for _, by := range []struct {
+		*side
+		role Role
 	}{{x.s, RoleServer}, {x.c, RoleClient}} {
-		if records := side.stream.sealedOf(TypeAlert); len(records) > 0 {
-			return &SideAlert{From: side.role, Basis: fact.Observed, Frame: records[0].Frame}
+		if r := by.firstSealed(TypeAlert); r != nil {
+			return &SideAlert{From: by.role, Basis: fact.Observed, Frame: r.Frame}
 		}
 	}
 	return nil

@@ -86,14 +86,14 @@ func FuzzStream(f *testing.F) {
 // check tests what holds of every stream of a length.
 func check(t *testing.T, s *Stream, length int64) {
 	t.Helper()
-	if len(s.log) > MaxRecords || len(s.alerts) > maxAlerts || len(s.tickets) > 4 || cap(s.message) > 2*maxMessage+maxRecord {
-		t.Errorf("%d records, %d alerts, %d tickets, %d bytes", len(s.log), len(s.alerts), len(s.tickets), cap(s.message))
+	if len(s.records()) > MaxRecords || len(s.alerts) > maxAlerts || len(s.tickets) > 4 || cap(s.message) > 2*maxMessage+maxRecord {
+		t.Errorf("%d records, %d alerts, %d tickets, %d bytes", len(s.records()), len(s.alerts), len(s.tickets), cap(s.message))
 	}
-	if len(s.trusted()) > len(s.log) || s.start == Midstream && !s.lostOnce && len(s.trusted()) > 0 {
-		t.Errorf("%d records trusted of %d", len(s.trusted()), len(s.log))
+	if len(s.trusted()) > len(s.records()) || s.start == Midstream && !s.lostOnce && len(s.trusted()) > 0 {
+		t.Errorf("%d records trusted of %d", len(s.trusted()), len(s.records()))
 	}
 	end := int64(0)
-	for _, r := range s.log {
+	for _, r := range s.records() {
 		if r.Offset < end || r.Offset+headerLength > length {
 			t.Errorf("record %+v after offset %d of %d", r, end, length)
 		}

@@ -111,25 +111,22 @@ func readClientHello(body []byte) (*ClientHello, error) {
 	copy(h.Random[:], c.Bytes("random", 32))
 	id := c.Vector8("legacy_session_id")
 	h.SessionID = ticketOf(id.Rest())
-	for suites := c.Vector16("cipher_suites"); !suites.Empty(); {
-		h.Suites = append(h.Suites, Suite(suites.Uint16("cipher_suite")))
-	}
+	h.Suites = numbers[Suite](c.Vector16("cipher_suites"), "cipher_suite")
 	compression := c.Vector8("legacy_compression_methods")
 	compression.Rest()
 	if c.Empty() { // extensions are optional before TLS 1.3
 		return h, c.Err()
 	}
-	seen := map[uint16]bool{}
+	var seen extensions
 	for exts := c.Vector16("extensions"); !exts.Empty(); {
 		id := exts.Uint16("extension_type")
 		data := exts.Vector16("extension_data")
-		if seen[id] {
+		if !seen.add(id) {
 			exts.Fail("extensions", "extension sent twice")
 		}
-		seen[id] = true
-		h.Extensions = append(h.Extensions, id)
 		h.readExtension(id, &data)
 	}
+	h.Extensions = slices.Concat(seen.first[:seen.n], seen.others)
 	c.End("ClientHello")
 	return h, c.Err()
 }
@@ -145,18 +142,16 @@ func (h *ClientHello) readExtension(id uint16, c *wire.Cursor) {
 			}
 		}
 	case extSupportedVersions: // RFC 8446, Section 4.2.1
-		for v := c.Vector8("versions"); !v.Empty(); {
-			h.Versions = append(h.Versions, Version(v.Uint16("version")))
-		}
+		h.Versions = numbers[Version](c.Vector8("versions"), "version")
 	case extSupportedGroups: // RFC 8446, Section 4.2.7
-		h.Groups = uint16List(c, "named_group_list")
+		h.Groups = numbers[uint16](c.Vector16("named_group_list"), "named_group_list")
 	case extECPointFormats: // RFC 8422, Section 5.1.2
 		// Of no use but as identification: a malformed one spoils nothing.
 		if b := c.Rest(); len(b) > 0 && int(b[0]) == len(b)-1 {
 			h.PointFormats = bytes.Clone(b[1:])
 		}
 	case extSignatureAlgorithms: // RFC 8446, Section 4.2.3
-		h.SignatureAlgorithms = uint16List(c, "supported_signature_algorithms")
+		h.SignatureAlgorithms = numbers[uint16](c.Vector16("supported_signature_algorithms"), "supported_signature_algorithms")
 	case extALPN: // RFC 7301, Section 3.1
 		for names := c.Vector16("protocol_name_list"); !names.Empty(); {
 			name := names.Vector8("protocol_name")
@@ -205,12 +200,41 @@ func readIdentities(extension []byte) []Ticket {
 	return out
 }
 
-func uint16List(c *wire.Cursor, field string) []uint16 {
-	var out []uint16
-	for list := c.Vector16(field); !list.Empty(); {
-		out = append(out, list.Uint16(field))
+// numbers reads a list to its end; nil if it is empty.
+func numbers[T ~uint16](list wire.Cursor, field string) (out []T) {
+	for !list.Empty() {
+		if out == nil {
+			out = make([]T, 0, (list.Len()+1)/2)
+		}
+		out = append(out, T(list.Uint16(field)))
 	}
 	return out
+}
+
+// extensions are the numbers of those that a hello has, in the order sent. There are
+// seldom more than first has room for.
+type extensions struct {
+	first  [32]uint16
+	n      int
+	others []uint16
+	known  map[uint16]bool // has others
+}
+
+// add reports whether a number was not there yet.
+func (e *extensions) add(id uint16) bool {
+	if slices.Contains(e.first[:e.n], id) || e.known[id] {
+		return false
+	}
+	if e.n < len(e.first) {
+		e.first[e.n] = id
+		e.n++
+		return true
+	}
+	if e.known == nil {
+		e.known = make(map[uint16]bool)
+	}
+	e.others, e.known[id] = append(e.others, id), true
+	return true
 }
 
 // readServerHello parses the body of a ServerHello or HelloRetryRequest.
@@ -232,14 +256,13 @@ func readServerHello(body []byte) (*ServerHello, error) {
 	if c.Empty() {
 		return h, c.Err()
 	}
-	seen := map[uint16]bool{}
+	var seen extensions
 	for exts := c.Vector16("extensions"); !exts.Empty(); {
 		id := exts.Uint16("extension_type")
 		data := exts.Vector16("extension_data")
-		if seen[id] {
+		if !seen.add(id) {
 			exts.Fail("extensions", "extension sent twice")
 		}
-		seen[id] = true
 		h.readExtension(id, &data)
 	}
 	c.End("ServerHello")

@@ -51,8 +51,8 @@ func (w *outline) stream(side int) *Stream {
 	s := NewStream(AtStart)
 	s.confirm()
 	all := w.records[side]
-	s.log = all[:min(len(all), MaxRecords)]
-	s.reliable = int32(len(s.log))
+	s.log = NewRecords(all[:min(len(all), MaxRecords)]...)
+	s.reliable = int32(s.log.n)
 	s.sealed.Application = uint64(len(all))
 	if len(all) > 0 {
 		s.last = endOf(all[len(all)-1])

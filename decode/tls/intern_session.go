@@ -6,17 +6,22 @@ import (
 	"distproof/decode/fact"
 )
 
-// intern returns s, kept once for all connections of which the same is known. What
-// has frames or offsets of one connection in it, or was decrypted, is kept by that
-// one.
+// intern returns what s has, kept once for all connections of which the same is
+// known, but not s itself. What has frames or offsets of one connection in it, or was
+// decrypted, is kept by that one.
 func (s *Session) intern() *Session {
 	alone := s.Failure != nil || len(s.Alerts) > 0 || s.Foreign != [2]*Foreign{} || s.Preamble != [2]int64{} ||
 		s.KeyLog != "" || s.Opened != [2]Opened{}
 	if alone {
-		return s
+		return s.clone()
 	}
 	var room [1024]byte
-	return sessions.get(s.appendKey(room[:0]), func() *Session { return s })
+	return sessions.get(s.appendKey(room[:0]), s.clone)
+}
+
+func (s *Session) clone() *Session {
+	c := *s
+	return &c
 }
 
 // appendKey appends all of a session that others may have: the same bytes if and

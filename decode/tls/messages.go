@@ -18,6 +18,13 @@ func (s *Stream) collect(b []byte) {
 		return
 	}
 	for len(b) > 0 && s.damage == "" {
+		if n := 4; len(s.message) == 0 && len(b) >= n {
+			if n += messageLength(b); n <= len(b) {
+				s.take(b[:n])
+				b = b[n:]
+				continue
+			}
+		}
 		need := 4
 		if len(s.message) >= 4 {
 			need = 4 + messageLength(s.message)
@@ -46,9 +53,15 @@ func (s *Stream) completeMessage() {
 	if len(s.message) < 4+n {
 		return
 	}
-	s.handle(kind, s.message[4:])
-	s.keep(kind, s.message)
+	s.take(s.message)
 	s.message = s.message[:0]
+}
+
+// take handles a whole message, which is not longer than the limit.
+func (s *Stream) take(message []byte) {
+	kind := HandshakeType(message[0])
+	s.handle(kind, message[4:])
+	s.keep(kind, message)
 }
 
 // seen are the messages that crossed in the clear, each type once. There are a

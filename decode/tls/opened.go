@@ -183,8 +183,8 @@ func (x *combiner) open13() (sf, cf flight, ok bool) {
 	if f.KeyLog != "" {
 		return sf, cf, false
 	}
-	records := x.c.sealedOf(TypeApplicationData)
-	if len(records) < client.records || len(x.s.sealedOf(TypeApplicationData)) < server.records {
+	records := x.c.data
+	if len(records) < client.records || len(x.s.data) < server.records {
 		f.KeyLog = fmt.Sprintf("more than %d records of handshake", MaxRecords)
 		return sf, cf, false
 	}
@@ -263,7 +263,7 @@ func proven(p proof) fact.Basis {
 
 func (x *combiner) clientProof13(sf, cf flight, p proof) {
 	c := &x.f.ClientCertificate
-	x.f.Flight = x.c.sealedOf(TypeApplicationData)[0].Frame
+	x.f.Flight = x.c.data[0].Frame
 	c.Status, c.Basis, c.Chain = cf.status, fact.Decrypted, p.chain
 	c.Signature, c.Scheme, c.Possession = p.signature, p.scheme, proven(p)
 	c.Reason = "decrypted with the key log"

@@ -34,13 +34,13 @@ type held struct {
 // there may be some in each of a million connections.
 type heldLog struct {
 	records Records
-	last    Record
+	last    place
 	bodies  []byte // of each the time, the version in the header, and the body
 }
 
 func (l *heldLog) add(h held) {
 	l.records.add(l.last, h.record)
-	l.last = h.record
+	l.last = placeOf(h.record)
 	l.bodies = binary.BigEndian.AppendUint64(l.bodies, uint64(h.record.Time))
 	l.bodies = append(binary.BigEndian.AppendUint16(l.bodies, h.version), h.body...)
 }

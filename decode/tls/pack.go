@@ -6,7 +6,7 @@ import "distproof/decode/pack"
 // for all, and nothing waits for a key log.
 func (s *Stream) AtRest() bool {
 	b := s.beginning
-	return s.retained == &unretained && len(b.log) == 0 &&
+	return s.retained == &unretained &&
 		(b.hello == nil || b.hello.number > 0) && (b.server == nil || b.server.number > 0) &&
 		(b.signed == nil || b.signed.number > 0) &&
 		(b.chain.number > 0 || b.chain.certificates == nil && b.chain.err == nil)
@@ -16,7 +16,7 @@ func (s *Stream) AtRest() bool {
 // or was at rest itself, whose room it uses.
 func (s *Stream) Pack(p *pack.Packer) {
 	if p.Reading() {
-		*s = Stream{packed: Records{packed: s.packed.packed}, beginning: s.beginning, retained: &unretained}
+		*s = Stream{log: Records{packed: s.log.packed}, beginning: s.beginning, retained: &unretained}
 	}
 	pack.Pair(p, &s.start, &s.status)
 	pack.Uint8(p, &s.role)
@@ -31,7 +31,7 @@ func (s *Stream) Pack(p *pack.Packer) {
 		s.ticks[i].pack(p)
 	}
 	s.packRecord(p)
-	s.packed.pack(p)
+	s.log.pack(p)
 	s.packBeginning(p)
 	pack.Some(p, &s.foreign, (*Foreign).pack)
 }

@@ -20,7 +20,7 @@ func TestPackAll(t *testing.T) {
 		s.beginning, s.retained, s.foreign = b, &unretained, new(Foreign)
 		fill.Fill(s.foreign, random)
 		fill.Fill(b, random)
-		b.number, b.log = 0, nil
+		b.number, s.logged = 0, place{}
 		b.hello, b.server = new(ClientHello), new(ServerHello)
 		fill.Fill(b.hello, random)
 		fill.Fill(b.server, random)

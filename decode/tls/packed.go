@@ -3,7 +3,8 @@ package tls
 import (
 	"encoding/binary"
 	"iter"
-	"slices"
+
+	"distproof/capture"
 )
 
 // Records are the first records of a direction, without their times. They take
@@ -16,13 +17,12 @@ type Records struct {
 // NewRecords returns the Records that all are, without their times.
 func NewRecords(all ...Record) Records {
 	var l Records
-	var last Record
+	var last place
 	for _, r := range all {
 		l.add(last, r)
-		last = r
+		last = placeOf(r)
 	}
-	l.packed = slices.Clip(l.packed)
-	return l
+	return l.clone()
 }
 
 // Len returns how many there are.
@@ -31,7 +31,7 @@ func (l Records) Len() int { return l.n }
 // All returns the records in their order.
 func (l Records) All() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		var r Record
+		r := beforeFirst
 		b := l.packed
 		for range l.n {
 			if r, b = readRecord(r, b); !yield(r) {
@@ -50,22 +50,46 @@ func (l Records) Last() Record {
 	return last
 }
 
-// add adds r, behind last.
-func (l *Records) add(last, r Record) {
-	l.packed = appendRecord(l.packed, last, r)
+// A place is where a record was, by which the next one is packed.
+type place struct {
+	end, acked int64
+	frame      capture.Frame
+}
+
+func placeOf(r Record) place { return place{r.End(), r.Acked, r.Frame} }
+
+// beforeFirst is at the zero place.
+var beforeFirst = Record{Offset: -headerLength}
+
+// add adds r, behind the record of the given place.
+func (l *Records) add(last place, r Record) {
+	const (
+		most  = 48 // bytes of a record
+		spare = 16
+	)
+	if n := len(l.packed); cap(l.packed)-n < most {
+		var room [most]byte
+		b := appendRecord(room[:0], last, r)
+		if len(b) > cap(l.packed)-n {
+			l.packed = append(make([]byte, 0, n+n/2+len(b)+spare), l.packed...)
+		}
+		l.packed = append(l.packed, b...)
+	} else {
+		l.packed = appendRecord(l.packed, last, r)
+	}
 	l.n++
 }
 
-// grow adds r with no more room than it needs: appending would double it.
-func (l *Records) grow(r Record) {
-	var room [48]byte
-	b := appendRecord(room[:0], l.Last(), r)
-	if len(b) <= cap(l.packed)-len(l.packed) {
-		l.packed = append(l.packed, b...)
-	} else {
-		l.packed = slices.Concat(l.packed, b)
+// first returns the first n of l, which is not used any more: they share their
+// memory.
+func (l Records) first(n int) Records {
+	n = min(n, l.n)
+	r := beforeFirst
+	rest := l.packed
+	for range n {
+		r, rest = readRecord(r, rest)
 	}
-	l.n++
+	return Records{l.packed[:len(l.packed)-len(rest)], n}
 }
 
 // The first byte of a packed record: what it is, and what follows.
@@ -79,7 +103,7 @@ const (
 )
 
 // appendRecord appends r by its distance from the one before it.
-func appendRecord(b []byte, before, r Record) []byte {
+func appendRecord(b []byte, before place, r Record) []byte {
 	at := len(b)
 	b = append(b, byte(r.Type-firstType)&7)
 	mark := func(set bool, bit byte) bool {
@@ -95,10 +119,10 @@ func appendRecord(b []byte, before, r Record) []byte {
 	if mark(r.Message != 0, packMessage) {
 		b = append(b, byte(r.Message))
 	}
-	if mark(r.Frame.Input != before.Frame.Input, packInput) {
+	if mark(r.Frame.Input != before.frame.Input, packInput) {
 		b = binary.AppendUvarint(b, uint64(r.Frame.Input))
 	}
-	place := [...]int64{r.Offset - before.End(), r.Acked - before.Acked, int64(r.Frame.Number) - int64(before.Frame.Number)}
+	place := [...]int64{r.Offset - before.end, r.Acked - before.acked, int64(r.Frame.Number) - int64(before.frame.Number)}
 	if mark(place != [3]int64{}, packPlace) {
 		for _, distance := range place {
 			b = binary.AppendVarint(b, distance)
@@ -139,42 +163,17 @@ func readRecord(r Record, b []byte) (Record, []byte) {
 	return r, b[n:]
 }
 
-// pack packs the log. Whoever looks at it unpacks it first.
-func (s *Stream) pack() {
-	if len(s.log) == 0 {
-		return
-	}
-	l := NewRecords(s.log...)
-	s.log, s.packed = nil, l
-}
-
-func (s *Stream) unpack() {
-	if s.packed.n == 0 {
-		return
-	}
-	s.log, s.packed = slices.AppendSeq(make([]Record, 0, s.packed.n+1), s.packed.All()), Records{}
-}
-
-// records returns the log.
-func (s *Stream) records() Records {
-	if s.packed.n > 0 {
-		return s.packed
-	}
-	return NewRecords(s.log...)
-}
-
 // logRecord adds the record that was read to the log.
 func (s *Stream) logRecord() {
-	n := len(s.log) + s.packed.n
-	if n >= MaxRecords {
+	if s.log.n >= MaxRecords {
 		return
 	}
-	if l := &s.packed; l.n > 0 {
-		l.grow(s.record)
-	} else {
-		s.log = append(s.log, s.record)
+	if s.logged == (place{}) && s.log.n > 0 {
+		s.logged = placeOf(s.log.Last())
 	}
+	s.log.add(s.logged, s.record)
+	s.logged = placeOf(s.record)
 	if s.start != Midstream {
-		s.reliable = int32(n + 1)
+		s.reliable = int32(s.log.n)
 	}
 }

@@ -8,28 +8,36 @@ import (
 	"distproof/capture"
 )
 
-// TestPackedLog: records come out as they went in, whatever is in them.
+// TestPackedLog: records come out as they went in, whatever is in them, and however
+// many are taken back.
 func TestPackedLog(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
-		packed, plain := NewStream(AtStart), NewStream(AtStart)
+		s := NewStream(AtStart)
+		var plain []Record
 		for range random.IntN(MaxRecords + 3) {
 			r := Record{
 				Type: ContentType(random.Uint32()), Sealed: random.IntN(2) == 0, Message: HandshakeType(random.Uint32()),
 				Length: random.IntN(maxRecord), Offset: random.Int64() >> random.IntN(64), Acked: random.Int64()>>random.IntN(64) - 1,
 				Frame: capture.Frame{Input: random.Uint32(), Number: random.Uint32()},
 			}
-			packed.record, plain.record = r, r
-			packed.logRecord()
-			plain.logRecord()
-			if random.IntN(4) == 0 {
-				packed.unpack()
-				packed.pack()
+			s.record = r
+			s.logRecord()
+			if plain = append(plain, r); s.reliable != int32(min(len(plain), MaxRecords)) {
+				t.Fatalf("%d records are reliable of %d", s.reliable, len(plain))
 			}
+			switch random.IntN(6) {
+			case 0:
+				s.log, s.logged = s.log.clone(), place{}
+			case 1:
+				n := random.IntN(len(plain) + 1)
+				s.log, s.logged = s.log.first(n), place{}
+				plain = plain[:min(n, len(plain))]
+			}
+			plain = plain[:min(len(plain), MaxRecords)]
 		}
-		packed.unpack()
-		if len(plain.log)+len(packed.log) > 0 && !reflect.DeepEqual(packed.log, plain.log) || packed.reliable != plain.reliable {
-			t.Fatalf("packed %+v\nplain %+v", packed.log, plain.log)
+		if got := s.records(); len(plain)+len(got) > 0 && !reflect.DeepEqual(got, plain) || s.log.Len() != len(plain) {
+			t.Fatalf("packed %+v\nplain %+v", got, plain)
 		}
 	}
 }

@@ -25,9 +25,8 @@ func (s *Stream) lose() {
 
 // rollback forgets what was read since the stream became tentative.
 func (s *Stream) rollback() {
-	s.unpack()
 	if s.tentative && s.lostOnce {
-		s.log = s.log[:min(int(s.mark), len(s.log))]
+		s.log, s.logged = s.log.first(int(s.mark)), place{}
 	}
 	s.tentative = false
 }
@@ -89,8 +88,7 @@ func (s *Stream) plausibleStart() bool {
 }
 
 func (s *Stream) beginTentative(at tcp.Position) {
-	s.unpack()
-	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, int32(len(s.log))
+	s.status, s.tentative, s.verified, s.since, s.mark = Synced, true, 0, 0, int32(s.log.n)
 	if s.start == Preamble {
 		s.preamble = at.Offset
 	}
@@ -159,11 +157,8 @@ func Raw(b []byte) (match, possible bool) {
 // Begin returns the offset of the first record that the stream is taken to be
 // TLS for; valid if it is [Synced].
 func (s *Stream) Begin() int64 {
-	if int(s.mark) < len(s.log) {
-		return s.log[s.mark].Offset
-	}
 	i := 0
-	for r := range s.packed.All() {
+	for r := range s.log.All() {
 		if i == int(s.mark) {
 			return r.Offset
 		}

@@ -2,6 +2,7 @@ package tls
 
 import (
 	"errors"
+	"slices"
 
 	"distproof/decode/fact"
 	"distproof/decode/secrets"
@@ -92,9 +93,11 @@ func (x *combiner) clientSignature12(der []byte) {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return
 	}
-	var t secrets.Transcript
+	flight := serverFlight(x.s.clear)
+	x.room.transcript = slices.Grow(x.room.transcript[:0], len(hello)+len(flight)+len(own))
+	t := secrets.TranscriptIn(x.room.transcript)
 	t.Add(hello)
-	t.Add(serverFlight(x.s.clear))
+	t.Add(flight)
 	t.Add(own)
 	c.Scheme, err = secrets.VerifyCertificateVerify12(key, uint16(x.f.Version), &t, signature)
 	c.Signature, c.Possession = checked(err, c.Possession)

@@ -143,9 +143,10 @@ type Stream struct {
 	left   int // bytes of the body to come
 	record Record
 
-	packed   Records // instead of log, once the stream is condensed
-	since    int32   // records read since the stream became tentative
-	reliable int32   // records of log that were followed from the start on, before any loss of framing
+	log      Records
+	logged   place // of the last record of log; zero if that has to be looked up
+	since    int32 // records read since the stream became tentative
+	reliable int32 // records of log that were followed from the start on, before any loss of framing
 	foreign  *Foreign
 
 	sealed Sealed
@@ -167,10 +168,9 @@ type beginning struct {
 	window   uint64
 	searched int32
 	verified int32
-	mark     int32 // len(log) when the stream became tentative
+	mark     int32 // length of log when the stream became tentative
 
 	message []byte // handshake message being assembled
-	log     []Record
 
 	hello  *ClientHello
 	server *ServerHello

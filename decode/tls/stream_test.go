@@ -105,7 +105,7 @@ func TestMessagesAndRecords(t *testing.T) {
 // log describes the records of a stream: type, length, and s if sealed.
 func log(s *Stream) string {
 	var out []string
-	for _, r := range s.log {
+	for _, r := range s.records() {
 		text := fmt.Sprintf("%d:%d", r.Type, r.Length)
 		if r.Sealed {
 			text += "s"
@@ -187,7 +187,7 @@ func TestGaps(t *testing.T) {
 				if s.Status() != Synced || s.Foreign() != nil {
 					t.Errorf("status %d, foreign %v", s.Status(), s.Foreign())
 				}
-				for _, r := range s.log {
+				for _, r := range s.records() {
 					if want := body[r.Offset:]; want[0] != byte(r.Type) || int(want[3])<<8|int(want[4]) != r.Length {
 						t.Errorf("record %+v is not at its offset", r)
 					}
@@ -215,7 +215,7 @@ func TestFalseResynchronisation(t *testing.T) {
 		if s.Foreign() != nil || s.unsynced() || s.Status() != Synced {
 			t.Errorf("pieces of %d: foreign %v, unsynced %t", pieces, s.Foreign(), s.unsynced())
 		}
-		if n := s.log[2].Offset; n != 95+6+100+50+65+30+65 {
+		if n := s.records()[2].Offset; n != 95+6+100+50+65+30+65 {
 			t.Errorf("pieces of %d: found at offset %d", pieces, n)
 		}
 	}
@@ -273,7 +273,7 @@ func TestForeignBytes(t *testing.T) {
 			if got := s.Foreign(); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, pieces of %d: %+v, want %+v", name, pieces, got, want)
 			}
-			if len(s.log) != 3 || s.Status() != Synced {
+			if len(s.records()) != 3 || s.Status() != Synced {
 				t.Errorf("%s, pieces of %d: records %s, status %d", name, pieces, log(s), s.Status())
 			}
 			x.lose(server, tick)
@@ -552,7 +552,7 @@ func TestOversize(t *testing.T) {
 	t.Run("heartbeat", func(t *testing.T) {
 		x := newTalk()
 		x.say(client, handshake(TypeClientHello, hello13), record(TypeHeartbeat, 1, 0, 3, "abc", zeros(16)), sealed(9))
-		if s := x.streams[client]; s.Foreign() != nil || len(s.log) != 3 {
+		if s := x.streams[client]; s.Foreign() != nil || len(s.records()) != 3 {
 			t.Errorf("records %s, foreign %v", log(s), s.Foreign())
 		}
 	})
@@ -573,8 +573,8 @@ func TestBounds(t *testing.T) {
 			record(TypeHandshake, zeros(1<<14)))
 	}
 	s := x.streams[server]
-	if len(s.log) != MaxRecords || len(s.alerts) != maxAlerts || len(s.tickets) > 4 || len(s.messages) > 256 {
-		t.Errorf("%d records, %d alerts, %d tickets, %d messages", len(s.log), len(s.alerts), len(s.tickets), len(s.messages))
+	if len(s.records()) != MaxRecords || len(s.alerts) != maxAlerts || len(s.tickets) > 4 || len(s.messages) > 256 {
+		t.Errorf("%d records, %d alerts, %d tickets, %d messages", len(s.records()), len(s.alerts), len(s.tickets), len(s.messages))
 	}
 	if n := cap(s.message); n > 2*maxMessage {
 		t.Errorf("a buffer of %d bytes", n)

@@ -14,7 +14,7 @@ func (s *Stream) Substance(d *fact.Digest) {
 	}
 	d.Flags(s.confirmed, s.tentative, s.lostOnce, s.ccs, s.retried, s.unkept, s.certificate, s.foreign != nil, s.hello != nil, s.server != nil,
 		s.sealed.Application > 0)
-	d.Add(uint64(s.status), uint64(s.role), uint64(min(len(s.log)+s.packed.n, tellingRecords)), s.sealed.Handshake, s.sealed.Alerts)
+	d.Add(uint64(s.status), uint64(s.role), uint64(min(s.log.n, tellingRecords)), s.sealed.Handshake, s.sealed.Alerts)
 	d.Add(uint64(len(s.damage)), uint64(len(s.messages)), uint64(len(s.tickets)), uint64(len(s.alerts)))
 }
 

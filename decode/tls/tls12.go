@@ -50,11 +50,11 @@ func (x *combiner) tls12() {
 
 // finished12 returns the record of the Finished message: the first encrypted
 // handshake record; nil if there is none.
-func finished12(s *Stream) *Record {
-	if records := s.sealedOf(TypeHandshake); s.ccs && len(records) > 0 {
-		return &records[0]
+func finished12(s *side) *Record {
+	if !s.ccs {
+		return nil
 	}
-	return nil
+	return s.firstSealed(TypeHandshake)
 }
 
 func (x *combiner) clientCertificate12(serverDone bool) {
@@ -107,7 +107,7 @@ func (x *combiner) resumed12(clientFinished *Record) {
 		return
 	}
 	f.Established = fact.UnknownBecause("no record of the server after the client's Finished is in the capture")
-	for _, r := range x.s.sealedOf(TypeApplicationData) {
+	for _, r := range x.s.data {
 		if sentAfter(r, *clientFinished) {
 			f.Established = fact.YesBy(fact.Observed, "the server went on after the client's Finished")
 			break
@@ -120,7 +120,7 @@ func (x *combiner) resumed12(clientFinished *Record) {
 func (x *combiner) afterHandshake12() {
 	f := x.f
 	f.Renegotiated = x.c.sealed.Handshake > 1 && x.s.sealed.Handshake > 1
-	f.Shape = shape(f.Version, f.Suite, x.c.sealedOf(TypeApplicationData), x.s.sealedOf(TypeApplicationData))
+	f.Shape = shape(f.Version, f.Suite, x.c.data, x.s.data)
 	name := ""
 	if f.Client != nil {
 		name = f.Client.ServerName

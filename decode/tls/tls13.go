@@ -26,7 +26,7 @@ func (x *combiner) tls13() {
 		return
 	}
 	shaper := shaper{f.Suite}
-	client, server := x.c.sealedOf(TypeApplicationData), x.s.sealedOf(TypeApplicationData)
+	client, server := x.c.data, x.s.data
 	x.resumed13()
 	if sf, cf, ok := x.open13(); ok {
 		x.established13(shaper, client[cf.records-1], server[sf.records:])
@@ -147,30 +147,34 @@ func (x *combiner) over() bool { return x.end.Whole && x.end.Orderly }
 // established13 looks for the server's first record after the client's Finished.
 func (x *combiner) established13(shaper shaper, finished Record, server []Record) {
 	f := x.f
-	var after []Record
+	var first Record // of those after it
+	after := 0
 	for _, r := range server {
-		if sentAfter(r, finished) {
-			after = append(after, r)
+		if !sentAfter(r, finished) {
+			continue
+		}
+		if after++; after == 1 {
+			first = r
 		}
 	}
 	switch {
-	case len(after) == 0:
+	case after == 0:
 		f.Unanswered = len(server) == 0 && x.over()
 		f.Established = fact.UnknownBecause("no record of the server after the client's Finished is in the capture")
-	case len(after) == 1 && !shaper.isAlert(after[0]) && !shaper.isStatus(after[0]):
+	case after == 1 && !shaper.isAlert(first) && !shaper.isStatus(first):
 		// An alert may be padded to any length, but nothing follows it.
-		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", after[0].Length))
-	case !shaper.isAlert(after[0]):
-		f.Established = fact.YesBy(fact.Inferred, sizesText("the server went on with a record of %d bytes", after[0].Length))
-	case len(after) > 1 || x.s.sealed.Application > uint64(len(x.s.sealedOf(TypeApplicationData))):
+		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", first.Length))
+	case !shaper.isAlert(first):
+		f.Established = fact.YesBy(fact.Inferred, sizesText("the server went on with a record of %d bytes", first.Length))
+	case after > 1 || x.s.sealed.Application > uint64(len(x.s.data)):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
-	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.lastSealed()) && sentAfter(after[0], x.c.lastSealed()):
+	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.lastSealed()) && sentAfter(first, x.c.lastSealed()):
 		f.Unanswered = len(server) == 1 && x.over()
 		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
 	case x.end.ClosedBy == RoleUnknown:
 		f.Established = fact.UnknownBecause("the server answered with a record of an alert's size, and the connection's end is not in the capture")
 	default:
 		f.Established = fact.NoBy(fact.Inferred, "the server answered with a record of an alert's size")
-		f.Alerts = append(f.Alerts, SideAlert{From: RoleServer, Basis: fact.Inferred, Frame: after[0].Frame})
+		f.Alerts = append(f.Alerts, SideAlert{From: RoleServer, Basis: fact.Inferred, Frame: first.Frame})
 	}
 }

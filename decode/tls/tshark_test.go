@@ -322,7 +322,7 @@ func endpoints(t *testing.T, path string) [][2]uint16 {
 // reading is what a stream has found.
 func (s *Stream) reading(f *Facts, side int, ps []part) *reading {
 	r := new(reading)
-	r.place(s.log, s.clear, ps, func(r Record) int {
+	r.place(s.records(), s.clear, ps, func(r Record) int {
 		if r.Type == TypeHandshake && !r.Sealed {
 			return r.Length
 		}
@@ -368,7 +368,7 @@ func (r *reading) opened(s *Stream, f *Facts, ps []part) {
 		want = TypeHandshake
 	}
 	clear := len(r.messages)
-	r.place(s.log, o.flight, ps, func(r Record) int {
+	r.place(s.records(), o.flight, ps, func(r Record) int {
 		switch {
 		case r.Type != want || !r.Sealed:
 			return 0
