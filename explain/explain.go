@@ -1,7 +1,6 @@
 // Package explain has a text for every rule: what it means, what on the wire
-// proves it, what would prove the opposite, what cannot be seen, and how to mend
-// it. The texts are Markdown, one file a rule; what several say alike is in
-// parts.
+// proves it, what would disprove it, what cannot be seen, and how to fix it. The
+// texts are Markdown, one file per rule; passages that several share are in parts.
 package explain
 
 import (
@@ -87,7 +86,7 @@ func (t Text) Area() string {
 // Page returns all texts as one page of Markdown, for the documentation.
 func Page() string {
 	var b strings.Builder
-	b.WriteString("# Rules\n\nWhat each rule means, what proves it, and how to mend it, as\n`distproof explain RULE` prints it.\n\n")
+	b.WriteString("# Rules\n\nWhat each rule means, what proves it, and how to fix it, as\n`distproof explain RULE` prints it.\n\n")
 	for _, t := range Texts() {
 		fmt.Fprintf(&b, "- [%s %s](#%s)\n", t.Rule, t.Title, anchor(t.Rule+" "+t.Title))
 	}

@@ -19,8 +19,8 @@ var update = flag.Bool("update", false, "write docs/rules.md anew")
 // sections are those of every text, in this order.
 func sections() []string {
 	return []string{
-		"What proves it", "What would prove the opposite", "What cannot be seen",
-		"How to mend it", "OTP releases", "References",
+		"What proves it", "What would disprove it", "What cannot be seen",
+		"How to fix it", "OTP releases", "References",
 	}
 }
 
@@ -81,8 +81,8 @@ func TestTextsAreComplete(t *testing.T) {
 func TestTextsNameTheProducts(t *testing.T) {
 	for _, text := range explain.Texts() {
 		for _, product := range []string{"Plain Erlang", "Elixir release", "RabbitMQ", "CouchDB", "EMQX", "Kubernetes"} {
-			_, mend, _ := strings.Cut(text.Markdown, "## How to mend it")
-			if !strings.Contains(mend, product) {
+			_, fix, _ := strings.Cut(text.Markdown, "## How to fix it")
+			if !strings.Contains(fix, product) {
 				t.Errorf("%s says nothing of %s", text.Rule, product)
 			}
 		}

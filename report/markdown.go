@@ -138,7 +138,7 @@ func (m *markdown) findingGroup(p *page, g []Finding) string {
 		fmt.Fprintf(&b, "\n… and %d more like these\n", rest)
 	}
 	if strings.TrimSpace(f.Fix) != "" {
-		fmt.Fprintf(&b, "\n<details><summary>How to mend it</summary>\n\n%s\n</details>\n", fenced(strings.Join(fixLines(f.Fix), "\n")))
+		fmt.Fprintf(&b, "\n<details><summary>How to fix it</summary>\n\n%s\n</details>\n", fenced(strings.Join(fixLines(f.Fix), "\n")))
 	}
 	return b.String()
 }

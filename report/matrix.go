@@ -160,15 +160,15 @@ func (p *page) notSeen(doc *Document, g graph, partly bool) {
 	})
 	of := "a full mesh of the nodes above"
 	if len(named) < len(g.nodes) || partly {
-		of = fmt.Sprintf("a full mesh of the %d nodes above that are not hidden and whose names are known", len(named))
+		of = fmt.Sprintf("a full mesh of the %d nodes above that have a known name and are not hidden", len(named))
 	}
 	p.line("")
 	if len(missing)+len(perhaps) == 0 {
 		p.text(0, "All pairs of "+of+" were seen.")
 		return
 	}
-	p.pairList("Pairs of "+of+" that were not seen:", missing)
-	p.pairList("Pairs that were not seen by name, but may be among the edges with an unknown end:", perhaps)
+	p.pairList("Not seen, of "+of+":", missing)
+	p.pairList("Not seen by name, but possibly among the edges with an unnamed end:", perhaps)
 }
 
 // pairList writes, for each node, those that it is not connected to.

@@ -21,12 +21,12 @@ func (l *lists) flags(f *pflag.FlagSet) {
 	f.Var(&listFlag[netip.Prefix]{list: (*[]netip.Prefix)(&l.epmdNetworks), parse: verify.ParseNetwork, commas: true}, "epmd-allow",
 		"EPMD may be reached from `CIDR` (repeatable; default loopback and private networks)")
 	f.Var(&listFlag[verify.NodeGlob]{list: &l.nodes, parse: verify.ParseNodeGlob}, "allow-node",
-		"only nodes whose names fit `GLOB` may take part (repeatable)")
+		"only nodes whose names match `GLOB` may take part (repeatable)")
 	f.Var(&listFlag[netip.Prefix]{list: (*[]netip.Prefix)(&l.networks), parse: verify.ParseNetwork, commas: true}, "allow-network",
-		"only addresses in `CIDR` may (repeatable)")
+		"only addresses in `CIDR` may take part (repeatable)")
 	f.Var(&listFlag[verify.PortRange]{list: &l.ports, parse: verify.ParsePortRange, commas: true}, "allow-port",
-		"nodes may listen on `PORT|FROM-TO` only (repeatable)")
-	f.StringArrayVar(&l.cookies, "cookies", nil, "the cookies in `FILE`, one a line, are known too (repeatable)")
+		"nodes may listen only on `PORT|FROM-TO` (repeatable)")
+	f.StringArrayVar(&l.cookies, "cookies", nil, "treat the cookies in `FILE`, one per line, as known too (repeatable)")
 }
 
 // A listFlag is a flag that is given several times, perhaps with commas.

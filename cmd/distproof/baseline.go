@@ -25,7 +25,7 @@ func (a *app) readBaseline(s *settings) (*baseline, error) {
 		return nil, nil
 	}
 	if s.baseline == "-" {
-		return nil, usagef("give the baseline as a file", "--baseline cannot come from standard input")
+		return nil, usagef("name a file", "--baseline cannot come from standard input")
 	}
 	doc, err := a.readReport(s.baseline, s.quiet)
 	if err != nil {

@@ -21,7 +21,7 @@ edges, listeners, findings, nodes and certificates. What got worse comes first.
 Exit codes:
   0  nothing is worse; there may be other changes
   1  something is worse: an edge, a listener, or a new finding that violates
-  2  could not run: usage, unreadable report
+  2  could not run: wrong usage or an unreadable report
   3  nothing is known to be worse, but less is proven than in the old report`,
 		Example: `  distproof diff yesterday.json today.json
   distproof verify -o json capture.pcap | distproof diff old.json -
@@ -31,7 +31,7 @@ Exit codes:
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringArrayVarP(&s.outputs, "output", "o", nil, "write as `FORMAT[=FILE]` (repeatable): "+strings.Join(report.DiffFormats(), " or ")+"; table unless given")
+	f.StringArrayVarP(&s.outputs, "output", "o", nil, "write as `FORMAT[=FILE]` (repeatable): "+strings.Join(report.DiffFormats(), " or ")+" (default table)")
 	printFlags(f, &s)
 	f.BoolVar(&s.exitZero, "exit-zero", false, "exit with 0 instead of 1 or 3: report only")
 	return cmd

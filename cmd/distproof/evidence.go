@@ -34,15 +34,15 @@ type prover struct {
 }
 
 func evidenceFlags(f *pflag.FlagSet, s *settings) {
-	f.StringVar(&s.evidence, "evidence", "", "write the packets that prove each verdict, and its facts, to `DIR`")
-	f.BoolVar(&s.evidenceSecrets, "evidence-secrets", false, "add the secrets of their TLS 1.3 handshakes, and no others")
+	f.StringVar(&s.evidence, "evidence", "", "write the packets that prove each verdict, and the facts, to `DIR`")
+	f.BoolVar(&s.evidenceSecrets, "evidence-secrets", false, "with --evidence, add the secrets of TLS 1.3 handshakes, and no others")
 }
 
 // newProver checks that evidence can be written; nil if none is asked for.
 func (a *app) newProver(args []string, s *settings) (*prover, error) {
 	if s.evidence == "" {
 		if s.evidenceSecrets {
-			return nil, usagef("", "--evidence-secrets adds to what --evidence DIR writes, which is missing")
+			return nil, usagef("", "--evidence-secrets needs --evidence DIR")
 		}
 		return nil, nil
 	}

@@ -19,10 +19,10 @@ func (a *app) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [flags] [RULE]",
 		Short: "Explain a rule, or a finding of a saved report",
-		Long: `explain says what a rule means, what on the wire proves it, what would prove the
-opposite, what cannot be seen, and how to mend it, with the lines of configuration
-for plain Erlang, Elixir releases, RabbitMQ, CouchDB, EMQX and Kubernetes. Without
-a rule it lists all.
+		Long: `explain says what a rule means, what on the wire proves it, what would disprove
+it, what cannot be seen, and how to fix it, with configuration for plain Erlang,
+Elixir releases, RabbitMQ, CouchDB, EMQX and Kubernetes. Without a rule, it lists
+all rules.
 
 With --finding it goes through the evidence of one finding frame by frame, with
 the filters that show the frames in Wireshark.`,
@@ -77,7 +77,7 @@ func (a *app) findingWriter(arg string, s *settings, opt report.Options) (func(i
 		n, err = strconv.Atoi(arg[i+1:])
 	}
 	if i <= 0 || err != nil {
-		return nil, usagef("--finding report.json#3 is the third finding of report.json; in a shell that takes # for a comment put it into quotes", "--finding %s: no number of a finding", arg)
+		return nil, usagef("--finding report.json#3 is the third finding of report.json; quote it in a shell that takes # for a comment", "--finding %s: the number of the finding is missing", arg)
 	}
 	var box sandbox
 	box.inputs([]string{arg[:i]})

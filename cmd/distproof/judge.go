@@ -40,16 +40,16 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [flags] FILE|DIR|-...",
 		Short: "Judge the connections between nodes: are they mutual TLS?",
-		Long: `verify reads captures (pcap and pcapng, also gzip or zstd; folders; - for
-standard input) and judges every connection between Erlang nodes: by the policy
-that --policy names, or distproof.yaml in the working directory, or the built-in
-one, mutual.
+		Long: `verify reads captures (pcap or pcapng, plain or compressed with gzip or zstd;
+folders; - for standard input) and judges every connection between Erlang nodes
+by a policy: that of --policy, else distproof.yaml in the working directory,
+else the built-in policy mutual.
 
 Exit codes:
   0  the policy holds: by default, every connection between nodes that came up
      is mutual TLS
   1  at least one is not, or another rule is violated
-  2  could not run: usage, unreadable input
+  2  could not run: wrong usage or unreadable input
   3  nothing is violated, but not everything is proven; also if there is no
      connection between nodes at all`,
 		Example: `  distproof verify capture.pcap
@@ -76,9 +76,9 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] FILE|DIR|-...",
 		Short: "Show what is on the wire, without judging it",
-		Long: `inspect shows the connections between nodes as verify does, but without findings
-and conclusion; and the nodes, and all other connections. It exits with 0, or
-with 2 if it could not run.`,
+		Long: `inspect shows the connections between nodes, as verify does, but without
+findings or a conclusion. It also shows the nodes and all other TCP connections.
+The exit code is 0, or 2 if it could not run.`,
 		Example: `  distproof inspect capture.pcap
   distproof inspect -o json capture.pcap`,
 		Args: atLeastOneInput,
@@ -94,15 +94,15 @@ with 2 if it could not run.`,
 func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.SortFlags = false
 	outputFlags(f, s)
-	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
-	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
-	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
-	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one a processor; the report is the same")
+	f.Var(&s.ports, "port", "treat connections to `PORT` as connections between nodes (repeatable)")
+	f.Var(&s.epmdPorts, "epmd-port", "EPMD also listens on `PORT`, besides 4369 (repeatable)")
+	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN also uses UDP `PORT`, besides 4789 and 8472 (repeatable)")
+	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one per processor; the report is the same")
 	memoryFlag(f, &s.maxMemory)
-	f.BoolVar(&s.anyChecksum, "ignore-checksums", false, "believe packets with wrong TCP checksums: of captures that were rewritten")
-	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without what looks secret")
-	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE`, which may grow (repeatable)")
-	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use no secret that opens more than handshakes")
+	f.BoolVar(&s.anyChecksum, "ignore-checksums", false, "accept packets with wrong TCP checksums, as in captures that were rewritten")
+	f.BoolVar(&s.showPayload, "show-payload", false, "show the first terms that crossed in the clear, without anything that looks secret")
+	f.StringArrayVar(&s.keyLogs, "keylog", nil, "decrypt TLS with the NSS key log `FILE`, which may grow (repeatable)")
+	f.BoolVar(&s.handshakeOnly, "handshake-only", false, "use only secrets that open handshakes, not the traffic after them")
 	printFlags(f, s)
 }
 

@@ -30,7 +30,7 @@ func (m *memory) Set(s string) error {
 		return usagef(hint, "%q is not an amount of memory", s)
 	}
 	if n <<= shift; n > 0 && n < leastMemory {
-		return usagef(hint, "%q is less than the 128M that a run takes at the least", s)
+		return usagef(hint, "%q is less than 128M, which a run needs at least", s)
 	}
 	*m = memory(n)
 	return nil
@@ -42,7 +42,7 @@ func (m *memory) String() string { return strconv.FormatInt(int64(*m), 10) }
 func (m *memory) Type() string { return "SIZE" }
 
 func memoryFlag(f *pflag.FlagSet, m *memory) {
-	f.Var(m, "max-memory", "use no more than `SIZE`, such as 2G: beyond it connections are left out, and the report says so; 0: no bound")
+	f.Var(m, "max-memory", "use at most `SIZE`, such as 2G; connections beyond that are left out, and the report says so; 0: no limit")
 }
 
 // apply has garbage collected more often as the bound comes near.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"distproof/internal/typo"
 	"distproof/report"
 	"distproof/verify/policy"
 )
@@ -32,7 +33,11 @@ func parseOutputsIn(values, formats []string) (outputs, error) {
 	for _, v := range values {
 		format, path, toFile := strings.Cut(v, "=")
 		if !slices.Contains(formats, format) {
-			return nil, usagef("the formats are "+strings.Join(formats, ", "), "-o %s: unknown format %q", v, format)
+			hint := "the formats are " + strings.Join(formats, ", ")
+			if near := typo.Nearest(format, formats); near != "" {
+				hint = "did you mean -o " + near + "?\n" + hint
+			}
+			return nil, usagef(hint, "-o %s: unknown format %q", v, format)
 		}
 		if toFile && path == "" {
 			return nil, usagef(fmt.Sprintf("-o %s=FILE, or -o %s for standard output", format, format), "-o %s: the file name is missing", v)
@@ -67,7 +72,7 @@ func sameFile(a, b string) bool {
 func (outs outputs) refuseUnjudged() error {
 	for _, out := range outs {
 		if report.NeedsConclusion(out.format) {
-			return usagef("distproof verify judges", "-o %s shows findings, and here is no judgement", out.format)
+			return usagef("distproof verify has them", "-o %s shows findings, and inspect has none", out.format)
 		}
 	}
 	return nil
@@ -171,7 +176,7 @@ func refuseTarget(flag, path string, inputs []reading) error {
 		return err
 	}
 	if info.IsDir() {
-		return usagef("name a file in it", "%s: is a folder", flag)
+		return usagef("name a file in it", "%s is a folder", flag)
 	}
 	if !info.Mode().IsRegular() {
 		return nil // written to, not replaced: a terminal, /dev/null

@@ -36,8 +36,8 @@ type policySettings struct {
 func policyFlags(f *pflag.FlagSet, s *settings) {
 	p := &s.policy
 	p.flags = f
-	f.StringVar(&p.path, "policy", "", "judge by the policy `FILE|builtin:NAME`, not by ./"+policy.Name+"; NAME: "+strings.Join(policy.Builtins(), ", "))
-	f.Var(&p.failOn, "fail-on", "findings from `SEVERITY` on violate the policy: high, medium or low")
+	f.StringVar(&p.path, "policy", "", "judge by the policy `FILE|builtin:NAME` instead of ./"+policy.Name+"; NAME is one of "+strings.Join(policy.Builtins(), ", "))
+	f.Var(&p.failOn, "fail-on", "findings of `SEVERITY` or higher violate the policy: high, medium or low")
 	f.StringArrayVar(&s.cas, "ca", nil, "check certificates against the CAs in `FILE|DIR` (repeatable)")
 	f.Var(&s.expiresWithin, "expires-within", "report certificates that expire within `DAYS` of the packet; 0: none")
 	s.lists.flags(f)
@@ -175,7 +175,7 @@ func findPolicy(path, by string) (*policy.File, error) {
 	}
 	f, err := parsePolicy(data, cmp.Or(path, policy.Name))
 	if wrong, ok := errors.AsType[policy.Errors](err); ok {
-		return nil, usagef("distproof policy check "+cmp.Or(path, policy.Name)+" shows all that is wrong", "%v", wrong)
+		return nil, usagef("distproof policy check "+cmp.Or(path, policy.Name)+" lists everything that is wrong", "%v", wrong)
 	}
 	return f, err
 }
@@ -235,10 +235,10 @@ func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Write, check and show policies",
-		Long: `A policy says what is asked of a cluster, in YAML: how distribution must be
-protected, which nodes, networks and ports may take part, what must be there,
-and what is let pass until when. verify judges by ` + policy.Name + ` in the working
-directory, or by what --policy names.`,
+		Long: `A policy, in YAML, says what you require of a cluster: how distribution must be
+protected, which nodes, networks and ports may take part, what must be there, and
+which exceptions hold until when. verify judges by ` + policy.Name + ` in the working
+directory, or by the policy that --policy names.`,
 		Example: `  distproof policy init --from good.pcap -o distproof.yaml
   distproof policy check
   distproof policy show --policy builtin:encrypted`,
@@ -254,10 +254,9 @@ directory, or by what --policy names.`,
 func (a *app) policyCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Tell what is wrong with a policy, with line and column",
-		Long: `check reads a policy, ` + policy.Name + ` in the working directory unless another is
-named, and the files that it names. It exits with 0, or with 2 if something is
-wrong.`,
+		Short: "List what is wrong with a policy, with line and column",
+		Long: `check reads a policy (default: ` + policy.Name + ` in the working directory) and the
+files that it names. The exit code is 0, or 2 if something is wrong.`,
 		Example: `  distproof policy check
   distproof policy check ci/distproof.yaml`,
 		Args: cobra.MaximumNArgs(1),
@@ -270,7 +269,7 @@ wrong.`,
 func (a *app) checkPolicy(path string, now time.Time) error {
 	data, err := readPolicyFile(path)
 	if err != nil {
-		return usagef("", "%s: %v", path, cause(err))
+		return usagef("distproof policy check FILE checks another one; distproof policy init --from CAPTURE writes one", "%s: %v", path, cause(err))
 	}
 	f, err := parsePolicy(data, path)
 	if wrong, ok := errors.AsType[policy.Errors](err); ok {
@@ -301,9 +300,9 @@ func (a *app) policyShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [flags]",
 		Short: "Show the effective policy, and where each value comes from",
-		Long: `show writes the policy that verify would judge by with the same flags, and
-beside each value where it was made: a line of the file, a flag, a variable, or
-by default. What it writes is a policy itself.`,
+		Long: `show writes the policy that verify would judge by with the same flags, and beside
+each value where it comes from: a line of the file, a flag, a variable, or the
+default. The output is itself a valid policy.`,
 		Example: `  distproof policy show
   distproof policy show --policy builtin:observe --fail-on medium`,
 		Args: cobra.NoArgs,

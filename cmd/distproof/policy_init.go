@@ -29,11 +29,11 @@ func (a *app) policyInitCommand() *cobra.Command {
 	var s initSettings
 	cmd := &cobra.Command{
 		Use:   "init --from CAPTURE [-o FILE]",
-		Short: "Write a policy from the capture of a cluster that is well",
-		Long: `init looks at a capture of a cluster that is as it should be, from before its
-nodes connect, and writes a policy with what it saw: nodes, networks, ports,
-pairs, CAs. What cannot be known from the capture is a comment that says so. A
-capture that does not pass itself is refused.`,
+		Short: "Write a policy from the capture of a healthy cluster",
+		Long: `init looks at a capture of a cluster that is as it should be, begun before its
+nodes connected, and writes a policy with what it saw: nodes, networks, ports,
+pairs, CAs. What cannot be known from the capture becomes a comment that says so.
+A capture that would not pass is refused.`,
 		Example: `  distproof policy init --from good.pcap -o distproof.yaml
   distproof policy init --from good.pcap --keylog keys.log`,
 		Args: cobra.NoArgs,
@@ -42,13 +42,13 @@ capture that does not pass itself is refused.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringArrayVar(&s.from, "from", nil, "learn from `FILE|DIR|-` (repeatable)")
-	f.StringVarP(&s.out, "output", "o", "", "write the policy to `FILE`; to standard output unless given")
-	f.BoolVar(&s.force, "force", false, "replace FILE if it is there")
+	f.StringVarP(&s.out, "output", "o", "", "write the policy to `FILE` (default standard output)")
+	f.BoolVar(&s.force, "force", false, "replace FILE if it exists")
 	f.StringVar(&s.require, "require", "mutual", "what all connections of the capture must be: mutual or encrypted")
-	f.Var(&s.ports, "port", "connections to `PORT` are between nodes (repeatable)")
-	f.Var(&s.epmdPorts, "epmd-port", "EPMD listens on `PORT` besides 4369 (repeatable)")
-	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN uses UDP `PORT` besides 4789 and 8472 (repeatable)")
-	f.StringArrayVar(&s.keyLogs, "keylog", nil, "open TLS with the NSS key log `FILE` (repeatable)")
+	f.Var(&s.ports, "port", "treat connections to `PORT` as connections between nodes (repeatable)")
+	f.Var(&s.epmdPorts, "epmd-port", "EPMD also listens on `PORT`, besides 4369 (repeatable)")
+	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN also uses UDP `PORT`, besides 4789 and 8472 (repeatable)")
+	f.StringArrayVar(&s.keyLogs, "keylog", nil, "decrypt TLS with the NSS key log `FILE` (repeatable)")
 	sandboxFlag(f, &s.settings)
 	return cmd
 }
@@ -58,7 +58,7 @@ func (a *app) initPolicy(s *initSettings, now time.Time) error {
 	case len(s.from) == 0:
 		return usagef("--from CAPTURE names what to learn from", "nothing to learn from")
 	case s.require != string(verify.RequireMutual) && s.require != string(verify.RequireEncrypted):
-		return usagef("", "--require %s: it is mutual or encrypted", s.require)
+		return usagef("", "--require %s: only mutual or encrypted", s.require)
 	}
 	if err := s.refuseOverwrite(); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *initSettings) refuseOverwrite() error {
 		return nil
 	}
 	if _, err := os.Lstat(s.out); !errors.Is(err, fs.ErrNotExist) {
-		return usagef("name another file, or add --force", "-o %s: is there already", s.out)
+		return usagef("name another file, or add --force", "-o %s: exists already", s.out)
 	}
 	return nil
 }

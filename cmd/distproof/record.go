@@ -30,12 +30,12 @@ func (a *app) recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record -i INTERFACE [flags] -- COMMAND [ARG...]",
 		Short: "Capture while a command runs, then judge",
-		Long: `record captures on network interfaces (of Linux) while COMMAND runs, waits until
-no more packets come, and judges what was captured as verify does. The report
-comes after the command's own output.
+		Long: `record captures on network interfaces (on Linux) while COMMAND runs, waits until
+no more packets arrive, and judges what it captured as verify does. The report
+follows the command's own output.
 
 Capturing needs the capability CAP_NET_RAW (and CAP_SYS_ADMIN to enter another
-network namespace); the command is run without it:
+network namespace); the command runs without it:
   sudo setcap cap_net_raw+ep "$(command -v distproof)"
 
 Exit codes:
@@ -48,9 +48,9 @@ Exit codes:
   3  the command succeeded; nothing is violated, but not everything is proven;
      also if there is no connection between nodes at all, or packets were lost
 
-Interrupts and other signals that ask to end go to the command, and the report
-comes all the same; the same one again kills it (a third time, if typed at a
-terminal).`,
+SIGINT and other signals that ask to end are passed to the command, and the
+report is still written. The same signal again kills the command (a third time,
+if typed at a terminal).`,
 		Example: `  distproof record -i lo -- mix test
   distproof record -i any -- docker compose up --abort-on-container-exit
   distproof record -i any --netns lab --save cluster.pcapng -- ./cluster-test`,
@@ -61,7 +61,7 @@ terminal).`,
 	f.SetInterspersed(false) // what follows the command is its own
 	captureFlags(f, &s.capture)
 	underHeading(f, "What is captured")
-	f.DurationVar(&s.settle, "settle", s.settle, "end when the command has ended and no packet came for `TIME`, or after five times that")
+	f.DurationVar(&s.settle, "settle", s.settle, "after the command has ended, wait until no packet has arrived for `TIME`, at most five times as long")
 	f.StringVar(&s.save, "save", "", "write the packets to `FILE` (pcapng)")
 	judgeFlags(f, &s.settings)
 	// Landlock would keep it from sending signals to the command, which is not in
@@ -155,7 +155,7 @@ func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, col
 		return fail(err)
 	}
 	if s.settle < 0 {
-		return fail(usagef("--settle 2s", "--settle %v is in the past", s.settle))
+		return fail(usagef("--settle 2s", "--settle %v is negative", s.settle))
 	}
 	if s.evidence != "" && s.save == "" {
 		return fail(usagef("--save FILE keeps it", "--evidence reads the capture twice, and it is not kept"))

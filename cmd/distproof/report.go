@@ -22,9 +22,9 @@ func (a *app) reportCommand() *cobra.Command {
 		Long: `report reads what -o json wrote (- for standard input) and writes it in the
 formats that -o names, byte for byte as the run itself would have.
 
-The exit code is that of the run: 0, 1 or 3; 2 if the file cannot be read. A
-report of inspect has no conclusion, and the code is 0. To convert only, whatever
-the conclusion is, add --exit-zero.`,
+The exit code is that of the run: 0, 1 or 3; 2 if the file cannot be read. For a
+report of inspect, which has no conclusion, it is 0. Add --exit-zero to convert a
+report whatever its conclusion.`,
 		Example: `  distproof verify -o json=report.json capture.pcap
   distproof report report.json
   distproof report --exit-zero -o sarif=out.sarif -o markdown report.json`,
@@ -51,12 +51,12 @@ func outputFlags(f *pflag.FlagSet, s *settings) {
 	formats := report.Formats()
 	last := len(formats) - 1
 	f.StringArrayVarP(&s.outputs, "output", "o", nil,
-		"report as `FORMAT[=FILE]` (repeatable): "+strings.Join(formats[:last], ", ")+" or "+formats[last]+"; table unless given")
+		"report as `FORMAT[=FILE]` (repeatable): "+strings.Join(formats[:last], ", ")+" or "+formats[last]+" (default table)")
 }
 
 // printFlags say how it is written.
 func printFlags(f *pflag.FlagSet, s *settings) {
-	f.StringVar(&s.color, "color", "auto", "colour the table `WHEN`: auto, always or never")
+	f.StringVar(&s.color, "color", "auto", "colour the output: `WHEN` is auto, always or never")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "write nothing but errors to stderr")
 	sandboxFlag(f, s)
 }

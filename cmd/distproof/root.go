@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"distproof/internal/typo"
 )
 
 // rootCommand wires the commands.
@@ -16,7 +19,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "distproof",
 		Short: "Prove from captured packets that Erlang nodes talk mutual TLS",
-		Long: `distproof reads captured packets of an Erlang or Elixir cluster and says of
+		Long: `distproof reads captured packets of an Erlang or Elixir cluster and says for
 every connection between nodes whether it is mutual TLS, one-way TLS,
 cleartext, refused or not provable, and why.`,
 		Example: `  distproof verify capture.pcap
@@ -106,9 +109,35 @@ func flagGroups(all *pflag.FlagSet) []flagGroup {
 func flagError(cmd *cobra.Command, err error) error {
 	hint := "see " + cmd.CommandPath() + " --help"
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return usagef(hint, "--%s: %v", invalid.GetFlag().Name, invalid.Unwrap())
+		return usagef(hint, "--%s: %v", invalid.GetFlag().Name, wrongValue(invalid))
+	}
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := typo.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = "did you mean --" + near + "?\n" + hint
+		}
 	}
 	return usagef(hint, "%v", err)
+}
+
+// wrongValue says what is wrong with the value of a flag. Of what Go's own parsers
+// say, only what concerns the user is left.
+func wrongValue(invalid *pflag.InvalidValueError) error {
+	value := invalid.GetValue()
+	if invalid.GetFlag().Value.Type() == "duration" {
+		return fmt.Errorf("%q is not a time such as 90s, 10m or 8h", value)
+	}
+	if number, ok := errors.AsType[*strconv.NumError](invalid); ok {
+		switch {
+		case number.Func == "ParseBool":
+			return fmt.Errorf("%q is neither true nor false", value)
+		case errors.Is(number, strconv.ErrRange):
+			return fmt.Errorf("%q is out of range", value)
+		}
+		return fmt.Errorf("%q is not a whole number", value)
+	}
+	return invalid.Unwrap()
 }
 
 // noCommand answers a command line without a command. It is an error: a gate

@@ -27,7 +27,7 @@ const (
 )
 
 func sandboxFlag(f *pflag.FlagSet, s *settings) {
-	f.StringVar(&s.sandbox, "sandbox", sandboxAuto, "lose access to all other files and the network `WHEN`: auto (if Linux can), required or off")
+	f.StringVar(&s.sandbox, "sandbox", sandboxAuto, "give up access to all other files and the network: `WHEN` is auto (if the kernel can), required or off")
 }
 
 // lockDown gives up all rights but those of the sandbox, as --sandbox wants it.
@@ -37,14 +37,14 @@ func (a *app) lockDown(when string, box *sandbox) error {
 		return nil
 	case sandboxAuto, sandboxRequired:
 	default:
-		return usagef("--sandbox takes auto, required or off", "--sandbox %q is not known", when)
+		return usagef("--sandbox takes auto, required or off", "--sandbox: unknown value %q", when)
 	}
 	if a.restrict == nil {
 		return nil
 	}
 	err := a.restrict(box, when == sandboxRequired)
 	if err != nil && when == sandboxRequired {
-		return usagef("Landlock is in Linux since 5.13, if it is not left out of the list of lsm=; --sandbox auto does without", "--sandbox required: %v", err)
+		return usagef("Landlock needs Linux 5.13 or later, and must not be missing from lsm= if that is set; --sandbox auto does without it", "--sandbox required: %v", err)
 	}
 	if err != nil {
 		fmt.Fprintln(a.stderr, "warning: not locked down: "+oneLine(err.Error()))

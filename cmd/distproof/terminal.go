@@ -28,7 +28,7 @@ func (a *app) useColor(flag string) (colorMode, error) {
 		on := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(a.stdout)
 		return colorMode{stdout: on}, nil
 	default:
-		return colorMode{}, usagef("--color takes auto, always or never", "--color %q is not known", flag)
+		return colorMode{}, usagef("--color takes auto, always or never", "--color: unknown value %q", flag)
 	}
 }
 

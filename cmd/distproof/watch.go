@@ -40,33 +40,33 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [flags] -i INTERFACE | FILE | -",
 		Short: "Follow the connections of a running system",
-		Long: `watch captures on network interfaces (of Linux) and judges the connections
+		Long: `watch captures on network interfaces (on Linux) and judges the connections
 between nodes as verify does, for as long as it runs: minutes or months. On a
-terminal it shows them in a table that changes in place (? explains the keys, q
-ends it); elsewhere it writes a line for each event: a connection that opened,
-another verdict, a finding. With -o ndjson these lines are JSON
-(distproof.event/v1).
+terminal it shows a live table (? explains the keys, q quits); elsewhere it
+writes a line for each event: a connection that opened, a changed verdict, a
+finding. With -o ndjson these lines are JSON (distproof.event/v1).
 
-It ends on Ctrl-C or SIGTERM, after --duration or --until-quiet, and then writes
-the report on all that it saw; a second signal ends it without. On SIGHUP it
-reads the policy again; a wrong one is refused, and the one before stays.
+It ends on Ctrl-C or SIGTERM, or after --duration or --until-quiet, and then
+writes a report on everything it saw; a second signal ends it without a report.
+On SIGHUP it reads the policy again; an invalid one is refused, and the current
+one stays.
 
-Instead of capturing, it can read a capture that is being written: a pipe or a
-file that grows. That needs no privilege, and works on any system.
+Instead of capturing, it can read a capture that is still being written: a pipe
+or a growing file. That needs no privileges and works on any system.
 
 Capturing needs the capability CAP_NET_RAW (and CAP_SYS_ADMIN to enter another
 network namespace):
   sudo setcap cap_net_raw+ep "$(command -v distproof)"
 
-Connections that were up before are listed from the kernel's tables. Whether
-they are mutual TLS is not known until they reconnect: docs/watch.md says how to
-make them, and what is safe.
+Connections that were already up are listed from the kernel's tables. Whether
+they are mutual TLS is not known until the nodes reconnect: docs/watch.md says
+how to make them do so safely.
 
 Exit codes:
   0  the policy holds: by default, every connection between nodes that came up
      is mutual TLS
   1  at least one is not, or another rule is violated
-  2  could not run: usage, no right to capture, unreadable input
+  2  could not run: wrong usage, no permission to capture, unreadable input
   3  nothing is violated, but not everything is proven; also if there is no
      connection between nodes at all, or packets were lost`,
 		Example: `  sudo distproof watch -i any
@@ -83,12 +83,12 @@ Exit codes:
 	captureFlags(f, &s.capture)
 	underHeading(f, "What is captured")
 	f.DurationVar(&s.duration, "duration", 0, "end after `TIME`, such as 8h; 0: never")
-	f.DurationVar(&s.untilQuiet, "until-quiet", 0, "end when no packet came for `TIME`; 0: never")
+	f.DurationVar(&s.untilQuiet, "until-quiet", 0, "end when no packet has arrived for `TIME`; 0: never")
 	commonFlags(f, &s.settings)
 	f.Lookup("output").Usage = "at the end, report as `FORMAT[=FILE]` (repeatable), as verify does; ndjson without FILE: events, as they happen"
 	f.Lookup("workers").Usage = "use no more than `N` processors; 0: all"
 	f.Lookup("quiet").Usage = "no table: write findings only, and errors to stderr"
-	f.StringVar(&s.logFormat, "log", "text", "write what watch says of itself to stderr as `FORMAT`: text or json")
+	f.StringVar(&s.logFormat, "log", "text", "log to stderr as `FORMAT`: text or json")
 	confineFlags(f, &s.confine)
 	underHeading(f, "How it runs, reads and writes")
 	policyFlags(f, &s.settings)
@@ -117,11 +117,11 @@ func (s *watchSettings) check() error {
 	case s.input != "" && len(s.capture.interfaces) > 0:
 		return usagef("", "watch captures (-i) or reads a capture (%s), not both", s.input)
 	case s.duration < 0:
-		return usagef("--duration 8h", "--duration %v is in the past", s.duration)
+		return usagef("--duration 8h", "--duration %v is negative", s.duration)
 	case s.untilQuiet < 0:
-		return usagef("--until-quiet 1m", "--until-quiet %v is in the past", s.untilQuiet)
+		return usagef("--until-quiet 1m", "--until-quiet %v is negative", s.untilQuiet)
 	case s.logFormat != "text" && s.logFormat != "json":
-		return usagef("--log takes text or json", "--log %q is not known", s.logFormat)
+		return usagef("--log takes text or json", "--log: unknown value %q", s.logFormat)
 	}
 	return s.serve.check()
 }

@@ -33,13 +33,13 @@ func captureFlags(f *pflag.FlagSet, s *captureSettings) {
 	f.SortFlags = false
 	f.StringSliceVarP(&s.interfaces, "interface", "i", nil, "capture on `NAME`, or any for all (repeatable)")
 	f.StringVar(&s.namespace, "netns", "", "capture in another network namespace, of `NAME|PID`")
-	f.BoolVar(&s.promiscuous, "promiscuous", false, "take packets to other hosts, too")
-	f.Var(&s.buffer, "buffer", "keep up to `MIB` of packets that are not read yet")
-	f.Var(&s.onlyHosts, "only-host", "leave out connections without an end at `ADDRESS` (repeatable)")
-	f.Var(&s.onlyNets, "only-net", "leave out connections without an end in `NETWORK`, as 10.0.0.0/8 (repeatable)")
-	f.Var(&s.onlyPorts, "only-port", "leave out connections without an end at `PORT`, but not EPMD (repeatable)")
-	f.StringVar(&s.filter, "bpf", "", "capture what the filter in `FILE` takes, as tcpdump -i INTERFACE -ddd makes it")
-	f.BoolVar(&s.hardwareTime, "hardware-time", false, "take the times of network cards that tell them; their clocks must be in UTC")
+	f.BoolVar(&s.promiscuous, "promiscuous", false, "also capture packets addressed to other hosts")
+	f.Var(&s.buffer, "buffer", "let up to `MIB` of packets wait in the kernel")
+	f.Var(&s.onlyHosts, "only-host", "only connections with an end at `ADDRESS` (repeatable)")
+	f.Var(&s.onlyNets, "only-net", "only connections with an end in `NETWORK`, such as 10.0.0.0/8 (repeatable)")
+	f.Var(&s.onlyPorts, "only-port", "only connections with an end at `PORT`, and EPMD (repeatable)")
+	f.StringVar(&s.filter, "bpf", "", "capture only what the filter in `FILE` accepts; tcpdump -i INTERFACE -ddd makes one")
+	f.BoolVar(&s.hardwareTime, "hardware-time", false, "use the timestamps of network cards that make them; their clocks must be in UTC")
 }
 
 // check finds what is wrong before anything is opened.
@@ -165,7 +165,7 @@ func (m *megabytes) Set(text string) error {
 	const least, most = live.MinBuffer >> 20, live.MaxBuffer >> 20
 	var n int
 	if _, err := fmt.Sscanf(text, "%d", &n); err != nil || fmt.Sprint(n) != text || n < least || n > most {
-		return usagef("", "%q is no number from %d to %d", text, least, most)
+		return usagef("", "%q is not a number from %d to %d", text, least, most)
 	}
 	*m = megabytes(n)
 	return nil

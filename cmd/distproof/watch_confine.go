@@ -18,7 +18,7 @@ import (
 type confineSettings struct{ user string }
 
 func confineFlags(f *pflag.FlagSet, s *confineSettings) {
-	f.StringVar(&s.user, "user", "", "started as root, go on as `NAME`, or UID[:GID] (default nobody)")
+	f.StringVar(&s.user, "user", "", "when started as root, continue as `NAME`, or UID[:GID] (default nobody)")
 }
 
 // owner returns the user as whom watch will go on; nil if it stays the one who
@@ -26,7 +26,7 @@ func confineFlags(f *pflag.FlagSet, s *confineSettings) {
 func (s *confineSettings) owner(sandbox string) (*confine.User, error) {
 	if os.Geteuid() != 0 {
 		if s.user != "" {
-			return nil, usagef("", "--user %s: only root can become somebody else", s.user)
+			return nil, usagef("", "--user %s: only root can change the user", s.user)
 		}
 		return nil, nil
 	}
@@ -92,18 +92,18 @@ func (a *app) confine(c *confinement, owner *confine.User, when string, log *slo
 // check finds out whether what is still needed can be reached. Root may have
 // given away more than it meant to.
 func (c *confinement) check(log *slog.Logger) error {
-	const hint = "--user NAME: somebody who may; or give it to that user: chown, chmod, also of the folders above"
+	const hint = "choose a user who may (--user NAME), or give that user access with chown or chmod, also to the folders above"
 	for _, path := range c.read {
 		if f, err := os.Open(path); err == nil {
 			f.Close()
 		} else if errors.Is(err, os.ErrPermission) {
-			return usagef(hint, "%s cannot be read any more without the rights of root", path)
+			return usagef(hint, "%s cannot be read without root's rights", path)
 		}
 	}
 	for _, folder := range append(c.replace, c.fill...) {
 		f, err := os.CreateTemp(folder, ".distproof-*")
 		if err != nil {
-			return usagef(hint, "nothing can be written in %s any more without the rights of root: %v", folder, cause(err))
+			return usagef(hint, "nothing can be written to %s without root's rights: %v", folder, cause(err))
 		}
 		f.Close()
 		if err := os.Remove(f.Name()); err != nil {

@@ -19,10 +19,10 @@ type saveSettings struct {
 }
 
 func saveFlags(f *pflag.FlagSet, s *saveSettings) {
-	f.StringVar(&s.dir, "save", "", "keep in `DIR` the packets of handshakes between nodes, and those around findings (pcapng)")
-	f.IntVar(&s.size, "save-size", 1024, "keep up to `MIB` in all; the oldest files are deleted")
-	f.IntVar(&s.files, "save-files", 16, "keep up to `N` files")
-	f.DurationVar(&s.age, "save-age", 0, "delete what is older than `TIME`, such as 720h; 0: no limit")
+	f.StringVar(&s.dir, "save", "", "save the packets of handshakes between nodes, and those around findings, in `DIR` (pcapng)")
+	f.IntVar(&s.size, "save-size", 1024, "keep at most `MIB` in total; the oldest files are deleted")
+	f.IntVar(&s.files, "save-files", 16, "keep at most `N` files")
+	f.DurationVar(&s.age, "save-age", 0, "delete what is older than `TIME`, such as 720h; 0: keep")
 }
 
 // open prepares to save, in a folder that owner can write, if it has to be made;
@@ -33,11 +33,11 @@ func (s *saveSettings) open(owner *confine.User, log *slog.Logger) (*keep.Keeper
 	case s.dir == "":
 		return nil, nil
 	case s.files < 1 || s.files > 1<<16:
-		return nil, usagef("--save-files 16", "--save-files %d is no number from 1 to %d", s.files, 1<<16)
+		return nil, usagef("--save-files 16", "--save-files %d is not a number from 1 to %d", s.files, 1<<16)
 	case s.size < least*s.files || s.size > 1<<30:
-		return nil, usagef("--save-size is for all files together, at least 2 for each of --save-files", "--save-size %d is no number from %d to %d", s.size, least*s.files, 1<<30)
+		return nil, usagef("--save-size is for all files together, at least 2 for each of --save-files", "--save-size %d is not a number from %d to %d", s.size, least*s.files, 1<<30)
 	case s.age < 0:
-		return nil, usagef("--save-age 720h", "--save-age %v is in the future", s.age)
+		return nil, usagef("--save-age 720h", "--save-age %v is negative", s.age)
 	}
 	o := keep.Options{
 		Program: "distproof " + toolVersion(),

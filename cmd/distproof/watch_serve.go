@@ -21,10 +21,10 @@ type serveSettings struct {
 
 func serveFlags(f *pflag.FlagSet, s *serveSettings) {
 	f.StringVar(&s.listen, "listen", "", "serve metrics for Prometheus, health and the report over HTTP on `ADDR`: HOST:PORT, unix:PATH, or :PORT for this host alone")
-	f.StringVar(&s.certFile, "tls-cert", "", "serve over TLS with the certificate in `FILE` (PEM), and those of its issuers")
-	f.StringVar(&s.keyFile, "tls-key", "", "its private key is in `FILE` (PEM)")
-	f.StringVar(&s.clientCAFile, "client-ca", "", "serve those only whose certificates are from the CAs in `FILE` (PEM)")
-	f.StringVar(&s.tokenFile, "token-file", "", "serve those only who send the token in `FILE` (Authorization: Bearer)")
+	f.StringVar(&s.certFile, "tls-cert", "", "serve over TLS with the certificate chain in `FILE` (PEM)")
+	f.StringVar(&s.keyFile, "tls-key", "", "the private key of --tls-cert, in `FILE` (PEM)")
+	f.StringVar(&s.clientCAFile, "client-ca", "", "serve only clients with a certificate from the CAs in `FILE` (PEM)")
+	f.StringVar(&s.tokenFile, "token-file", "", "serve only clients that send the token in `FILE` (Authorization: Bearer)")
 }
 
 func (s *serveSettings) options() serve.Options {

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"distproof/internal/typo"
 	"distproof/verify"
 )
 
@@ -184,52 +185,21 @@ func describe(n *yaml.Node) string {
 
 // suggestion proposes the key that was meant, most likely.
 func suggestion(typed string, keys []key, what string) string {
-	best, least := "", 3
+	var known []string
 	for _, k := range keys {
-		if d := distance(typed, k.name); d < least && d < len(k.name) {
-			best, least = k.name, d
-		}
+		known = append(known, k.name)
 	}
-	if best != "" {
+	if best := typo.Nearest(typed, known); best != "" {
 		return fmt.Sprintf(": did you mean %q?", best)
 	}
 	for _, s := range sections() {
 		for _, k := range s.keys {
 			if k.name == typed && s.name != what {
-				return fmt.Sprintf(": it belongs into %q", s.name)
+				return fmt.Sprintf(": it belongs in %q", s.name)
 			}
 		}
 	}
 	return ": its keys are " + names(keys)
-}
-
-// distance counts the letters to change, add, remove or swap to make b of a
-// (optimal string alignment). Long words are far from all others.
-func distance(a, b string) int {
-	const long = 40
-	if len(a) > long || len(b) > long {
-		return long
-	}
-	var before, last []int
-	for j := range len(b) + 1 {
-		last = append(last, j)
-	}
-	for i := range len(a) {
-		row := []int{i + 1}
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			d := min(last[j+1]+1, row[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				d = min(d, before[j-1]+1)
-			}
-			row = append(row, d)
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }
 
 // text reads a word or a sentence.
