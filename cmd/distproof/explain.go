@@ -21,8 +21,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Explain a rule, or a finding of a saved report",
 		Long: `explain says what a rule means, what on the wire proves it, what would disprove
 it, what cannot be seen, and how to fix it, with configuration for plain Erlang,
-Elixir releases, RabbitMQ, CouchDB, EMQX and Kubernetes. Without a rule, it lists
-all rules.
+Elixir releases, RabbitMQ, CouchDB, EMQX and Kubernetes. Without a rule, it
+lists all rules.
 
 With --finding it goes through the evidence of one finding frame by frame, with
 the filters that show the frames in Wireshark.`,

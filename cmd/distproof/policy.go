@@ -236,9 +236,9 @@ func (a *app) policyCommand() *cobra.Command {
 		Use:   "policy",
 		Short: "Write, check and show policies",
 		Long: `A policy, in YAML, says what you require of a cluster: how distribution must be
-protected, which nodes, networks and ports may take part, what must be there, and
-which exceptions hold until when. verify judges by ` + policy.Name + ` in the working
-directory, or by the policy that --policy names.`,
+protected, which nodes, networks and ports may take part, what must be there,
+and which exceptions hold until when. verify judges by ` + policy.Name + ` in the
+working directory, or by the policy that --policy names.`,
 		Example: `  distproof policy init --from good.pcap -o distproof.yaml
   distproof policy check
   distproof policy show --policy builtin:encrypted`,
@@ -300,9 +300,9 @@ func (a *app) policyShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [flags]",
 		Short: "Show the effective policy, and where each value comes from",
-		Long: `show writes the policy that verify would judge by with the same flags, and beside
-each value where it comes from: a line of the file, a flag, a variable, or the
-default. The output is itself a valid policy.`,
+		Long: `show writes the policy that verify would judge by with the same flags, and
+beside each value where it comes from: a line of the file, a flag, a variable,
+or the default. The output is itself a valid policy.`,
 		Example: `  distproof policy show
   distproof policy show --policy builtin:observe --fail-on medium`,
 		Args: cobra.NoArgs,

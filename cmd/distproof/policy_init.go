@@ -32,8 +32,8 @@ func (a *app) policyInitCommand() *cobra.Command {
 		Short: "Write a policy from the capture of a healthy cluster",
 		Long: `init looks at a capture of a cluster that is as it should be, begun before its
 nodes connected, and writes a policy with what it saw: nodes, networks, ports,
-pairs, CAs. What cannot be known from the capture becomes a comment that says so.
-A capture that would not pass is refused.`,
+pairs, CAs. What cannot be known from the capture becomes a comment that says
+so. A capture that would not pass is refused.`,
 		Example: `  distproof policy init --from good.pcap -o distproof.yaml
   distproof policy init --from good.pcap --keylog keys.log`,
 		Args: cobra.NoArgs,

@@ -23,8 +23,8 @@ func (a *app) reportCommand() *cobra.Command {
 formats that -o names, byte for byte as the run itself would have.
 
 The exit code is that of the run: 0, 1 or 3; 2 if the file cannot be read. For a
-report of inspect, which has no conclusion, it is 0. Add --exit-zero to convert a
-report whatever its conclusion.`,
+report of inspect, which has no conclusion, it is 0. Add --exit-zero to convert
+a report whatever its conclusion.`,
 		Example: `  distproof verify -o json=report.json capture.pcap
   distproof report report.json
   distproof report --exit-zero -o sarif=out.sarif -o markdown report.json`,
