@@ -122,8 +122,8 @@ lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang
 
 # With a tag of its own, because `make test` runs where there is only Go. The
 # tests of live capture are in `make test`, too, which skips them unless root.
-labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, prometheus, systemd)
-	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners|TestWatchConfined|TestWatchNodes|TestWatchPartition|TestWatchUnit)$$' ./pcaps/lab
+labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, tshark, prometheus, systemd)
+	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners|TestWatchConfined|TestWatchNodes|TestWatchPartition|TestWatchFragments|TestWatchUnit)$$' ./pcaps/lab
 	$(GO) test -tags lab -count=1 -run '^TestProm' ./watch/serve
 	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload|SoakLive)$$' ./pcaps/bench
 	$(GO) test -count=1 ./capture/live

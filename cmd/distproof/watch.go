@@ -200,7 +200,7 @@ func (w *watching) prepare() error {
 		return err
 	}
 	w.keys.src = w.source
-	if w.keeper, err = w.s.save.open(owner, w.log); err != nil {
+	if w.keeper, err = w.s.save.open(owner, w.judging.links(), w.log); err != nil {
 		return err
 	}
 	if w.keeper != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/internal/mutate"
 	"distproof/report"
 	"distproof/watch"
 	"distproof/watch/keep"
@@ -162,6 +164,45 @@ func TestKeptVerdicts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKeptFragments: packets that came in fragments are saved with all of them.
+func TestKeptFragments(t *testing.T) {
+	for _, name := range []string{"mutual_tls12", "mutual_tls13", "plain"} {
+		packets, err := mutate.ReadFile(filepath.Join(pcapsDir, name+".pcap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mutate.All() {
+			if !strings.Contains(m.Name, "fragment") {
+				continue
+			}
+			t.Run(name+" "+m.Name, func(t *testing.T) {
+				data, err := mutate.Bytes(m.Apply(packets), mutate.Format{PCAPNG: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(t.TempDir(), "fragments.pcapng")
+				if err := os.WriteFile(path, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for _, every := range []int{7, 1 << 30} {
+					w := seenOf(t, path, every)
+					dir := t.TempDir()
+					k := keeperIn(t, dir, 0)
+					w.save(t, k)
+					if want := verdicts(w.last); len(want) == 0 {
+						t.Fatal("no connection between nodes")
+					} else if diff := cmp.Diff(want, verdicts(documentOfPaths(t, dir))); diff != "" {
+						t.Errorf("states every %d packets: -watched +saved:\n%s", every, diff)
+					}
+					if lost := k.Counters().Lost; lost > 0 {
+						t.Errorf("%d packets were lost", lost)
+					}
+				}
+			})
+		}
 	}
 }
 

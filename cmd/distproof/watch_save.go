@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"distproof/capture/link"
 	"distproof/internal/confine"
 	"distproof/watch/keep"
 )
@@ -27,7 +28,7 @@ func saveFlags(f *pflag.FlagSet, s *saveSettings) {
 
 // open prepares to save, in a folder that owner can write, if it has to be made;
 // nil without --save. [keep.Keeper.Start] is for when rights are given up.
-func (s *saveSettings) open(owner *confine.User, log *slog.Logger) (*keep.Keeper, error) {
+func (s *saveSettings) open(owner *confine.User, links link.Options, log *slog.Logger) (*keep.Keeper, error) {
 	const least = 2 // MiB a file: less than the beginning of a connection makes no sense
 	switch {
 	case s.dir == "":
@@ -42,7 +43,7 @@ func (s *saveSettings) open(owner *confine.User, log *slog.Logger) (*keep.Keeper
 	o := keep.Options{
 		Program: "distproof " + toolVersion(),
 		Size:    int64(s.size) << 20, Files: s.files, Age: s.age,
-		UID: -1, GID: -1, Log: log,
+		UID: -1, GID: -1, Links: links, Log: log,
 	}
 	if owner != nil {
 		o.UID, o.GID = owner.UID, owner.GID

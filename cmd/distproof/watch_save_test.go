@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"distproof/capture/link"
 	"distproof/internal/confine"
 )
 
@@ -37,7 +38,7 @@ func TestSaveFlags(t *testing.T) {
 		if err := f.Parse(tt.args); err != nil {
 			t.Fatal(err)
 		}
-		if k, err := s.open(nil, slog.New(slog.DiscardHandler)); (err == nil) != tt.ok || (k != nil) != tt.ok {
+		if k, err := s.open(nil, link.Options{}, slog.New(slog.DiscardHandler)); (err == nil) != tt.ok || (k != nil) != tt.ok {
 			t.Errorf("%q: %v", tt.args, err)
 		}
 	}
@@ -52,7 +53,7 @@ func TestSaveFolder(t *testing.T) {
 	if os.Geteuid() == 0 {
 		owner = &confine.User{Name: "somebody", UID: 1234, GID: 99}
 	}
-	if _, err := s.open(owner, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := s.open(owner, link.Options{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(dir)

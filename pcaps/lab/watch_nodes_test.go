@@ -4,8 +4,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,6 +125,64 @@ func TestWatchPartition(t *testing.T) {
 		}
 		return e.Event == watch.EventStalled
 	})
+}
+
+// TestWatchFragments: what a router takes apart on its way is saved as it came, for
+// verify and for tshark.
+func TestWatchFragments(t *testing.T) {
+	if err := checkNeeds(t.Context(), need{"tshark", "tshark"}); err != nil {
+		t.Fatal(err)
+	}
+	pki, err := newPKI(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newRecordLab(t, pki)
+	// From host 1 to host 2 it goes by host 3, with a smaller MTU from there on, of
+	// which host 1 learns nothing.
+	l.sysctl(t, 1, "net.ipv4.ip_no_pmtu_disc=1")
+	l.sysctl(t, 3, "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0")
+	l.ip(t, fmt.Sprintf("-n %s route add %s/32 via %s dev eth0", l.net.namespace(1), l.net.address(2), l.net.address(3)))
+	l.ip(t, fmt.Sprintf("-n %s route add %s/32 dev eth0 mtu lock 600", l.net.namespace(3), l.net.address(2)))
+
+	program := buildProgram(t)
+	w := l.watch(t, program, l.net.namespace(2), "eth0")
+	w.until(watch.EventStarted)
+	l.connect(t, clientSpec{nodeSpec{name: "orders", host: 1, tls: both(1, "1.2")}, nodeSpec{name: "billing", host: 2, tls: both(2, "1.2"), port: 9100}})
+	w.opened(verify.Up, verify.Mutual)
+	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.cmd.Wait()
+
+	var doc report.Document
+	out, err := exec.Command(program, "inspect", "-o", "json", w.saved).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if v := doc.Summary.Distribution; v.Mutual != 1 || v.Total() != 1 {
+		t.Errorf("saved: %+v", v)
+	}
+	files, err := filepath.Glob(w.saved + "/*.pcapng")
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	for _, filter := range []string{"ip.flags.mf == 1", "ip.reassembled.length > 600 && tcp.dstport == 9100"} {
+		frames, err := exec.CommandContext(t.Context(), "tshark", "-r", files[0], "-Y", filter).Output()
+		if err != nil || len(frames) == 0 {
+			t.Errorf("%s: %q, %v", filter, frames, err)
+		}
+	}
+}
+
+func (l *recordLab) sysctl(t *testing.T, host int, settings ...string) {
+	t.Helper()
+	for _, s := range settings {
+		l.ip(t, fmt.Sprintf("netns exec %s sysctl -q -w %s", l.net.namespace(host), s))
+	}
 }
 
 func (l *recordLab) start(t *testing.T, spec nodeSpec) *node {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"distproof/capture"
+	"distproof/capture/link"
 	"distproof/watch"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	Age   time.Duration
 	// UID and GID own a folder that has to be made; -1 is who runs.
 	UID, GID int
+	// Links are those of the watch.
+	Links link.Options
 	// Head is how many bytes of packets are taken from the beginning of a
 	// connection, and Memory how much there is to wait in; zero is
 	// [DefaultHead] and [DefaultMemory].
@@ -90,6 +93,7 @@ type Keeper struct {
 	memory      int // bytes that connections hold
 	states      uint64
 	dropped     uint64 // by the kernel, as of the last State
+	fragments   fragments
 	queue       queue
 	counters    Counters
 
@@ -104,7 +108,7 @@ func Open(dir string, o Options) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{o: o, files: files, connections: make(map[uint64]*connection)}
+	k := &Keeper{o: o, files: files, connections: make(map[uint64]*connection), fragments: newFragments(o.Links)}
 	k.all.which = byState
 	k.wake, k.end, k.out = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	return k, nil
@@ -129,11 +133,12 @@ func (k *Keeper) Start() error {
 
 // Packet implements [watch.Tap].
 func (k *Keeper) Packet(p *capture.Packet, number uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	parts, missing := k.fragments.take(p, number)
 	if number == 0 {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	c := k.last
 	if c == nil || c.number != number {
 		if c = k.connections[number]; c == nil {
@@ -141,6 +146,19 @@ func (k *Keeper) Packet(p *capture.Packet, number uint64) {
 		}
 		k.last = c
 	}
+	for _, record := range parts {
+		var part capture.Packet
+		readRecord(record, &part)
+		k.packet(c, &part)
+	}
+	if missing > 0 && c.phase != ignored {
+		k.counters.Lost += uint64(missing)
+	}
+	k.packet(c, p)
+}
+
+// packet takes a packet of a connection.
+func (k *Keeper) packet(c *connection, p *capture.Packet) {
 	switch c.phase {
 	case waiting:
 		if c.taken < k.o.Head {
