@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"distproof/decode/dist"
 	"distproof/decode/pack"
+	"distproof/decode/tls"
 )
 
 // KeepUnpacked has d keep no more connections unpacked that are at rest than n in
@@ -49,16 +51,18 @@ func (d *Decoder) Packed() (n, bytes int) {
 }
 
 // Repack packs and unpacks the connections that are chosen of those at rest, into
-// the states of others, and returns how many these were. What is packed once more
+// the states of others, and counts them by their kinds. What is packed once more
 // must be the same.
-func (d *Decoder) Repack(chosen func() bool) (n int, err error) {
+func (d *Decoder) Repack(chosen func() bool, counts map[string]int) (err error) {
 	for i := range d.shards {
 		shard := &d.shards[i]
 		for _, c := range shard.settled() {
 			if c.state == nil || !c.atRest() || !chosen() {
 				continue
 			}
-			n++
+			for _, kind := range c.kinds() {
+				counts[kind]++
+			}
 			room := shard.spare // that of another one
 			if room == nil {
 				room = newState(shard.budget)
@@ -71,7 +75,25 @@ func (d *Decoder) Repack(chosen func() bool) (n int, err error) {
 			}
 		}
 	}
-	return n, err
+	return err
+}
+
+// kinds returns what is packed with c.
+func (c *conn) kinds() (all []string) {
+	for kind, is := range map[string]func(*stream) bool{
+		"TLS":                      func(s *stream) bool { return s.tls != nil && s.tls.Status() == tls.Synced },
+		"cleartext":                func(s *stream) bool { return s.dist != nil && s.dist.Facts().Recognition == dist.ByHandshake },
+		"cleartext from the midst": func(s *stream) bool { return s.dist != nil && s.dist.Facts().Recognition == dist.ByFraming },
+		"unknown so far":           func(s *stream) bool { return s.dist != nil && !s.dist.Found() },
+		"cleartext behind TLS":     func(s *stream) bool { return s.inside != nil },
+		"first bytes":              func(s *stream) bool { return s.first != nil },
+		"EPMD":                     func(s *stream) bool { return s.epmd != nil },
+	} {
+		if is(&c.streams[0]) || is(&c.streams[1]) {
+			all = append(all, kind)
+		}
+	}
+	return all
 }
 
 // PackAndUnpack does so with the connections that are at rest.

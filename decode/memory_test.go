@@ -71,7 +71,7 @@ func TestMemory(t *testing.T) {
 		{"mutual_tls13", 512},
 		{"mutual_tls12", 620},
 		{"oneway_tls13", 512},
-		{"plain", 8900},
+		{"plain", 550},
 	} {
 		segments := segmentsOf(t, c.capture)
 		d := decode.NewDecoder(decode.Options{})

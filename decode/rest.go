@@ -99,29 +99,48 @@ func (c *conn) atRest() bool {
 }
 
 func (s *stream) atRest() bool {
-	return s.first == nil && s.keys == nil && s.dist == nil && s.epmd == nil && s.inside == nil && s.decrypted == nil &&
-		(s.tls == nil || s.tls.AtRest())
+	return s.keys == nil && s.epmd == nil && s.decrypted == nil &&
+		(s.tls == nil || s.tls.AtRest()) && (s.dist == nil || s.dist.AtRest()) && (s.inside == nil || s.inside.AtRest())
 }
 
 func (s *state) pack(p *pack.Packer) {
 	p.Frame(&s.first)
 	s.tcp.Pack(p)
 	for i := range s.streams {
+		p.Return()
 		s.streams[i].pack(p)
 	}
-	pack.Uint8(p, &s.opener)
-	pack.Uint8(p, &s.openerSeen)
-	p.Flags(&s.epmdPort, &s.closing[0], &s.closing[1], &s.forgotten)
+	pack.Pair(p, &s.opener, &s.openerSeen)
+	rare := s.damaged > 0 || len(s.encaps) > 0
+	p.Flags(&s.epmdPort, &s.closing[0], &s.closing[1], &s.forgotten, &rare)
+	if !rare {
+		s.damaged, s.encaps = 0, nil
+		return
+	}
 	pack.Uint(p, &s.damaged)
 	pack.Slice(p, &s.encaps, func(e *uint16, p *pack.Packer) { pack.Uint(p, e) })
 }
 
 func (s *stream) pack(p *pack.Packer) {
 	if p.Reading() {
-		*s = stream{tls: s.tls}
+		*s = stream{tls: s.tls, dist: s.dist, inside: s.inside}
 	}
-	p.Flags(&s.known, &s.fromStart, &s.preamble, &s.options.Payload)
-	pack.Some(p, &s.tls, (*tls.Stream).Pack)
+	first, isTLS, isDist, inside := s.first != nil, s.tls != nil, s.dist != nil, s.inside != nil
+	p.Flags(&s.known, &s.fromStart, &s.preamble, &s.options.Payload, &first, &isTLS, &isDist, &inside)
+	pack.If(p, first, &s.first, (*firstBytes).pack)
+	pack.If(p, isTLS, &s.tls, (*tls.Stream).Pack)
+	pack.If(p, isDist, &s.dist, (*dist.Stream).Pack)
+	pack.If(p, inside, &s.inside, (*dist.Stream).Pack)
+}
+
+func (f *firstBytes) pack(p *pack.Packer) {
+	p.Bytes(&f.b)
+	pack.Slice(p, &f.pieces, (*piece).pack)
+}
+
+func (x *piece) pack(p *pack.Packer) {
+	x.at.Pack(p)
+	pack.Int(p, &x.n)
 }
 
 // summarise returns what is asked of c.
@@ -133,7 +152,7 @@ func (c *conn) summarise() summary {
 	for i := range c.streams {
 		s := &c.streams[i]
 		out.tls = out.tls || s.tls != nil
-		out.clear = out.clear || s.dist != nil && s.dist.Facts().Recognition != dist.NotRecognised
+		out.clear = out.clear || s.dist != nil && s.dist.Recognised()
 	}
 	return out
 }

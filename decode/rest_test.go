@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,23 +16,38 @@ import (
 
 // TestPacked: whether and when connections are packed shows nowhere.
 func TestPacked(t *testing.T) {
+	counts, mu := map[string]int{}, sync.Mutex{}
+	t.Cleanup(func() {
+		t.Log(counts)
+		for _, kind := range []string{"TLS", "cleartext", "cleartext from the midst", "cleartext behind TLS", "unknown so far", "first bytes"} {
+			if counts[kind] == 0 {
+				t.Errorf("no connection was packed with %s", kind)
+			}
+		}
+	})
 	for _, path := range recorded.Captures(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			r := recordingOf(t, path)
-			times := r.packed(t, r.segments, "as it is", 0)
+			own := map[string]int{}
+			r.packed(t, r.segments, "as it is", 0, own)
+			r.packed(t, garbled(r.segments), "garbled", 0, own)
 			for seed := range uint64(8) {
 				random := rand.New(rand.NewPCG(seed, 0))
-				times += r.packed(t, delivered(r.segments, random), fmt.Sprintf("delivery %d", seed), seed)
+				r.packed(t, delivered(r.segments, random), fmt.Sprintf("delivery %d", seed), seed, own)
 			}
-			t.Log(times)
+			mu.Lock()
+			defer mu.Unlock()
+			for kind, n := range own {
+				counts[kind] += n
+			}
 		})
 	}
 }
 
 // packed holds what is found in segments with connections packed against what is
-// found without. It returns how many times one was packed.
-func (r *recording) packed(t *testing.T, segments []link.Segment, name string, seed uint64) (times int) {
+// found without. It counts those that were packed by their kinds.
+func (r *recording) packed(t *testing.T, segments []link.Segment, name string, seed uint64, counts map[string]int) {
 	t.Helper()
 	want := documentOf(t, r.finished(segments))
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -42,11 +58,11 @@ func (r *recording) packed(t *testing.T, segments []link.Segment, name string, s
 		often.Segment(&s)
 		always.Segment(&s)
 		live.Segment(&s)
-		n, err := often.Repack(func() bool { return random.IntN(3) == 0 })
-		if err != nil {
+		if err := often.Repack(func() bool { return random.IntN(3) == 0 }, counts); err != nil {
 			t.Fatalf("%s, segment %d: %v", name, i, err)
 		}
-		times += n + always.PackAll() + live.PackAll()
+		always.PackAll()
+		live.PackAll()
 		if random.IntN(10) == 0 {
 			ledger.Take(live.Changes(2))
 		}
@@ -58,7 +74,19 @@ func (r *recording) packed(t *testing.T, segments []link.Segment, name string, s
 			t.Fatalf("%s, %s: %s", name, how, recorded.Difference(got, want))
 		}
 	}
-	return times
+}
+
+// garbled returns the segments with others of their bytes first, which their
+// checksums do not tell: little of it is recognised.
+func garbled(segments []link.Segment) []link.Segment {
+	out := slices.Clone(segments)
+	for i := range out {
+		if b := slices.Clone(out[i].Payload); len(b) >= 4 {
+			b[0], b[1], b[2], b[3] = b[2], b[3], b[0], b[1]
+			out[i].Payload = b
+		}
+	}
+	return out
 }
 
 // delivered returns the segments with some lost, doubled, delayed, damaged and cut, and

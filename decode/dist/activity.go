@@ -46,7 +46,7 @@ type activity struct {
 	volumes [len(operations)]volume
 	names   tally
 	spawned tally
-	calls   [ByRequest + 1]tally
+	calls   [ByRequest + 1]callTally
 	// sequences are the fragmented messages that are under way, the oldest
 	// first.
 	sequences []sequence
@@ -70,38 +70,92 @@ type sequence struct {
 
 // A tally counts by name.
 type tally struct {
-	uses  map[string]*Uses
+	names  []*word
+	counts []uint64 // by the places of the names
+	// index finds names when they are many.
+	index map[string]int
 	bytes int
 }
 
-// add counts a use of name. It returns false if there is no room.
-func (t *tally) add(name []byte, at tcp.Position) bool {
-	if u, ok := t.uses[string(name)]; ok {
-		u.Count++
-		u.Last = at
-		return true
+// manyNames is how many names are searched one by one. Most sessions have fewer.
+const manyNames = 8
+
+// add counts a use of name, and returns its place. It returns -1 if there is no
+// room.
+func (t *tally) add(name []byte) int {
+	i := t.find(name)
+	if i < 0 {
+		if len(t.names) >= maxNames || t.bytes+len(name) > maxNameBytes {
+			return -1
+		}
+		i = len(t.names)
+		t.names, t.counts = append(t.names, wordOf(name)), append(t.counts, 0)
+		t.bytes += len(name)
+		t.note(i)
 	}
-	if len(t.uses) >= maxNames || t.bytes+len(name) > maxNameBytes {
-		return false
-	}
-	if t.uses == nil {
-		t.uses = make(map[string]*Uses)
-	}
-	t.uses[string(name)] = &Uses{1, at, at}
-	t.bytes += len(name)
-	return true
+	t.counts[i]++
+	return i
 }
 
-// counts returns the number of uses by name; nil if nothing was ever counted.
-func (t *tally) counts() map[string]uint64 {
-	if t.uses == nil {
+// find returns the place of a name, -1 if it was not counted.
+func (t *tally) find(name []byte) int {
+	if t.index != nil {
+		if i, ok := t.index[string(name)]; ok {
+			return i
+		}
+		return -1
+	}
+	for i, w := range t.names {
+		if w.text == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// note has the name at place i found, which is new.
+func (t *tally) note(i int) {
+	switch {
+	case t.index != nil:
+		t.index[t.names[i].text] = i
+	case i >= manyNames:
+		t.index = make(map[string]int)
+		for i, w := range t.names[:i+1] {
+			t.index[w.text] = i
+		}
+	}
+}
+
+// tell returns the number of uses by name; nil if nothing was ever counted.
+func (t *tally) tell() map[string]uint64 {
+	if len(t.names) == 0 {
 		return nil
 	}
-	out := make(map[string]uint64, len(t.uses))
-	for name, u := range t.uses {
-		out[name] = u.Count
+	out := make(map[string]uint64, len(t.names))
+	for i, w := range t.names {
+		out[w.text] = t.counts[i]
 	}
 	return out
+}
+
+// A callTally also has where the first and the last use of each name were.
+type callTally struct {
+	tally
+	ends [][2]tcp.Position
+}
+
+// add counts a use of name. It returns false if there is no room.
+func (t *callTally) add(name []byte, at tcp.Position) bool {
+	i := t.tally.add(name)
+	switch {
+	case i < 0:
+		return false
+	case i == len(t.ends):
+		t.ends = append(t.ends, [2]tcp.Position{at, at})
+	default:
+		t.ends[i][1] = at
+	}
+	return true
 }
 
 // count adds a message of size bytes, its length included.
@@ -145,13 +199,13 @@ func (s *Stream) count(at tcp.Position, m *message, size uint64) {
 // countNames counts what a message tells by name.
 func (s *Stream) countNames(at tcp.Position, m *message) {
 	a, f := s.activity, &s.facts
-	if m.named && (len(m.name.Text) == 0 || !a.names.add(m.name.Text, at)) {
+	if m.named && (len(m.name.Text) == 0 || a.names.add(m.name.Text) < 0) {
 		f.Unnamed++
 	}
 	if m.spawns {
 		known := m.spawned.module.Known && m.spawned.function.Known
 		a.scratch = append(append(append(a.scratch[:0], m.spawned.module.Text...), ':'), m.spawned.function.Text...)
-		if !known || !a.spawned.add(a.scratch, at) {
+		if !known || a.spawned.add(a.scratch) < 0 {
 			f.Unnamed++
 		}
 	}
@@ -249,13 +303,14 @@ func (a *activity) tell(f *Facts) {
 			f.MessageBytes[operations[i].name] = v.bytes
 		}
 	}
-	f.RegisteredNames, f.Spawned = a.names.counts(), a.spawned.counts()
-	for i := range a.calls {
-		for text, u := range a.calls[i].uses {
+	f.RegisteredNames, f.Spawned = a.names.tell(), a.spawned.tell()
+	for by := range a.calls {
+		for i, w := range a.calls[by].names {
 			if f.Calls == nil {
 				f.Calls = make(map[Call]Uses)
 			}
-			f.Calls[Call{Means(i), text}] = *u
+			c := &a.calls[by]
+			f.Calls[Call{Means(by), w.text}] = Uses{c.counts[i], c.ends[i][0], c.ends[i][1]}
 		}
 	}
 }

@@ -20,10 +20,10 @@ const (
 // segment times 256 and the index in it. A slot that is empty is not known: its
 // entry was not captured, or there was no room.
 type atomCache struct {
-	// keys are the slots that were used, texts what is in them: nil where there
+	// keys are the slots that were used, entries what is in them: nil where there
 	// was no room.
-	keys  []uint16
-	texts [][]byte
+	keys    []uint16
+	entries []*entry
 	// index finds keys when they are many: their place plus one, by slot.
 	index *[cacheSize]uint16
 	bytes int
@@ -46,16 +46,20 @@ func (c *atomCache) place(slot uint16) int {
 	if i := c.find(slot); i >= 0 {
 		return i
 	}
-	c.keys, c.texts = append(c.keys, slot), append(c.texts, nil)
+	c.keys, c.entries = append(c.keys, slot), append(c.entries, nil)
 	if c.index != nil {
 		c.index[slot] = uint16(len(c.keys))
 	} else if len(c.keys) > manyKeys {
 		c.index = new([cacheSize]uint16)
-		for i, k := range c.keys {
-			c.index[k] = uint16(i + 1)
-		}
+		c.fillIndex()
 	}
 	return len(c.keys) - 1
+}
+
+func (c *atomCache) fillIndex() {
+	for i, k := range c.keys {
+		c.index[k] = uint16(i + 1)
+	}
 }
 
 func (c *atomCache) get(slot uint16) term.Atom {
@@ -63,30 +67,34 @@ func (c *atomCache) get(slot uint16) term.Atom {
 	if i < 0 {
 		return term.Atom{}
 	}
-	return term.Atom{Text: c.texts[i], Known: c.texts[i] != nil}
+	if e := c.entries[i]; e != nil {
+		return term.Atom{Text: e.text, Known: true}
+	}
+	return term.Atom{}
 }
 
 // holds reports whether the atom of a slot is known to be name.
 func (c *atomCache) holds(slot uint16, name []byte) bool {
 	i := c.find(slot)
-	return i >= 0 && c.texts[i] != nil && string(c.texts[i]) == string(name)
+	return i >= 0 && c.entries[i] != nil && string(c.entries[i].text) == string(name)
 }
 
-// set replaces the atom of a slot. Texts are not changed after they were given
-// out.
+// set replaces the atom of a slot.
 func (c *atomCache) set(slot uint16, name []byte) {
-	text := &c.texts[c.place(slot)]
-	c.bytes -= len(*text)
-	*text = nil
+	e := &c.entries[c.place(slot)]
+	if *e != nil {
+		c.bytes -= len((*e).text)
+		*e = nil
+	}
 	if c.bytes+len(name) <= maxCachedBytes {
-		*text = append(make([]byte, 0, len(name)), name...)
+		*e = entryOf(slot, name)
 		c.bytes += len(name)
 	}
 }
 
 // forget drops all entries: after a gap, any of them may have been replaced.
 func (c *atomCache) forget() {
-	if len(c.texts) > 0 {
+	if len(c.keys) > 0 {
 		*c = atomCache{}
 	}
 }

@@ -27,9 +27,9 @@ func (d *decoder) clone() decoder {
 	return decoder{cache: d.cache.clone(), show: d.show, expanded: d.expanded}
 }
 
-// clone shares the texts, which are not changed after they were given out.
+// clone shares the entries, which are not changed.
 func (c *atomCache) clone() atomCache {
-	out := atomCache{keys: slices.Clone(c.keys), texts: slices.Clone(c.texts), bytes: c.bytes}
+	out := atomCache{keys: slices.Clone(c.keys), entries: slices.Clone(c.entries), bytes: c.bytes}
 	if c.index != nil {
 		index := *c.index
 		out.index = &index
@@ -59,11 +59,9 @@ func (a *activity) clone() *activity {
 	return &out
 }
 
+// clone shares the names, which are not changed.
 func (t *tally) clone() tally {
-	out := tally{uses: maps.Clone(t.uses), bytes: t.bytes}
-	for name, u := range out.uses {
-		own := *u
-		out.uses[name] = &own
-	}
-	return out
+	return tally{slices.Clone(t.names), slices.Clone(t.counts), maps.Clone(t.index), t.bytes}
 }
+
+func (t *callTally) clone() callTally { return callTally{t.tally.clone(), slices.Clone(t.ends)} }

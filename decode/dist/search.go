@@ -269,16 +269,19 @@ func (q *search) bridge(n int64) bool {
 // ticking reports whether what was seen last are ticks.
 func (q *search) ticking() bool { return q.ticks.open && q.ticks.group == 4 }
 
-// keepTicks counts the ticks of a search that found nothing else. In a stream
-// that is not otherwise recognised, one tick is no evidence, two are.
+// ticked reports whether a search found nothing but ticks. In a stream that is not
+// otherwise recognised, one tick is no evidence, two are.
+func (s *Stream) ticked() bool {
+	return s.state == searching && s.search.ticking() &&
+		(s.facts.Recognition != NotRecognised || s.search.ticks.count.Count >= 2)
+}
+
+// keepTicks counts the ticks of a search that found nothing else.
 func (s *Stream) keepTicks() {
-	if s.state != searching || !s.search.ticking() {
+	if !s.ticked() {
 		return
 	}
 	t := s.search.ticks.count
-	if s.facts.Recognition == NotRecognised && t.Count < 2 {
-		return
-	}
 	s.recognise(ByTicks, t.First)
 	s.facts.Ticks.join(t)
 	s.facts.Connected = true

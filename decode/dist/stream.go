@@ -265,6 +265,11 @@ func (s *Stream) inFrame() bool {
 // Found reports whether anything was found until now.
 func (s *Stream) Found() bool { return s.facts.Recognition != NotRecognised || s.tentative }
 
+// Recognised reports whether the Recognition of [Stream.Facts] is one.
+func (s *Stream) Recognised() bool {
+	return s.facts.Recognition != NotRecognised || !s.ended && s.ticked()
+}
+
 // Facts returns what was found until now. It is final after [Stream.End]:
 // until then, a recognition by ticks or framing may still be withdrawn.
 func (s *Stream) Facts() Facts {

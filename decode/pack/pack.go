@@ -16,6 +16,7 @@ package pack
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"distproof/capture"
 )
@@ -25,9 +26,13 @@ import (
 type Packer struct {
 	b       []byte
 	reading bool
-	// The last of each kind.
-	time, offset int64
-	frame        capture.Frame
+	// The last of each kind, and what they were at the anchor.
+	last, anchor last
+}
+
+type last struct {
+	time, offset, acked int64
+	frame               capture.Frame
 }
 
 // Writer returns a Packer that appends to b.
@@ -40,8 +45,25 @@ func Reader(b []byte) Packer { return Packer{b: b, reading: true} }
 // Reading reports whether p reads.
 func (p *Packer) Reading() bool { return p.reading }
 
+// Anchor has what follows the next calls of Return told by its distance from the
+// place where p is now.
+func (p *Packer) Anchor() { p.anchor = p.last }
+
+// Return goes back to the anchor: another part follows that begins there.
+func (p *Packer) Return() { p.last = p.anchor }
+
 // Packed returns what was written, or what is still to be read.
 func (p *Packer) Packed() []byte { return p.b }
+
+// Fold replaces what was written from a place in Packed on by the number under which
+// a [Table] has it. If that is 0, it stays as it is, behind the 0.
+func (p *Packer) Fold(from int, number uint32) {
+	if number == 0 {
+		p.b = slices.Insert(p.b, from, 0)
+		return
+	}
+	p.b = binary.AppendUvarint(p.b[:from], uint64(number))
+}
 
 // Uint is for numbers that are small for the most part.
 func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](p *Packer, v *T) {
@@ -71,15 +93,63 @@ func near[T ~int | ~int32 | ~int64](p *Packer, v, last *T) {
 	*v = *last
 }
 
-// Time is for a time in nanoseconds.
-func (p *Packer) Time(v *int64) { near(p, v, &p.time) }
+// Time is for a time in nanoseconds. Most captures have microseconds: these take a
+// byte less. The lowest bit tells them apart.
+func (p *Packer) Time(v *int64) {
+	const far = 1 // a number that is no distance: 0 is one in microseconds
+	distance, n := *v-p.last.time, uint64(far)
+	if distance%1000 == 0 {
+		n = zigzag(distance/1000) << 1
+	} else if z := zigzag(distance); z < 1<<63 {
+		n = z<<1 | 1
+	}
+	switch Uint(p, &n); {
+	case n == far:
+		Int(p, &distance)
+	case n&1 == 0:
+		distance = 1000 * unzigzag(n>>1)
+	default:
+		distance = unzigzag(n >> 1)
+	}
+	p.last.time += distance
+	*v = p.last.time
+}
+
+// zigzag has numbers near zero become small ones, and unzigzag the same again.
+func zigzag(n int64) uint64   { return uint64(n<<1 ^ n>>63) }
+func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
 // Offset is for the offset of a stream.
-func (p *Packer) Offset(v *int64) { near(p, v, &p.offset) }
+func (p *Packer) Offset(v *int64) { near(p, v, &p.last.offset) }
+
+// Place is for where bytes of a stream came from: their offset, how much of the
+// opposite stream was acknowledged, and the time and the packet. What is the same as
+// of the place before takes no room.
+func (p *Packer) Place(offset, acked, time *int64, frame *capture.Frame) {
+	none := *offset == 0 && *acked == 0 && *time == 0 && *frame == capture.Frame{}
+	o, a, t, f := *offset != p.last.offset, *acked != p.last.acked, *time != p.last.time, *frame != p.last.frame
+	if p.Flags(&none, &o, &a, &t, &f); none {
+		*offset, *acked, *time, *frame = 0, 0, 0, capture.Frame{}
+		return
+	}
+	if o {
+		p.Offset(offset)
+	}
+	if a {
+		near(p, acked, &p.last.acked)
+	}
+	if t {
+		p.Time(time)
+	}
+	if f {
+		p.Frame(frame)
+	}
+	*offset, *acked, *time, *frame = p.last.offset, p.last.acked, p.last.time, p.last.frame
+}
 
 // Frame is for a packet of the capture.
 func (p *Packer) Frame(v *capture.Frame) {
-	number, input := int64(v.Number)-int64(p.frame.Number), int64(v.Input)-int64(p.frame.Input)
+	number, input := int64(v.Number)-int64(p.last.frame.Number), int64(v.Input)-int64(p.last.frame.Input)
 	// Most captures have one input: whether it is another one takes a bit.
 	number <<= 1
 	if input != 0 {
@@ -87,10 +157,10 @@ func (p *Packer) Frame(v *capture.Frame) {
 	}
 	if Int(p, &number); number&1 != 0 {
 		Int(p, &input)
-		p.frame.Input += uint32(input)
+		p.last.frame.Input += uint32(input)
 	}
-	p.frame.Number += uint32(number >> 1)
-	*v = p.frame
+	p.last.frame.Number += uint32(number >> 1)
+	*v = p.last.frame
 }
 
 // Flags is for up to eight flags.
@@ -191,6 +261,11 @@ func resized[S ~[]T, T any](p *Packer, s S, n int) S {
 func Some[T any](p *Packer, v **T, fields func(*T, *Packer)) {
 	is := *v != nil
 	p.Flags(&is)
+	If(p, is, v, fields)
+}
+
+// If is [Some] where it was told before whether it is there.
+func If[T any](p *Packer, is bool, v **T, fields func(*T, *Packer)) {
 	if !is {
 		*v = nil
 		return

@@ -10,9 +10,14 @@ func (c *Conn) AtRest() bool {
 }
 
 // Pack packs what is known of a connection at rest, or restores it in one with the
-// same limits that is new or was at rest itself, whose room it uses.
+// same limits that is new or was at rest itself, whose room it uses. It leaves the
+// anchor of p where the connection begins.
 func (c *Conn) Pack(p *pack.Packer) {
+	begin := c.half[0].first
+	p.Time(&begin)
+	p.Anchor()
 	for d := range c.half {
+		p.Return()
 		c.half[d].pack(p)
 	}
 }
@@ -23,9 +28,19 @@ func (h *half) pack(p *pack.Packer) {
 	}
 	pack.Pair(p, &h.state, &h.start)
 	pack.Uint8(p, &h.flags)
+	unacked, gap := h.acked != h.next, h.gap != 0
+	recent := h.recentAt != 0 || h.recent != [recentSegments]uint32{}
+	hasHead, isRare := h.head != nil, h.rare != nil
+	p.Flags(&unacked, &gap, &recent, &hasHead, &isRare)
 	p.Offset(&h.next)
-	p.Offset(&h.acked)
-	pack.Int(p, &h.gap)
+	if !unacked {
+		h.acked = h.next
+	} else {
+		p.Offset(&h.acked)
+	}
+	if gap {
+		pack.Int(p, &h.gap)
+	}
 	pack.Uint(p, &h.packets)
 	p.Time(&h.first)
 	p.Time(&h.last)
@@ -33,9 +48,11 @@ func (h *half) pack(p *pack.Packer) {
 	p.Frame(&h.synFrame)
 	pack.Uint32(p, &h.base)
 	pack.Uint(p, &h.segments)
-	h.packRecent(p)
-	pack.Some(p, &h.head, (*head).pack)
-	pack.Some(p, &h.rare, (*rare).pack)
+	if recent {
+		h.packRecent(p)
+	}
+	pack.If(p, hasHead, &h.head, (*head).pack)
+	pack.If(p, isRare, &h.rare, (*rare).pack)
 }
 
 // packRecent leaves out the places that were not used.
@@ -54,12 +71,14 @@ func (h *half) packRecent(p *pack.Packer) {
 }
 
 func (h *head) pack(p *pack.Packer) {
-	pack.Slice(p, &h.spans, (*span).pack)
-}
-
-func (s *span) pack(p *pack.Packer) {
-	pack.Uint(p, &s.end)
-	pack.Uint32(p, &s.sum)
+	end := uint32(0)
+	pack.Slice(p, &h.spans, func(s *span, p *pack.Packer) {
+		length := s.end - end
+		pack.Uint(p, &length)
+		end += length
+		s.end = end
+		pack.Uint32(p, &s.sum)
+	})
 }
 
 func (r *rare) pack(p *pack.Packer) {
@@ -87,3 +106,6 @@ func (o *origin) pack(p *pack.Packer) {
 	p.Frame(&o.frame)
 	pack.Uint32(p, &o.ack)
 }
+
+// Pack packs a position.
+func (p *Position) Pack(to *pack.Packer) { to.Place(&p.Offset, &p.Acked, &p.Time, &p.Frame) }

@@ -214,7 +214,7 @@ func (s *Stream) share() {
 	if server != nil {
 		key = server.appendKey(key)
 	}
-	known := beginnings.numbered(key, func(number uint32) *beginning {
+	known := beginnings.Numbered(key, func(number uint32) *beginning {
 		common := &beginning{hello: hello, server: server, group: b.group, number: number}
 		for _, m := range b.messages {
 			common.messages = append(common.messages, sighting{kind: m.kind})

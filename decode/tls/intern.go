@@ -4,91 +4,29 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"distproof/decode/pack"
 	"distproof/decode/secrets"
 )
 
-// Limits of what is kept once for all connections. What is beyond them is kept by
-// each.
-const (
-	maxInterned      = 4096
-	maxInternedBytes = 16 << 20
-)
-
 // What connections have in common: a cluster has a few certificates and sends
 // them in every handshake, and its nodes say nearly the same in their hellos.
 var (
-	certificates interned[[]byte]
-	chains12     interned[chain]
-	chains13     interned[chain]
-	keys         interned[certificateKey]
-	hellos       interned[*ClientHello]
-	serverHellos interned[*ServerHello]
-	results      interned[*signatures]
-	beginnings   interned[*beginning]
-	sessions     interned[*Session]
-	texts        interned[string]
+	certificates pack.Table[[]byte]
+	chains12     pack.Table[chain]
+	chains13     pack.Table[chain]
+	keys         pack.Table[certificateKey]
+	hellos       pack.Table[*ClientHello]
+	serverHellos pack.Table[*ServerHello]
+	results      pack.Table[*signatures]
+	beginnings   pack.Table[*beginning]
+	sessions     pack.Table[*Session]
+	texts        pack.Table[string]
 )
-
-// An interned table has values by the bytes that they are made from. The values
-// must not be changed.
-type interned[V any] struct {
-	sync.RWMutex
-	known map[string]V
-	all   []V // by their numbers less 1
-	bytes int
-}
-
-// get returns the value for key, which is what is made if there is none yet.
-func (t *interned[V]) get(key []byte, value func() V) V {
-	return t.numbered(key, func(uint32) V { return value() })
-}
-
-// numbered is get for values that know by which number, from 1 on, the table has
-// them: 0 if it does not.
-func (t *interned[V]) numbered(key []byte, value func(number uint32) V) V {
-	t.RLock()
-	same, ok := t.known[string(key)]
-	t.RUnlock()
-	if ok {
-		return same
-	}
-	t.Lock()
-	defer t.Unlock()
-	if same, ok := t.known[string(key)]; ok {
-		return same
-	}
-	if len(t.known) >= maxInterned || t.bytes+len(key) > maxInternedBytes {
-		return value(0)
-	}
-	if t.known == nil {
-		t.known = make(map[string]V)
-	}
-	made := value(uint32(len(t.all) + 1))
-	t.known[string(key)] = made
-	t.all = append(t.all, made)
-	t.bytes += len(key)
-	return made
-}
-
-// pack packs v, which the table has by the given number; none if that is 0.
-func (t *interned[V]) pack(p *pack.Packer, v *V, number uint32) {
-	if pack.Uint(p, &number); !p.Reading() {
-		return
-	}
-	var none V
-	if *v = none; number > 0 {
-		t.RLock()
-		*v = t.all[number-1]
-		t.RUnlock()
-	}
-}
 
 // internCertificate returns a copy of b, which must not be changed.
 func internCertificate(b []byte) []byte {
-	return certificates.get(b, func() []byte { return bytes.Clone(b) })
+	return certificates.Get(b, func() []byte { return bytes.Clone(b) })
 }
 
 // sizesText formats sizes: a number or a list for each verb of format. Sizes are
@@ -107,7 +45,7 @@ func sizesText(format string, sizes ...any) string {
 			}
 		}
 	}
-	return texts.get(key, func() string { return fmt.Sprintf(format, sizes...) })
+	return texts.Get(key, func() string { return fmt.Sprintf(format, sizes...) })
 }
 
 // A chain is what a Certificate message has, or why it cannot be read.
@@ -118,8 +56,8 @@ type chain struct {
 }
 
 // readChain reads the body of a Certificate message, or finds that it did before.
-func readChain(t *interned[chain], body []byte, read func([]byte) ([][]byte, error)) chain {
-	return t.numbered(body, func(number uint32) chain {
+func readChain(t *pack.Table[chain], body []byte, read func([]byte) ([][]byte, error)) chain {
+	return t.Numbered(body, func(number uint32) chain {
 		certificates, err := read(body)
 		return chain{certificates, err, number}
 	})
@@ -133,7 +71,7 @@ type certificateKey struct {
 
 // keyOf reads the key of a certificate.
 func keyOf(der []byte) (secrets.Key, error) {
-	k := keys.get(der, func() (k certificateKey) {
+	k := keys.Get(der, func() (k certificateKey) {
 		k.key, k.err = secrets.CertificateKey(der)
 		return k
 	})
@@ -147,7 +85,7 @@ func (h *ClientHello) intern() *ClientHello {
 		return h
 	}
 	var room [512]byte
-	return hellos.numbered(h.appendKey(room[:0]), func(number uint32) *ClientHello {
+	return hellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ClientHello {
 		common := *h
 		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
@@ -184,7 +122,7 @@ func (h *ServerHello) intern() *ServerHello {
 		return h
 	}
 	var room [32]byte
-	return serverHellos.numbered(h.appendKey(room[:0]), func(number uint32) *ServerHello {
+	return serverHellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ServerHello {
 		common := *h
 		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
@@ -199,7 +137,7 @@ func signaturesOf(s signatures) *signatures {
 		key = append(key, byte(x.signature.Value), byte(x.signature.Basis))
 		key = appendText(key, x.signature.Reason)
 	}
-	return results.numbered(key, func(number uint32) *signatures {
+	return results.Numbered(key, func(number uint32) *signatures {
 		s.number = number
 		return &s
 	})

@@ -16,7 +16,7 @@ func (s *Session) intern() *Session {
 		return s.clone()
 	}
 	var room [1024]byte
-	return sessions.get(s.appendKey(room[:0]), s.clone)
+	return sessions.Get(s.appendKey(room[:0]), s.clone)
 }
 
 func (s *Session) clone() *Session {

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 	"unsafe"
+
+	"distproof/decode/pack"
 )
 
 // leaves returns all of v that is neither a struct nor an array.
@@ -51,7 +53,7 @@ func TestSessionsShared(t *testing.T) {
 	if n < 50 {
 		t.Fatalf("a session has but %d fields", n)
 	}
-	sessions = interned[*Session]{} // other tests may have filled it
+	sessions = pack.Table[*Session]{} // other tests may have filled it
 	same := new(Session).intern()
 	seen := map[*Session]bool{same: true}
 	for i := range n {

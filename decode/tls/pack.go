@@ -91,7 +91,7 @@ func (s *Stream) packBeginning(p *pack.Packer) {
 	if b != nil {
 		number = b.number
 	}
-	if beginnings.pack(p, &b, number); b == nil {
+	if beginnings.Pack(p, &b, number); b == nil {
 		// It uses the room of what was there before.
 		if b = s.beginning; b == nil || b.shared() {
 			b = new(beginning)
@@ -120,10 +120,10 @@ func (b *beginning) pack(p *pack.Packer) {
 	if b.signed != nil {
 		signed = b.signed.number
 	}
-	hellos.pack(p, &b.hello, hello)
-	serverHellos.pack(p, &b.server, server)
-	results.pack(p, &b.signed, signed)
-	chains12.pack(p, &b.chain, b.chain.number)
+	hellos.Pack(p, &b.hello, hello)
+	serverHellos.Pack(p, &b.server, server)
+	results.Pack(p, &b.signed, signed)
+	chains12.Pack(p, &b.chain, b.chain.number)
 	p.Bytes(&b.message)
 	p.Bytes(&b.clear)
 	p.Text(&b.damage)
