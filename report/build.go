@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"distproof/capture"
@@ -23,12 +22,24 @@ func New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *de
 
 // newDocument is New, with what makes the connection with a given index.
 func newDocument(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement, connection func(*builder, int) Connection) *Document {
-	b := builder{capture: c, judgement: j, ids: make(map[*decode.Connection]string)}
-	for i, x := range c.Connections {
-		b.ids[x] = "c" + strconv.FormatUint(cmp.Or(x.Number, uint64(i+1)), 10)
+	b := newBuilder(c, j)
+	doc := b.head(tool, inputs, undecoded)
+	doc.Connections = make([]Connection, len(c.Connections))
+	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = connection(b, i) })
+	for i := range doc.Connections {
+		doc.Summary.add(&doc.Connections[i])
 	}
+	nameLikely(doc)
+	doc.Edges = newEdges(doc.Connections)
+	doc.Mesh = newMesh(doc)
+	return doc
+}
+
+// head is the document without the connections and what is made of them.
+func (b *builder) head(tool Tool, inputs []capture.Input, undecoded []map[string]uint64) *Document {
+	c, j := b.capture, b.judgement
 	doc := &Document{
-		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: make([]Connection, 0, len(c.Connections)), Findings: []Finding{},
+		Schema: Schema, Tool: tool, Inputs: []Input{}, Nodes: []Node{}, Connections: []Connection{}, Findings: []Finding{},
 		Conclusion: string(j.Outcome), Reason: j.Reason, Policy: j.Policy, EPMD: newEPMD(c.Registry),
 	}
 	for i, in := range inputs {
@@ -37,27 +48,33 @@ func newDocument(tool Tool, inputs []capture.Input, undecoded []map[string]uint6
 	for _, n := range c.Nodes {
 		doc.Nodes = append(doc.Nodes, newNode(n))
 	}
-	b.find()
-	doc.Connections = doc.Connections[:len(c.Connections)]
-	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = connection(&b, i) })
-	for i := range doc.Connections {
-		doc.Summary.add(&doc.Connections[i])
-	}
 	for _, f := range j.Findings {
 		doc.Findings = append(doc.Findings, b.finding(f))
 	}
-	nameLikely(doc)
-	doc.Edges = newEdges(doc.Connections)
-	doc.Mesh = newMesh(doc)
 	return doc
 }
 
 type builder struct {
 	capture   *decode.Capture
 	judgement *verify.Judgement
-	ids       map[*decode.Connection]string
-	found     map[*decode.Connection][]string
+	found     found
 	shared    sharing
+}
+
+func newBuilder(c *decode.Capture, j *verify.Judgement) *builder {
+	return &builder{capture: c, judgement: j, found: newFound(c.Connections, j.Findings)}
+}
+
+// id returns the id of a connection; "" for nil.
+func (b *builder) id(c *decode.Connection) string {
+	if c == nil {
+		return ""
+	}
+	number := c.Number
+	if number == 0 {
+		number = uint64(b.found.place(c) + 1)
+	}
+	return "c" + strconv.FormatUint(number, 10)
 }
 
 func newInput(in capture.Input, undecoded map[string]uint64) Input {
@@ -129,7 +146,7 @@ func (s *Summary) add(c *Connection) {
 func (b *builder) connection(i int) Connection {
 	c, k := b.capture.Connections[i], b.judgement.Conclusions[i]
 	out := Connection{
-		ID: b.ids[c], Protocol: string(c.Protocol), ProtocolBasis: notNil(c.ProtocolBasis),
+		ID: b.id(c), Protocol: string(c.Protocol), ProtocolBasis: notNil(c.ProtocolBasis),
 		State: string(k.State), Reason: k.Reason,
 		Client: b.shared.endpoint(c.Ends[decode.Client]), Server: b.shared.endpoint(c.Ends[decode.Server]), RolesBasis: c.RolesBasis,
 		FirstSeen: FormatTime(capture.Time(c.First)), LastSeen: FormatTime(capture.Time(c.Last)),
@@ -138,13 +155,13 @@ func (b *builder) connection(i int) Connection {
 		Bytes:         Counts{c.TCP[0].Bytes, c.TCP[1].Bytes},
 		Encapsulation: notNil(c.Encapsulation),
 		Gaps:          Gaps{Client: c.TCP[0].Gap, Server: c.TCP[1].Gap, Conflicts: c.TCP[0].Odd().Conflicts + c.TCP[1].Odd().Conflicts},
-		Findings:      notNil(b.found[c]),
+		Findings:      notNil(b.found.of(i)),
 	}
 	if k.Verdict != verify.NoVerdict {
 		out.Verdict = b.shared.word(string(k.Verdict))
 	}
 	if c.TLS != nil {
-		out.TLS = b.shared.tls(c.TLS, b.ids[c.ResumedFrom])
+		out.TLS = b.shared.tls(c.TLS, b.id(c.ResumedFrom))
 	}
 	if c.Protocol == decode.TLS || c.Protocol == decode.DistTLS {
 		out.ClientCertificate = b.shared.clientCertificate(c, b.judgement.Certificates[i])
@@ -164,22 +181,6 @@ func notNil[T any](s []T) []T {
 		return []T{}
 	}
 	return s
-}
-
-// find sorts the rules of the findings by the connections that they concern, each
-// once.
-func (b *builder) find() {
-	b.found = make(map[*decode.Connection][]string)
-	for _, f := range b.judgement.Findings {
-		for _, x := range f.Connections {
-			if !slices.Contains(b.found[x], string(f.Rule)) {
-				b.found[x] = append(b.found[x], string(f.Rule))
-			}
-		}
-	}
-	for _, rules := range b.found {
-		slices.Sort(rules)
-	}
 }
 
 func newEndpoint(e decode.End, address string) Endpoint {
@@ -329,10 +330,10 @@ func newCertificate(c *verify.Certificate) Certificate {
 func (b *builder) finding(f verify.Finding) Finding {
 	out := Finding{
 		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: cmp.Or(f.Fix, f.Rule.Fix()),
-		Status: "open", Connections: []string{}, Evidence: []Evidence{},
+		Status: "open", Connections: make([]string, 0, len(f.Connections)), Evidence: make([]Evidence, 0, len(f.Evidence)),
 	}
 	for _, c := range f.Connections {
-		out.Connections = append(out.Connections, b.ids[c])
+		out.Connections = append(out.Connections, b.id(c))
 	}
 	for _, e := range f.Evidence {
 		out.Evidence = append(out.Evidence, Evidence{Frame: e.Frame.Number, Input: int(e.Frame.Input), Text: e.Text})

@@ -65,7 +65,7 @@ func (b *Builder) places(c *decode.Capture) []int {
 
 func (b *builder) madeOf(i int) made {
 	c := b.capture.Connections[i]
-	return made{c, c.Ends, c.Protocol, slices.Clone(c.ProtocolBasis), c.RolesBasis, b.ids[c.ResumedFrom], b.judgement.Conclusions[i], b.found[c]}
+	return made{c, c.Ends, c.Protocol, slices.Clone(c.ProtocolBasis), c.RolesBasis, b.id(c.ResumedFrom), b.judgement.Conclusions[i], b.found.of(i)}
 }
 
 func (m *made) same(n *made) bool {

@@ -18,14 +18,26 @@ func (e Endpoint) EdgeLabel() string {
 // nameLikely finds the likely nodes of ends of which the host and the length of
 // the name are known.
 func nameLikely(doc *Document) {
-	type kind struct {
-		host   string
-		length int
+	likely := newLikely(doc.Nodes)
+	for i := range doc.Connections {
+		likely.name(&doc.Connections[i])
 	}
-	known := map[kind]string{} // "" if there are several
-	for _, n := range doc.Nodes {
+}
+
+// likely has the only nodes that are known of a host and have names of a length; ""
+// if there are several.
+type likely map[nameKind]string
+
+type nameKind struct {
+	host   string
+	length int
+}
+
+func newLikely(nodes []Node) likely {
+	known := make(likely)
+	for _, n := range nodes {
 		_, host, _ := strings.Cut(n.Name, "@")
-		k := kind{host, len(n.Name)}
+		k := nameKind{host, len(n.Name)}
 		name := n.Name
 		if _, taken := known[k]; taken {
 			name = "" // also one of the same name: which of them is not known
@@ -35,41 +47,57 @@ func nameLikely(doc *Document) {
 		}
 		known[k] = name
 	}
-	for i := range doc.Connections {
-		c := &doc.Connections[i]
-		for _, e := range []*Endpoint{&c.Client, &c.Server} {
-			if e.Node == "" && e.Host != "" && e.NodeLength > 0 {
-				e.LikelyNode = known[kind{e.Host, e.NodeLength}]
-			}
+	return known
+}
+
+// name finds the likely nodes of the ends of c.
+func (l likely) name(c *Connection) {
+	for _, e := range [...]*Endpoint{&c.Client, &c.Server} {
+		if e.Node == "" && e.Host != "" && e.NodeLength > 0 {
+			e.LikelyNode = l[nameKind{e.Host, e.NodeLength}]
 		}
 	}
 }
 
 // newEdges puts the distribution connections from one node to another together.
 func newEdges(connections []Connection) []Edge {
-	type pair struct{ from, to string }
-	index := make(map[pair]int)
-	edges := []Edge{}
+	var edges edges
 	for i := range connections {
-		c := &connections[i]
-		if c.Verdict == nil {
-			continue
-		}
-		p := pair{c.Client.EdgeLabel(), c.Server.EdgeLabel()}
-		at, ok := index[p]
-		if !ok {
-			at = len(edges)
-			index[p] = at
-			edges = append(edges, Edge{From: p.from, To: p.to, Verdict: *c.Verdict})
-		}
-		e := &edges[at]
-		e.Connections++
-		if p != (pair{c.Client.Label(), c.Server.Label()}) {
-			e.Likely++
-		}
-		if verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
-			e.Verdict = *c.Verdict
-		}
+		edges.add(&connections[i])
 	}
-	return edges
+	return edges.all()
 }
+
+// edges are gathered connection by connection.
+type edges struct {
+	list  []Edge
+	index map[edgePair]int
+}
+
+type edgePair struct{ from, to string }
+
+func (es *edges) add(c *Connection) {
+	if c.Verdict == nil {
+		return
+	}
+	p := edgePair{c.Client.EdgeLabel(), c.Server.EdgeLabel()}
+	at, ok := es.index[p]
+	if !ok {
+		if es.index == nil {
+			es.index = make(map[edgePair]int)
+		}
+		at = len(es.list)
+		es.index[p] = at
+		es.list = append(es.list, Edge{From: p.from, To: p.to, Verdict: *c.Verdict})
+	}
+	e := &es.list[at]
+	e.Connections++
+	if p != (edgePair{c.Client.Label(), c.Server.Label()}) {
+		e.Likely++
+	}
+	if verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
+		e.Verdict = *c.Verdict
+	}
+}
+
+func (es *edges) all() []Edge { return notNil(es.list) }

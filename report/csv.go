@@ -9,7 +9,9 @@ import (
 )
 
 // renderCSV writes a row for every connection. What is not known is empty.
-func renderCSV(w io.Writer, doc *Document, _ Options) error {
+func renderCSV(w io.Writer, doc *Document, _ Options) error { return writeCSV(w, doc, doc.list()) }
+
+func writeCSV(w io.Writer, doc *Document, connections list) error {
 	out := csv.NewWriter(w)
 	columns := csvColumns(doc)
 	row := make([]string, len(columns))
@@ -19,9 +21,10 @@ func renderCSV(w io.Writer, doc *Document, _ Options) error {
 	if err := out.Write(row); err != nil {
 		return err
 	}
-	for i := range doc.Connections {
+	for i := range connections.n {
+		connection := connections.at(i)
 		for j, c := range columns {
-			row[j] = cell(c.value(&doc.Connections[i]))
+			row[j] = cell(c.value(connection))
 		}
 		if err := out.Write(row); err != nil {
 			return err

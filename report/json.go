@@ -10,7 +10,9 @@ import (
 )
 
 // renderJSON writes the document itself.
-func renderJSON(w io.Writer, doc *Document, _ Options) error { return writeDocument(w, doc) }
+func renderJSON(w io.Writer, doc *Document, _ Options) error {
+	return writeDocument(w, doc, doc.list())
+}
 
 // WriteJSON writes v indented, with a newline at the end. Characters that could
 // drive a terminal or hide text are written as \uXXXX, which a JSON parser turns

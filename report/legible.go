@@ -12,7 +12,7 @@ import (
 // the table shows them. JSON cannot hold them, and a saved document must say
 // in every format what the original did. doc itself is left as it is.
 func legible(doc *Document) *Document {
-	m := mender{fine: make(map[unsafe.Pointer]bool)}
+	m := newMender()
 	v, changed := m.mend(reflect.ValueOf(doc))
 	if !changed {
 		return doc
@@ -22,6 +22,8 @@ func legible(doc *Document) *Document {
 
 // A mender remembers some of what needs no mending: much is in many places.
 type mender struct{ fine map[unsafe.Pointer]bool }
+
+func newMender() *mender { return &mender{make(map[unsafe.Pointer]bool)} }
 
 // mend returns v, or if a string in it is not UTF-8, a copy with that mended.
 func (m *mender) mend(v reflect.Value) (mended reflect.Value, changed bool) {

@@ -9,6 +9,10 @@ import (
 // was read, the nodes, connections, edges and findings, and last a summary
 // with everything else that the document has.
 func renderNDJSON(w io.Writer, doc *Document, _ Options) error {
+	return writeNDJSON(w, doc, doc.list())
+}
+
+func writeNDJSON(w io.Writer, doc *Document, connections list) error {
 	enc := json.NewEncoder(escapingWriter{w})
 	enc.SetEscapeHTML(false)
 	for i := range doc.Inputs {
@@ -27,11 +31,11 @@ func renderNDJSON(w io.Writer, doc *Document, _ Options) error {
 			return err
 		}
 	}
-	for i := range doc.Connections {
+	for i := range connections.n {
 		if err := enc.Encode(struct {
 			Type string `json:"type"`
 			*Connection
-		}{"connection", &doc.Connections[i]}); err != nil {
+		}{"connection", connections.at(i)}); err != nil {
 			return err
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// writeDocument writes what WriteJSON would, but the elements of the document's
+// writeDocument writes what WriteJSON would of doc with the given connections, but the elements of the document's
 // lists one by one: of a million connections, the text is larger than all that
 // is known of them.
-func writeDocument(w io.Writer, doc *Document) error {
+func writeDocument(w io.Writer, doc *Document, connections list) error {
 	s := streamer{w: w}
 	v := reflect.ValueOf(doc).Elem()
 	s.text("{")
@@ -22,7 +22,11 @@ func writeDocument(w io.Writer, doc *Document) error {
 			continue
 		}
 		s.text(separator + `"` + name + `": `)
-		s.field(v.Field(i))
+		if f := v.Field(i); f.Type() == reflect.TypeFor[[]Connection]() && connections.n > 0 {
+			s.list(connections.n, func(i int) reflect.Value { return reflect.ValueOf(connections.at(i)).Elem() })
+		} else {
+			s.field(f)
+		}
 		separator = ",\n  "
 	}
 	s.text("\n}\n")
@@ -80,8 +84,13 @@ func (s *streamer) field(v reflect.Value) {
 		s.write(s.encode(v, 1))
 		return
 	}
+	s.list(v.Len(), v.Index)
+}
+
+// list writes n elements.
+func (s *streamer) list(n int, at func(int) reflect.Value) {
 	s.text("[\n    ")
-	s.elements(v)
+	s.elements(n, at)
 	s.text("\n  ]")
 }
 
@@ -90,18 +99,18 @@ const chunk = 64
 
 // elements writes the elements of a list, which several goroutines encode. It
 // ends when nobody reads any more.
-func (s *streamer) elements(v reflect.Value) {
+func (s *streamer) elements(n int, at func(int) reflect.Value) {
 	chunks, gone := make(chan chan encoded, runtime.GOMAXPROCS(0)), make(chan struct{})
 	go func() {
 		defer close(chunks)
-		for from := 0; from < v.Len(); from += chunk {
+		for from := 0; from < n; from += chunk {
 			one := make(chan encoded, 1)
 			select {
 			case chunks <- one:
 			case <-gone:
 				return
 			}
-			go func() { one <- s.encodeElements(v, from, min(from+chunk, v.Len())) }()
+			go func() { one <- s.encodeElements(at, from, min(from+chunk, n)) }()
 		}
 	}()
 	for one := range chunks {
@@ -120,7 +129,7 @@ type encoded struct {
 	err  error
 }
 
-func (s *streamer) encodeElements(v reflect.Value, from, to int) (out encoded) {
+func (s *streamer) encodeElements(at func(int) reflect.Value, from, to int) (out encoded) {
 	if room, ok := s.spare.Get().(*[]byte); ok {
 		out.text = (*room)[:0]
 	}
@@ -128,7 +137,7 @@ func (s *streamer) encodeElements(v reflect.Value, from, to int) (out encoded) {
 		if i > 0 {
 			out.text = append(out.text, ",\n    "...)
 		}
-		out.text, out.err = s.encoder.append(out.text, v.Index(i), 2)
+		out.text, out.err = s.encoder.append(out.text, at(i), 2)
 	}
 	return out
 }

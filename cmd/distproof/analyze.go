@@ -40,13 +40,17 @@ type analyzeOptions struct {
 	Keys *keyring
 	// Baseline has what is let pass; nil for none.
 	Baseline *baseline
+	// Lazy leaves the connections out of the document until they are written.
+	Lazy bool
 }
 
 // An analysis is a document and what it was made of.
 type analysis struct {
 	document *report.Document
-	facts    *decode.Capture
-	inputs   []capture.Input
+	// lazy writes the document, which has no connections; nil unless asked for.
+	lazy   *report.Lazy
+	facts  *decode.Capture
+	inputs []capture.Input
 	// judgement is what the document says, and how it was come by.
 	judgement *verify.Judgement
 	// secrets is the key log, given or found; nil if there is none.
@@ -85,8 +89,15 @@ func examine(src capture.Source, o analyzeOptions) (*analysis, error) {
 	} else {
 		judgement = verify.Observe(facts, options)
 	}
-	doc := report.New(tool(), inputs, omission.Undecoded(packets, &facts.LeftOut), facts, judgement)
-	return &analysis{doc, facts, inputs, judgement, keys.current()}, nil
+	out := &analysis{facts: facts, inputs: inputs, judgement: judgement, secrets: keys.current()}
+	undecoded := omission.Undecoded(packets, &facts.LeftOut)
+	if o.Lazy {
+		out.lazy = report.NewLazy(tool(), inputs, undecoded, facts, judgement)
+		out.document = out.lazy.Document
+	} else {
+		out.document = report.New(tool(), inputs, undecoded, facts, judgement)
+	}
+	return out, nil
 }
 
 // links are the options for taking packets apart.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -211,6 +212,8 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	clear := a.showProgress(src, s.quiet)
 	o.recognise(s)
 	s.maxMemory.collectLate()
+	// What a baseline lets pass, and what is proved, are connections of the document.
+	o.Lazy = outs.oneByOne() && o.Baseline == nil && s.evidence == ""
 	x, err := examine(prover.watch(src), o)
 	clear()
 	if err != nil {
@@ -228,5 +231,11 @@ func (a *app) publish(x *analysis, s *settings, o analyzeOptions, p *prover, out
 	s.tolerate(x.document)
 	// The report is right, even if there is no evidence to hand out.
 	unproven := a.prove(p, x, o, s.quiet)
-	return cmp.Or(outs.write(x.document, a.stdout, color, a.width()), unproven)
+	render := func(w io.Writer, format string, opt report.Options) error {
+		if x.lazy != nil {
+			return x.lazy.Render(w, format)
+		}
+		return report.Render(w, x.document, format, opt)
+	}
+	return cmp.Or(outs.writeBy(render, a.stdout, color, a.width()), unproven)
 }

@@ -78,6 +78,11 @@ func (outs outputs) refuseUnjudged() error {
 	return nil
 }
 
+// oneByOne reports whether no output needs all connections at once.
+func (outs outputs) oneByOne() bool {
+	return !slices.ContainsFunc(outs, func(out output) bool { return !report.OneByOne(out.format) })
+}
+
 // A reading is a file that a run reads, and what it is to the user.
 type reading struct {
 	what string
