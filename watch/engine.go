@@ -94,6 +94,9 @@ type Engine struct {
 	live *decode.Live
 	ways encapsulations
 
+	// now is for the goroutine that reads packets.
+	now clock
+
 	// mu is over what the goroutine that reads packets shares with the one that
 	// makes States. Neither holds it for long.
 	mu     sync.Mutex
@@ -336,7 +339,7 @@ func (e *Engine) read() error {
 
 // packet takes a packet. s is room for its segment.
 func (e *Engine) packet(p *capture.Packet, s *link.Segment) {
-	at := time.Now()
+	at := e.now.of(p)
 	if e.ask.Load() {
 		e.ask.Store(false)
 		e.keyLog()
@@ -372,6 +375,20 @@ func (e *Engine) packet(p *capture.Packet, s *link.Segment) {
 	if full {
 		<-e.taken
 	}
+}
+
+// A clock tells this host's time when packets come. Of those that were captured
+// within a millisecond it asks only once, which takes as long as to find a segment.
+type clock struct {
+	at     time.Time
+	packet int64 // the time of the packet for which it asked
+}
+
+func (c *clock) of(p *capture.Packet) time.Time {
+	if after := time.Duration(p.Time - c.packet); after <= 0 || after > time.Millisecond {
+		c.at, c.packet = time.Now(), p.Time
+	}
+	return c.at
 }
 
 // flush has decoded what came so far.

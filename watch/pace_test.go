@@ -86,3 +86,22 @@ func TestCountersWait(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// The clock is asked again when time has passed, or when packets do not tell.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c clock
+		for _, tt := range []struct {
+			packet time.Duration // its time
+			again  bool
+		}{
+			{0, true}, {0, true}, {time.Hour, true}, {time.Hour + 1, false}, {time.Hour + time.Millisecond, false},
+			{time.Hour + time.Millisecond + 1, true}, {time.Hour, true}, {time.Hour, true}, {time.Hour + 1, false},
+		} {
+			time.Sleep(time.Second)
+			if again := c.of(&capture.Packet{Time: int64(tt.packet)}) == time.Now(); again != tt.again {
+				t.Errorf("packet of %v: asked: %v", tt.packet, again)
+			}
+		}
+	})
+}

@@ -65,7 +65,7 @@ func number(t *testing.T, data []byte) uint64 {
 // What is lent stays as it is, however much comes; no more than a part of the ring
 // is lent, nothing is read twice, and when it is given back all goes on.
 func TestLend(t *testing.T) {
-	const blocks = 8
+	const blocks = 16
 	a, b := pair(t)
 	b.ip("link set right mtu 60000")
 	a.ip("link set left mtu 60000")

@@ -166,7 +166,7 @@ func (r *ring) release(block int) {
 }
 
 // lendable is the part of the ring that may be lent: the rest is for what comes.
-const lendable = 4
+const lendable = 8
 
 // lend adds the block of the last packet to l, if there is enough left.
 func (r *ring) lend(l *capture.Lease) bool {

@@ -476,18 +476,17 @@ func (s *Source) Next(p *capture.Packet) error {
 		s.frame++
 	}
 	p.Frame = capture.Frame{Number: s.frame}
-	s.count(p)
+	s.mu.Lock()
+	count(&s.in, p)
+	s.mu.Unlock()
 	return nil
 }
 
-// Lend implements [capture.Lender]: a quarter of the ring may be lent.
+// Lend implements [capture.Lender]: an eighth of the ring may be lent.
 func (s *Source) Lend(l *capture.Lease) bool { return s.ring.lend(l) }
 
-// count keeps the input's counters.
-func (s *Source) count(p *capture.Packet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := &s.in
+// count keeps an input's counters.
+func count(in *capture.Input, p *capture.Packet) {
 	in.Packets++
 	in.Bytes += uint64(len(p.Data))
 	if p.Length > len(p.Data) {

@@ -24,14 +24,14 @@ import (
 
 // A space is a network namespace with a thread in it.
 type space struct {
-	t     *testing.T
+	t     testing.TB
 	calls chan func()
 	// name is for Options.Namespace.
 	name string
 }
 
 // newSpace makes a namespace that goes away with the test.
-func newSpace(t *testing.T) *space {
+func newSpace(t testing.TB) *space {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_NET_RAW: run as root")
@@ -91,7 +91,7 @@ func (s *space) ip(lines ...string) {
 }
 
 // pair makes two namespaces with an interface each, left and right, that are connected.
-func pair(t *testing.T) (a, b *space) {
+func pair(t testing.TB) (a, b *space) {
 	t.Helper()
 	a, b = newSpace(t), newSpace(t)
 	a.ip("link add left type veth peer name right netns "+b.name, "addr add 10.9.0.1/24 dev left", "link set left addrgenmode none", "link set left up")
