@@ -19,6 +19,9 @@ func (s *Stream) Clone(sink func(tcp.Position, []byte)) *Stream {
 		c.foreign = &f
 	}
 	if !s.shared() {
+		if s.server != nil && !s.server.Version.Is13() && s.signed == nil && s.tried == nil {
+			s.tried = new(tried)
+		}
 		c.beginning = s.beginning.clone()
 	}
 	if s.secrets != nil {

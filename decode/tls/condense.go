@@ -37,7 +37,7 @@ func Unchecked(a, b *Stream) bool {
 	if a.role == RoleServer {
 		a, b = b, a
 	}
-	return a.role == RoleClient && b.role == RoleServer && b.checkable(a) && a.ccs && b.ccs
+	return a.role == RoleClient && b.role == RoleServer && b.checkable(a) && a.ccs && b.ccs && b.tried.result(a.clear, b.clear) == nil
 }
 
 // Decided reports whether all has crossed that a verdict is read from, and up to
@@ -98,7 +98,7 @@ func (s *Stream) condense(signed bool) {
 		s.message = nil
 	}
 	if !signed {
-		s.clear, s.dropped = nil, true
+		s.clear, s.tried, s.dropped = nil, nil, true
 	}
 	s.clear, s.messages, s.tickets = clipped(s.clear), clipped(s.messages), clipped(s.tickets)
 	s.log.packed = clipped(s.log.packed)
@@ -174,8 +174,7 @@ func (s *Stream) checkSignatures(client *Stream) {
 		return
 	}
 	x.tls12()
-	c, v := &x.f.ClientCertificate, &x.f.ServerCertificate
-	s.signed = signaturesOf(signatures{client: signed{c.Signature, c.Scheme}, server: signed{v.Signature, v.Scheme}})
+	s.signed = signaturesOf(x.f.signatures())
 }
 
 // checkable reports whether there may be signatures to check.

@@ -3,6 +3,7 @@ package tls
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"distproof/decode/fact"
 	"distproof/decode/secrets"
@@ -11,6 +12,9 @@ import (
 // maxClear bounds the handshake messages that are kept to check signatures
 // with. Chains of RSA certificates take some kilobytes.
 const maxClear = 64 << 10
+
+// maxRest is about what comes behind a certificate, for which there is room at once.
+const maxRest = 512
 
 // keep appends a handshake message to those that a signature covers. A
 // HelloRequest is none of them (RFC 5246, Section 7.4.1.1).
@@ -24,7 +28,11 @@ func (s *Stream) keep(kind HandshakeType, message []byte) {
 	case len(s.clear)+len(message) > maxClear:
 		s.clear, s.unkept = nil, true
 	case !s.unkept:
-		s.clear = append(s.clear, message...)
+		n := len(message)
+		if kind == TypeCertificate {
+			n += maxRest
+		}
+		s.clear = append(slices.Grow(s.clear, n), message...)
 	}
 }
 
@@ -51,19 +59,65 @@ func find(b []byte, want HandshakeType) []byte {
 // the server's over its key exchange, and the client's over all that was said.
 func (x *combiner) signatures12() {
 	if p := x.s.signed; p != nil {
-		c, s := &x.f.ClientCertificate, &x.f.ServerCertificate
-		c.Signature, c.Scheme, c.Possession = p.client.signature, p.client.scheme, p.client.possession(c.Possession)
-		s.Signature, s.Scheme, s.Possession = p.server.signature, p.server.scheme, p.server.possession(s.Possession)
+		x.f.take(p)
 		return
 	}
 	if x.c.unkept || x.s.unkept || x.f.Client == nil {
 		return
 	}
+	if p := x.s.tried.result(x.c.clear, x.s.clear); p != nil {
+		x.f.take(p)
+		return
+	}
+	defer func() { x.s.tried.keep(x.c.clear, x.s.clear, x.f.signatures()) }()
 	if chain := x.f.ServerCertificate.Chain; len(chain) > 0 {
 		x.serverSignature12(chain[0])
 	}
 	if chain := x.f.ClientCertificate.Chain; len(chain) > 0 {
 		x.clientSignature12(chain[0])
+	}
+}
+
+// take states the results of checking the signatures.
+func (f *Facts) take(p *signatures) {
+	c, s := &f.ClientCertificate, &f.ServerCertificate
+	c.Signature, c.Scheme, c.Possession = p.client.signature, p.client.scheme, p.client.possession(c.Possession)
+	s.Signature, s.Scheme, s.Possession = p.server.signature, p.server.scheme, p.server.possession(s.Possession)
+}
+
+// signatures returns the results that are stated.
+func (f *Facts) signatures() signatures {
+	c, s := &f.ClientCertificate, &f.ServerCertificate
+	return signatures{client: signed{c.Signature, c.Scheme}, server: signed{s.Signature, s.Scheme}}
+}
+
+// tried has the last result of checking the signatures of a handshake, so that a
+// connection and its clones need not check the same ones. It belongs to one direction:
+// the other one is always the same. Messages are only ever added to those of either,
+// so that their lengths tell which the signatures were checked with.
+type tried struct{ last atomic.Pointer[try] }
+
+type try struct {
+	client, server int
+	signatures
+}
+
+// result returns what was found out with these messages; nil if nothing was. t may be
+// nil.
+func (t *tried) result(client, server []byte) *signatures {
+	if t == nil {
+		return nil
+	}
+	if x := t.last.Load(); x != nil && x.client == len(client) && x.server == len(server) {
+		return &x.signatures
+	}
+	return nil
+}
+
+// keep keeps what was found out with these messages; t may be nil.
+func (t *tried) keep(client, server []byte, s signatures) {
+	if t != nil {
+		t.last.Store(&try{len(client), len(server), s})
 	}
 }
 

@@ -178,6 +178,9 @@ type beginning struct {
 	// signed has the results of checking the signatures, once clear is dropped,
 	// in the server's direction; nil if they were not checked.
 	signed *signatures
+	// tried is what was found out of the signatures before that, also by clones; nil
+	// if there are none.
+	tried *tried
 
 	chain    chain
 	damage   string
