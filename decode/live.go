@@ -400,7 +400,11 @@ func (l *Live) Retire(part int, r Retirement) []Change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now = max(p.now, l.clock.Load())
+	soonest := min(r.Closed, r.HalfClosed, r.Idle)
 	return l.giveUp(part, func(c *conn) bool {
+		if p.now-c.tracked.seen < soonest {
+			return false
+		}
 		bound := r.Idle
 		switch closed := c.summarise().closed; {
 		case closed[0] && closed[1]:

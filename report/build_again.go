@@ -32,19 +32,33 @@ type made struct {
 // New is [New]. A connection whose facts are in the same place as before has the
 // same facts, apart from those that connections tell of one another.
 func (b *Builder) New(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c *decode.Capture, j *verify.Judgement) *Document {
-	now := make([]made, len(c.Connections))
 	before := b.places(c)
+	now := b.room(before)
 	doc := newDocument(tool, inputs, undecoded, c, j, func(x *builder, i int) Connection {
-		now[i] = x.madeOf(i)
-		if at := before[i]; at >= 0 && b.made[at].same(&now[i]) {
+		m, at := x.madeOf(i), before[i]
+		if at >= 0 && b.made[at].same(&m) {
+			now[i] = b.made[at]
 			again := b.last.Connections[at]
 			again.Client.LikelyNode, again.Server.LikelyNode = "", ""
 			return again
 		}
+		m.basis = slices.Clone(m.basis)
+		now[i] = m
 		return x.connection(i)
 	})
 	b.last, b.made = doc, now
 	return doc
+}
+
+// room returns where to write what connections are made of: that of the last document
+// if all connections are in the same places, and others only behind them.
+func (b *Builder) room(before []int) []made {
+	for i := range b.made {
+		if i >= len(before) || before[i] != i {
+			return make([]made, len(before))
+		}
+	}
+	return slices.Grow(b.made, len(before)-len(b.made))[:len(before)]
 }
 
 // places finds the connections in the last document; -1 for one that is not
@@ -65,7 +79,7 @@ func (b *Builder) places(c *decode.Capture) []int {
 
 func (b *builder) madeOf(i int) made {
 	c := b.capture.Connections[i]
-	return made{c, c.Ends, c.Protocol, slices.Clone(c.ProtocolBasis), c.RolesBasis, b.id(c.ResumedFrom), b.judgement.Conclusions[i], b.found.of(i)}
+	return made{c, c.Ends, c.Protocol, c.ProtocolBasis, c.RolesBasis, b.id(c.ResumedFrom), b.judgement.Conclusions[i], b.found.of(i)}
 }
 
 func (m *made) same(n *made) bool {

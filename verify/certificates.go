@@ -78,7 +78,8 @@ type resultKey struct {
 // problems, as most are.
 func (x *examiner) share(out Certificates) *Certificates {
 	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
-		return &out
+		kept := out
+		return &kept
 	}
 	first := func(chain []*Certificate) **Certificate {
 		if len(chain) == 0 {
@@ -89,7 +90,8 @@ func (x *examiner) share(out Certificates) *Certificates {
 	key := resultKey{out.Client.Status, out.Server.Status, out.Client.Reason, out.Server.Reason, first(out.ClientChain), first(out.ServerChain)}
 	known := x.results[key]
 	if known == nil {
-		known = &out
+		kept := out
+		known = &kept
 		x.results[key] = known
 	}
 	return known

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"net/netip"
 
 	"distproof/decode"
 )
@@ -92,14 +93,20 @@ func (r *ruler) cameUp() []*decode.Connection {
 }
 
 // nodesOf finds for each connection which of the nodes are at its ends. Ends
-// that are alike are looked up once.
+// that are alike are looked up once; without nodes there is nothing to find.
 func nodesOf(connections []*decode.Connection, nodes []Peer) [][2][]int {
-	type label struct{ node, host, address string }
+	type label struct {
+		node, host string
+		address    netip.Addr
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
 	known := make(map[label][]int)
 	out := make([][2][]int, len(connections))
 	for i, c := range connections {
 		for side, end := range c.Ends {
-			l := label{end.Node, end.Host, end.Address.Addr().String()}
+			l := label{end.Node, end.Host, end.Address.Addr()}
 			found, ok := known[l]
 			if !ok {
 				for n, node := range nodes {

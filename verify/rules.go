@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -344,11 +345,11 @@ func obsolete(v tls.Version) string {
 // listeners finds those that were reached by cleartext and by TLS.
 func (r *ruler) listeners() {
 	type use struct{ clear, tls *decode.Connection }
-	uses := make(map[string]*use)
-	var order []string
+	uses := make(map[netip.AddrPort]*use)
+	var order []netip.AddrPort
 	for i, c := range r.capture.Connections {
 		k := r.judgement.Conclusions[i]
-		at := c.Ends[decode.Server].Address.String()
+		at := c.Ends[decode.Server].Address
 		u := uses[at]
 		if u == nil {
 			u = &use{}

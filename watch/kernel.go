@@ -202,7 +202,7 @@ func (k *kernel) judge(facts *decode.Capture, s *State) {
 	}
 	for i, c := range facts.Connections {
 		if a := &s.Activity[i]; a.Open && k.gone[c.Number] {
-			a.Open, a.Gone, a.Stalled = false, true, false
+			a.Open, a.Gone = false, true
 		}
 	}
 }

@@ -271,10 +271,10 @@ func TestGoneFromTheKernel(t *testing.T) {
 					return nil, nil
 				}
 				c := &decode.Connection{Number: 1, Ends: [2]decode.End{{Address: local}, {Address: remote}}}
-				s := &State{At: now, Activity: []Activity{{Open: true, Stalled: true}}}
+				s := &State{At: now, Activity: []Activity{{Open: true}}}
 				h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
 				switch a := s.Activity[0]; a {
-				case Activity{Open: true, Stalled: true}:
+				case Activity{Open: true}:
 					got += "o"
 				case Activity{Gone: true}:
 					got += "G"

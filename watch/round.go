@@ -1,7 +1,9 @@
 package watch
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"distproof/capture"
@@ -222,22 +224,23 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	m.count(s, inputs)
 	cover.Uncaptured = m.kernel.compare(facts, s, now, m)
 	moment := m.moment(now)
-	open := make(map[*decode.Connection]bool)
-	for i, c := range facts.Connections {
-		open[c] = s.Activity[i].Open
-	}
 	policy.Used = func(c *decode.Connection) (until time.Time) {
-		if open[c] {
+		if i, ok := slices.BinarySearchFunc(facts.Connections, c.Number, byNumber); ok && s.Activity[i].Open {
 			until = moment
 		}
 		return until
 	}
 	policy.Policy.Now = now // exceptions expire while it watches
 	judgement := verify.Judge(facts, cover, policy)
+	for i, clock := 0, m.e.seconds(); i < len(presences); i++ {
+		m.silence(&s.Activity[i], facts.Connections[i], &presences[i], judgement.Conclusions[i].State, clock)
+	}
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Policy = judgement.Policy
 	return s, judgement
 }
+
+func byNumber(c *decode.Connection, n uint64) int { return cmp.Compare(c.Number, n) }
 
 // moment is now by the clock of the packets, which are perhaps not captured now.
 func (m *maker) moment(now time.Time) time.Time {
@@ -283,36 +286,36 @@ func (m *maker) activity(c *decode.Connection, p *decode.Presence, now time.Time
 	if m.e.o.Keys != nil && c.TLS != nil && c.TLS.KeyLog != "" && clock-p.Seen < secretsIn {
 		m.soonest(time.Second) // its secrets may still come
 	}
-	if !a.Open {
+	if !a.Open && !p.Over {
 		// What comes next of time alone is that it is given up.
-		if !p.Over {
-			m.soonest(time.Duration(int64(p.Seen)+closedFor+1-int64(clock)) * time.Second)
-		}
-		return a
-	}
-	if silent, speaks := quietest(c, p, clock); speaks {
-		q := m.quiet[c.Number]
-		if q == nil {
-			q = new(quiet)
-			m.quiet[c.Number] = q
-		}
-		allowed := q.allows(p)
-		if a.Stalled = silent > allowed; !a.Stalled {
-			m.soonest(time.Duration(allowed+1-silent) * time.Second)
-		}
+		m.soonest(time.Duration(int64(p.Seen)+closedFor+1-int64(clock)) * time.Second)
 	}
 	return a
 }
 
-// quietest returns for how many seconds one of two nodes said nothing that are
-// connected; false if that means nothing.
-func quietest(c *decode.Connection, p *decode.Presence, clock uint32) (uint32, bool) {
-	if c.Protocol != decode.Dist && c.Protocol != decode.DistTLS {
-		return 0, false
+// silence says whether nodes that are connected are silent for too long.
+func (m *maker) silence(a *Activity, c *decode.Connection, p *decode.Presence, state verify.State, clock uint32) {
+	if !a.Open || c.Protocol != decode.Dist && c.Protocol != decode.DistTLS || state != verify.Up && state != verify.Midstream {
+		return
 	}
-	if k := verify.Conclude(c); k.State != verify.Up && k.State != verify.Midstream {
-		return 0, false
+	silent, speaks := quietest(p, clock)
+	if !speaks {
+		return
 	}
+	q := m.quiet[c.Number]
+	if q == nil {
+		q = new(quiet)
+		m.quiet[c.Number] = q
+	}
+	allowed := q.allows(p)
+	if a.Stalled = silent > allowed; !a.Stalled {
+		m.soonest(time.Duration(allowed+1-silent) * time.Second)
+	}
+}
+
+// quietest returns for how many seconds one of two nodes said nothing; false if that
+// is not known of either.
+func quietest(p *decode.Presence, clock uint32) (uint32, bool) {
 	last := uint32(math.MaxUint32)
 	for _, data := range p.Data {
 		if data > 0 { // of a direction that is not captured nothing is known
