@@ -68,9 +68,9 @@ func TestMemory(t *testing.T) {
 		capture string
 		most    uint64
 	}{
-		{"mutual_tls13", 512},
-		{"mutual_tls12", 620},
-		{"oneway_tls13", 512},
+		{"mutual_tls13", 400},
+		{"mutual_tls12", 512},
+		{"oneway_tls13", 410},
 		{"plain", 550},
 	} {
 		segments := segmentsOf(t, c.capture)

@@ -224,6 +224,17 @@ func (p *Packer) Bytes(b *[]byte) {
 	p.Fixed(*b)
 }
 
+// View is for bytes that are not kept: what is read is part of what p reads from.
+func (p *Packer) View(b []byte) []byte {
+	n := p.Length(len(b))
+	if !p.reading {
+		p.b = append(p.b, b...)
+		return b
+	}
+	b, p.b = p.b[:n:n], p.b[n:]
+	return b
+}
+
 // Text is for text.
 func (p *Packer) Text(s *string) {
 	n := p.Length(len(*s))

@@ -72,11 +72,6 @@ func (t *Ticks) pack(p *pack.Packer) {
 	p.Time(&t.last)
 }
 
-func (l *Records) pack(p *pack.Packer) {
-	pack.Int(p, &l.n)
-	p.Bytes(&l.packed)
-}
-
 func (f *Foreign) pack(p *pack.Packer) {
 	p.Offset(&f.Offset)
 	p.Frame(&f.Frame)

@@ -9,6 +9,20 @@ import (
 	"distproof/internal/fill"
 )
 
+// filledLog returns records of which some came in the same packets.
+func filledLog(random *rand.Rand) Records {
+	var all []Record
+	for i := range shapedRecords + random.IntN(5) {
+		var r Record
+		fill.Fill(&r, random)
+		if r.Time = 0; i%3 > 0 {
+			r.Frame = all[i-1].Frame
+		}
+		all = append(all, r)
+	}
+	return NewRecords(all...)
+}
+
 // TestPackAll: no field is forgotten, whatever the room had in it.
 func TestPackAll(t *testing.T) {
 	filled := func(seed uint64) *Stream {
@@ -16,6 +30,7 @@ func TestPackAll(t *testing.T) {
 		s := NewStream(Preamble)
 		b := s.beginning
 		fill.Fill(s, random)
+		s.log = filledLog(random)
 		s.start, s.status, s.role = Preamble, Synced, RoleServer
 		s.beginning, s.retained, s.foreign = b, &unretained, new(Foreign)
 		fill.Fill(s.foreign, random)

@@ -1,0 +1,120 @@
+package tls
+
+import (
+	"bytes"
+
+	"distproof/decode/pack"
+)
+
+// shapedRecords is how many records of a direction at most are packed by what they
+// have in common with those of other connections: those of both handshakes. What
+// comes behind them is new in every connection.
+const shapedRecords = 12
+
+// A logShape has the first records of a direction, as they are packed, without the
+// numbers of their packets. It is not changed.
+type logShape struct {
+	packed []byte
+	n      int
+	number uint32 // in shapes
+}
+
+var shapes pack.Table[*logShape]
+
+// pack packs the numbers of the packets, and what shapes do not have.
+func (l *Records) pack(p *pack.Packer) {
+	pack.Int(p, &l.n)
+	if p.Reading() {
+		l.read(p)
+		return
+	}
+	var room [2][128]byte
+	x := splitLog{b: l.packed, shape: room[0][:0], own: room[1][:0]}
+	n := min(l.n, shapedRecords)
+	for range n {
+		x = x.split()
+	}
+	number := uint32(0)
+	if !x.failed {
+		number = shapes.Numbered(x.shape, func(number uint32) *logShape { return &logShape{bytes.Clone(x.shape), n, number} }).number
+	}
+	var s *logShape
+	if shapes.Pack(p, &s, number) == 0 {
+		p.Bytes(&l.packed)
+		return
+	}
+	p.View(append(x.own, x.b...))
+}
+
+// read restores the records, of which there are l.n.
+func (l *Records) read(p *pack.Packer) {
+	var s *logShape
+	if shapes.Pack(p, &s, 0) == 0 {
+		p.Bytes(&l.packed)
+		return
+	}
+	x := splitLog{b: l.packed[:0], shape: s.packed, own: p.View(nil)}
+	for range s.n {
+		x = x.join()
+	}
+	l.packed = append(x.b, x.own...)
+}
+
+// A splitLog has packed records b, and others in two parts: the numbers of their
+// packets, own, and all else, shape. It is given back changed, so that it need not
+// be on the heap.
+type splitLog struct {
+	b, shape, own []byte
+	failed        bool
+}
+
+// split moves the first record of b to the two parts. It fails if the input changes.
+func (x splitLog) split() splitLog {
+	if x.failed = x.failed || x.b[0]&packInput != 0; x.failed {
+		return x
+	}
+	placed := x.b[0]&packPlace != 0
+	x.shape, x.b = move(x.shape, x.b, recordHead(x.b))
+	if placed {
+		x.own, x.b = move(x.own, x.b, numberEnd(x.b, 0))
+	}
+	x.shape, x.b = move(x.shape, x.b, numberEnd(x.b, 0))
+	return x
+}
+
+// join appends the record to b that is the first of the two parts.
+func (x splitLog) join() splitLog {
+	placed := x.shape[0]&packPlace != 0
+	x.b, x.shape = move(x.b, x.shape, recordHead(x.shape))
+	if placed {
+		x.b, x.own = move(x.b, x.own, numberEnd(x.own, 0))
+	}
+	x.b, x.shape = move(x.b, x.shape, numberEnd(x.shape, 0))
+	return x
+}
+
+// move moves the first n bytes of from to the end of to.
+func move(to, from []byte, n int) (_, _ []byte) { return append(to, from[:n]...), from[n:] }
+
+// recordHead returns the length of what is packed of a record ahead of the number of
+// its packet, in the same input as before.
+func recordHead(b []byte) int {
+	n := 1
+	for _, flag := range [...]byte{packType, packMessage} {
+		if b[0]&flag != 0 {
+			n++
+		}
+	}
+	if b[0]&packPlace != 0 {
+		n = numberEnd(b, numberEnd(b, n))
+	}
+	return n
+}
+
+// numberEnd returns the end of the number at b[from:].
+func numberEnd(b []byte, from int) int {
+	for b[from] >= 0x80 {
+		from++
+	}
+	return from + 1
+}
