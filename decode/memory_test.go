@@ -69,9 +69,9 @@ func TestMemory(t *testing.T) {
 		most    uint64
 	}{
 		{"mutual_tls13", 400},
-		{"mutual_tls12", 512},
-		{"oneway_tls13", 410},
-		{"plain", 550},
+		{"mutual_tls12", 490},
+		{"oneway_tls13", 400},
+		{"plain", 512},
 	} {
 		segments := segmentsOf(t, c.capture)
 		d := decode.NewDecoder(decode.Options{})

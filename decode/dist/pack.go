@@ -23,8 +23,7 @@ func (s *Stream) Pack(p *pack.Packer) {
 	active, searches, ticks, collects, rare := s.activity != nil, s.search != nil, f.Ticks.Count > 0, len(s.buf.b) > 0, s.rare()
 	p.Flags(&s.resume, &s.tentative, &f.Connected, &active, &searches, &ticks, &collects, &rare)
 	f.First.Pack(p)
-	f.RecognisedAt.Pack(p)
-	s.since.Pack(p)
+	s.packPlaces(p)
 	f.Handshake.pack(p)
 	pack.Int(p, &f.Bytes)
 	if active {
@@ -46,6 +45,29 @@ func (s *Stream) Pack(p *pack.Packer) {
 	}
 	if rare {
 		s.packRare(p)
+	}
+}
+
+// packPlaces packs where things began that in most streams are the first, or not
+// there.
+func (s *Stream) packPlaces(p *pack.Packer) {
+	f, h := &s.facts, &s.facts.Handshake
+	places := [...]*tcp.Position{&f.RecognisedAt, &s.since, &h.StatusAt, &h.NameAt}
+	var first, other [len(places)]bool
+	for i, at := range places {
+		first[i] = *at == f.First
+		other[i] = !first[i] && *at != tcp.Position{}
+	}
+	p.Flags(&first[0], &first[1], &first[2], &first[3], &other[0], &other[1], &other[2], &other[3])
+	for i, at := range places {
+		switch {
+		case other[i]:
+			at.Pack(p)
+		case first[i]:
+			*at = f.First
+		default:
+			*at = tcp.Position{}
+		}
 	}
 }
 
@@ -153,8 +175,6 @@ func packWord(p *pack.Packer, w **word) {
 
 // pack packs what is new in every handshake.
 func (h *Handshake) pack(p *pack.Packer) {
-	h.StatusAt.Pack(p)
-	h.NameAt.Pack(p)
 	h.DigestAt.Pack(p)
 	if h.Challenged {
 		pack.Uint32(p, &h.Challenge)

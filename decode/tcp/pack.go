@@ -1,6 +1,10 @@
 package tcp
 
-import "distproof/decode/pack"
+import (
+	"slices"
+
+	"distproof/decode/pack"
+)
 
 // AtRest reports whether c can be packed: nothing waits, and of the beginnings at
 // most sums are kept.
@@ -31,7 +35,8 @@ func (h *half) pack(p *pack.Packer) {
 	unacked, gap := h.acked != h.next, h.gap != 0
 	recent := h.recentAt != 0 || h.recent != [recentSegments]uint32{}
 	hasHead, isRare := h.head != nil, h.rare != nil
-	p.Flags(&unacked, &gap, &recent, &hasHead, &isRare)
+	noSYN := h.synFrame != h.firstFrame
+	p.Flags(&unacked, &gap, &recent, &hasHead, &isRare, &noSYN)
 	p.Offset(&h.next)
 	if !unacked {
 		h.acked = h.next
@@ -45,7 +50,11 @@ func (h *half) pack(p *pack.Packer) {
 	p.Time(&h.first)
 	p.Time(&h.last)
 	p.Frame(&h.firstFrame)
-	p.Frame(&h.synFrame)
+	if noSYN {
+		p.Frame(&h.synFrame)
+	} else {
+		h.synFrame = h.firstFrame
+	}
 	pack.Uint32(p, &h.base)
 	pack.Uint(p, &h.segments)
 	if recent {
@@ -71,14 +80,51 @@ func (h *half) packRecent(p *pack.Packer) {
 }
 
 func (h *head) pack(p *pack.Packer) {
+	pack.Slice(p, &h.spans, func(s *span, p *pack.Packer) { pack.Uint32(p, &s.sum) })
+	h.packEnds(p)
+}
+
+// fewSpans is how many pieces there are in most handshakes, whose lengths are then
+// the same in many connections.
+const fewSpans = 12
+
+// spanEnds are the ends of pieces. They are not changed.
+type spanEnds struct {
+	spans  []span // of which only the ends count
+	number uint32 // in handshakes
+}
+
+var handshakes pack.Table[*spanEnds]
+
+func (h *head) packEnds(p *pack.Packer) {
+	switch few := len(h.spans) <= fewSpans; {
+	case !few:
+		packLengths(p, h.spans)
+	case p.Reading():
+		var known *spanEnds
+		if handshakes.Pack(p, &known, 0) == 0 {
+			packLengths(p, h.spans)
+			return
+		}
+		for i := range h.spans {
+			h.spans[i].end = known.spans[i].end
+		}
+	default:
+		from := len(p.Packed())
+		packLengths(p, h.spans)
+		known := handshakes.Numbered(p.Packed()[from:], func(number uint32) *spanEnds { return &spanEnds{slices.Clone(h.spans), number} })
+		p.Fold(from, known.number)
+	}
+}
+
+func packLengths(p *pack.Packer, spans []span) {
 	end := uint32(0)
-	pack.Slice(p, &h.spans, func(s *span, p *pack.Packer) {
-		length := s.end - end
+	for i := range spans {
+		length := spans[i].end - end
 		pack.Uint(p, &length)
 		end += length
-		s.end = end
-		pack.Uint32(p, &s.sum)
-	})
+		spans[i].end = end
+	}
 }
 
 func (r *rare) pack(p *pack.Packer) {
