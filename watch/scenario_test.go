@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -593,15 +594,16 @@ func TestSockets(t *testing.T) {
 // this host's kernel does not have it any more. A connection of others is just silent.
 func TestPartition(t *testing.T) {
 	mutual := crowdOf(t, "mutual_tls13", 42617).open()
-	var up []live.Socket
-	sockets := func() ([]live.Socket, error) { return up, nil }
+	var up atomic.Pointer[[]live.Socket]
+	up.Store(new([]live.Socket))
+	sockets := func() ([]live.Socket, error) { return *up.Load(), nil }
 	perform(t, Options{Decode: ports(42617), Sockets: sockets}, func(p *play) {
 		p.sends(mutual, 1, 2)
 		time.Sleep(time.Second)
 		c := p.now().Document.Connections[0]
-		up = []live.Socket{socketOf(c.Client.Socket(), c.Server.Socket(), 500)}
+		up.Store(&[]live.Socket{socketOf(c.Client.Socket(), c.Server.Socket(), 500)})
 		time.Sleep(lookAnyway)
-		up = nil
+		up.Store(new([]live.Socket))
 		p.told()
 		time.Sleep(lookAnyway + lookAgain)
 		p.wants("partition", "stalled c1", "stalled c2", "closed c1")
