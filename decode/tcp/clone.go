@@ -8,8 +8,7 @@ import "slices"
 func (c *Conn) Clone() *Conn {
 	out := *c
 	if c.budget != nil {
-		b := *c.budget
-		out.budget = &b
+		out.budget = &Budget{left: c.budget.left, total: c.budget.total}
 	}
 	for d := range out.half {
 		out.half[d].own()
@@ -23,6 +22,9 @@ func (h *half) own() {
 	h.flags |= forgotten
 	if h.held != nil {
 		l := *h.held
+		for i := range l.chunks {
+			l.chunks[i].shared = true
+		}
 		l.chunks = slices.Clone(l.chunks)
 		h.held = &l
 	}

@@ -461,7 +461,7 @@ func (c *Conn) hold(h *half, p *piece) bool {
 			return false
 		}
 		o := p.origin
-		b := make([]byte, n)
+		b := c.budget.room(n)
 		copy(b, p.b)
 		l.insert(i, chunk{origin: o, b: b, wireEnd: to, seen: h.segments})
 		p.skip(int64(n))
@@ -513,6 +513,7 @@ func (c *Conn) drain(d Dir, sink Sink) {
 // passed.
 func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
 	k := h.held.pop()
+	room := k.b
 	c.budget.give(len(k.b) + chunkCost)
 	c.release(h)
 	if k.off < 0 {
@@ -522,6 +523,9 @@ func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
 		k.b = k.b[min(passed, int64(len(k.b))):]
 	}
 	c.deliver(h, k.origin, k.b, d, sink)
+	if !k.shared {
+		c.budget.reuse(room)
+	}
 	if k.wireEnd > h.next {
 		r := h.more()
 		r.cut = max(r.cut, k.wireEnd)

@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -680,6 +681,58 @@ func TestInOrderDoesNotAllocate(t *testing.T) {
 	c.Forget()
 	if n := testing.AllocsPerRun(1000, next); n != 0 {
 		t.Errorf("%v allocations per segment, the head is forgotten", n)
+	}
+}
+
+// A sum takes what is delivered as one text.
+type sum struct{ text []byte }
+
+func (s *sum) Data(_ tcp.Dir, _ tcp.Position, b []byte) { s.text = append(s.text, b...) }
+func (s *sum) Gap(tcp.Dir, tcp.Position, int64)         {}
+
+// TestHeldRoom: what waits is put where something else waited before, but not
+// where a clone still has it.
+func TestHeldRoom(t *testing.T) {
+	const size = 1400
+	piece := func(i int64) *link.Segment {
+		return seg(0, i*size, 0, strings.Repeat(string(rune('a'+i)), size)).segment(uint32(4 + i))
+	}
+	c := tcp.New(tcp.Limits{}, tcp.NewBudget(0))
+	run(c, syn, synAck, ack)
+	var all, cloned sum
+	c.Segment(0, piece(1), &all)
+	clone := c.Clone()
+	for _, i := range []int64{0, 3, 2, 5, 4} {
+		c.Segment(0, piece(i), &all)
+	}
+	clone.Segment(0, piece(0), &cloned)
+	for x, want := range map[*sum]string{&all: "abcdef", &cloned: "ab"} {
+		got := ""
+		for i := 0; i < len(x.text); i += size {
+			if same := bytes.Count(x.text[i:i+size], x.text[i:i+1]); same == size {
+				got += string(x.text[i])
+			}
+		}
+		if got != want || len(x.text) != len(want)*size {
+			t.Errorf("%d bytes, of %q; want %q", len(x.text), got, want)
+		}
+	}
+}
+
+func TestSwappedDoesNotAllocate(t *testing.T) {
+	_, s, _ := inOrder()
+	c := tcp.New(tcp.Limits{}, tcp.NewBudget(0))
+	run(c, syn, synAck, ack)
+	c.Forget()
+	var l counter
+	if n := testing.AllocsPerRun(1000, func() {
+		s.Seq += 1400
+		c.Segment(0, s, &l)
+		s.Seq -= 1400
+		c.Segment(0, s, &l)
+		s.Seq += 2800
+	}); n > 2 { // the list of what waits
+		t.Errorf("%v allocations for what waits", n)
 	}
 }
 

@@ -14,6 +14,8 @@ type chunk struct {
 	wireEnd int64
 	// seen is the count of data segments when the chunk arrived.
 	seen uint32
+	// shared says that a clone has the same bytes.
+	shared bool
 }
 
 func (c *chunk) end() int64 { return c.off + int64(len(c.b)) }
