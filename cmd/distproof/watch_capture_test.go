@@ -48,7 +48,7 @@ func TestCaptureFlagErrors(t *testing.T) {
 		{"--only-net=10.0.0.1/8", `"10.0.0.1/8" has bits set beyond its length: 10.0.0.0/8?`},
 		{"--only-net=::ffff:10.0.0.0/104", "is not a network"},
 		{"--only-port=0", `"0" is not a port`},
-		{"--buffer=1", "no number from 2 to"},
+		{"--buffer=1", "is not a number from 2 to"},
 	} {
 		if _, err := captureOf(t, tt.args); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.args, err, tt.want)
