@@ -163,6 +163,7 @@ func exitOf(conclusion string) (code int, words string, err error) {
 
 // report is the way of the data: open, analyze, write.
 func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Document, error) {
+	defer beThrifty()()
 	outs, err := parseOutputs(s.outputs)
 	if err != nil {
 		return nil, err
