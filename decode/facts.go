@@ -38,8 +38,17 @@ func (c *conn) factsWith(client tcp.Dir, basis string, encapsulation func(uint16
 	slices.Sort(out.Encapsulation)
 	out.Ending = ending(out)
 	out.identify([2]*stream{&c.streams[dirs[0]], &c.streams[dirs[1]]})
+	for _, b := range usualBases {
+		if slices.Equal(out.ProtocolBasis, b) {
+			out.ProtocolBasis = b
+		}
+	}
 	return out
 }
+
+// usualBases are those of most connections, which have them in common: whoever
+// appends to one gets another.
+var usualBases = [][]string{{ByRecordSizes}, {ByRecordSizes, ByTicks}}
 
 // span returns the times of the first and last packet.
 func span(sides [2]tcp.Stats) (first, last int64) {

@@ -29,13 +29,17 @@ func newDocument(tool Tool, inputs []capture.Input, undecoded []map[string]uint6
 	for i := range doc.Connections {
 		doc.Summary.add(&doc.Connections[i])
 	}
+	for _, f := range j.Findings {
+		doc.Findings = append(doc.Findings, b.finding(f))
+	}
 	nameLikely(doc)
 	doc.Edges = newEdges(doc.Connections)
 	doc.Mesh = newMesh(doc)
 	return doc
 }
 
-// head is the document without the connections and what is made of them.
+// head is the document without the connections, what is made of them, and the
+// findings.
 func (b *builder) head(tool Tool, inputs []capture.Input, undecoded []map[string]uint64) *Document {
 	c, j := b.capture, b.judgement
 	doc := &Document{
@@ -47,9 +51,6 @@ func (b *builder) head(tool Tool, inputs []capture.Input, undecoded []map[string
 	}
 	for _, n := range c.Nodes {
 		doc.Nodes = append(doc.Nodes, newNode(n))
-	}
-	for _, f := range j.Findings {
-		doc.Findings = append(doc.Findings, b.finding(f))
 	}
 	return doc
 }

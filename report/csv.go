@@ -9,9 +9,9 @@ import (
 )
 
 // renderCSV writes a row for every connection. What is not known is empty.
-func renderCSV(w io.Writer, doc *Document, _ Options) error { return writeCSV(w, doc, doc.list()) }
+func renderCSV(w io.Writer, doc *Document, _ Options) error { return writeCSV(w, doc, doc.lists()) }
 
-func writeCSV(w io.Writer, doc *Document, connections list) error {
+func writeCSV(w io.Writer, doc *Document, all lists) error {
 	out := csv.NewWriter(w)
 	columns := csvColumns(doc)
 	row := make([]string, len(columns))
@@ -21,8 +21,8 @@ func writeCSV(w io.Writer, doc *Document, connections list) error {
 	if err := out.Write(row); err != nil {
 		return err
 	}
-	for i := range connections.n {
-		connection := connections.at(i)
+	for i := range all.connections.n {
+		connection := all.connections.at(i)
 		for j, c := range columns {
 			row[j] = cell(c.value(connection))
 		}

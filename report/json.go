@@ -11,7 +11,7 @@ import (
 
 // renderJSON writes the document itself.
 func renderJSON(w io.Writer, doc *Document, _ Options) error {
-	return writeDocument(w, doc, doc.list())
+	return writeDocument(w, doc, doc.lists())
 }
 
 // WriteJSON writes v indented, with a newline at the end. Characters that could

@@ -12,11 +12,11 @@ import (
 	"distproof/verify"
 )
 
-// A Lazy is a document whose connections are made each time they are written: of a
-// million connections, what a document says takes as much memory as all that is
-// known of them.
+// A Lazy is a document whose connections and findings are made each time they are
+// written: of a million connections, what a document says takes as much memory as
+// all that is known of them.
 type Lazy struct {
-	// Document has everything but the connections.
+	// Document has everything but the connections and the findings.
 	Document *Document
 	builder  *builder
 	likely   likely
@@ -55,14 +55,17 @@ func OneByOne(format string) bool {
 // Render writes what [Render] would of the whole document, in a format that is
 // [OneByOne].
 func (l *Lazy) Render(w io.Writer, format string) error {
-	doc, connections := legible(l.Document), list{len(l.builder.capture.Connections), l.legible}
+	doc, all := legible(l.Document), lists{
+		list[Connection]{len(l.builder.capture.Connections), func(i int) *Connection { return legibly(l, l.connection(i)) }},
+		list[Finding]{len(l.builder.judgement.Findings), func(i int) *Finding { return legibly(l, l.builder.finding(l.builder.judgement.Findings[i])) }},
+	}
 	switch format {
 	case "json":
-		return writeDocument(w, doc, connections)
+		return writeDocument(w, doc, all)
 	case "ndjson":
-		return writeNDJSON(w, doc, connections)
+		return writeNDJSON(w, doc, all)
 	case "csv":
-		return writeCSV(w, doc, connections)
+		return writeCSV(w, doc, all)
 	}
 	return fmt.Errorf("format %q needs all connections at once", format)
 }
@@ -74,23 +77,32 @@ func (l *Lazy) connection(i int) Connection {
 	return c
 }
 
-// legible is connection, as [legible] has it.
-func (l *Lazy) legible(i int) *Connection {
+// legibly returns x as [legible] has it.
+func legibly[T any](l *Lazy, x T) *T {
 	m := l.menders.Get().(*mender)
 	defer l.menders.Put(m)
-	c := l.connection(i)
-	if v, changed := m.mend(reflect.ValueOf(&c).Elem()); changed {
-		c = v.Interface().(Connection)
+	if v, changed := m.mend(reflect.ValueOf(&x).Elem()); changed {
+		x = v.Interface().(T)
 	}
-	return &c
+	return &x
 }
 
-// A list has the connections of a document. Several goroutines may ask for them.
-type list struct {
+// A list has those of a document, all at once or made when they are asked for, by
+// several goroutines.
+type list[T any] struct {
 	n  int
-	at func(int) *Connection
+	at func(int) *T
 }
 
-func (d *Document) list() list {
-	return list{len(d.Connections), func(i int) *Connection { return &d.Connections[i] }}
+func listOf[T any](all []T) list[T] { return list[T]{len(all), func(i int) *T { return &all[i] }} }
+
+func (l list[T]) len() int                  { return l.n }
+func (l list[T]) value(i int) reflect.Value { return reflect.ValueOf(l.at(i)).Elem() }
+
+// lists are the parts of a document that may be large.
+type lists struct {
+	connections list[Connection]
+	findings    list[Finding]
 }
+
+func (d *Document) lists() lists { return lists{listOf(d.Connections), listOf(d.Findings)} }

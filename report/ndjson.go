@@ -9,10 +9,10 @@ import (
 // was read, the nodes, connections, edges and findings, and last a summary
 // with everything else that the document has.
 func renderNDJSON(w io.Writer, doc *Document, _ Options) error {
-	return writeNDJSON(w, doc, doc.list())
+	return writeNDJSON(w, doc, doc.lists())
 }
 
-func writeNDJSON(w io.Writer, doc *Document, connections list) error {
+func writeNDJSON(w io.Writer, doc *Document, all lists) error {
 	enc := json.NewEncoder(escapingWriter{w})
 	enc.SetEscapeHTML(false)
 	for i := range doc.Inputs {
@@ -31,11 +31,11 @@ func writeNDJSON(w io.Writer, doc *Document, connections list) error {
 			return err
 		}
 	}
-	for i := range connections.n {
+	for i := range all.connections.n {
 		if err := enc.Encode(struct {
 			Type string `json:"type"`
 			*Connection
-		}{"connection", connections.at(i)}); err != nil {
+		}{"connection", all.connections.at(i)}); err != nil {
 			return err
 		}
 	}
@@ -47,13 +47,13 @@ func writeNDJSON(w io.Writer, doc *Document, connections list) error {
 			return err
 		}
 	}
-	for i := range doc.Findings {
+	for i := range all.findings.n {
 		if err := enc.Encode(struct {
 			Type string `json:"type"`
 			// Number is what explain --finding takes.
 			Number int `json:"number"`
 			*Finding
-		}{"finding", i + 1, &doc.Findings[i]}); err != nil {
+		}{"finding", i + 1, all.findings.at(i)}); err != nil {
 			return err
 		}
 	}

@@ -8,30 +8,55 @@ import (
 	"sync"
 )
 
-// writeDocument writes what WriteJSON would of doc with the given connections, but the elements of the document's
+// writeDocument writes what WriteJSON would of doc with the given lists, but the elements of the document's
 // lists one by one: of a million connections, the text is larger than all that
 // is known of them.
-func writeDocument(w io.Writer, doc *Document, connections list) error {
+func writeDocument(w io.Writer, doc *Document, all lists) error {
 	s := streamer{w: w}
-	v := reflect.ValueOf(doc).Elem()
+	s.structure(reflect.ValueOf(doc).Elem(), 0, func(f reflect.Value) {
+		switch {
+		case f.Type() == reflect.TypeFor[[]Connection]() && all.connections.n > 0:
+			s.list(all.connections, 1)
+		case f.Type() == reflect.TypeFor[[]Finding]() && all.findings.n > 0:
+			s.findings(all.findings)
+		default:
+			s.field(f, 1)
+		}
+	})
+	s.text("\n")
+	return s.err
+}
+
+// structure writes a struct at the given depth, the value of each field by field.
+func (s *streamer) structure(v reflect.Value, depth int, field func(reflect.Value)) {
 	s.text("{")
-	separator := "\n  "
+	separator := line(depth + 1)
 	for i := range v.NumField() {
 		name, left := fieldOf(v.Type().Field(i), v.Field(i))
 		if left {
 			continue
 		}
 		s.text(separator + `"` + name + `": `)
-		if f := v.Field(i); f.Type() == reflect.TypeFor[[]Connection]() && connections.n > 0 {
-			s.list(connections.n, func(i int) reflect.Value { return reflect.ValueOf(connections.at(i)).Elem() })
-		} else {
-			s.field(f)
-		}
-		separator = ",\n  "
+		field(v.Field(i))
+		separator = "," + line(depth+1)
 	}
-	s.text("\n}\n")
-	return s.err
+	s.text(line(depth) + "}")
 }
+
+// findings writes the findings one by one, and each in pieces: it may be about all
+// connections.
+func (s *streamer) findings(all list[Finding]) {
+	separator := "["
+	for i := range all.n {
+		s.text(separator + line(2))
+		s.structure(all.value(i), 2, func(f reflect.Value) { s.field(f, 3) })
+		separator = ","
+	}
+	s.text(line(1) + "]")
+}
+
+// line is a line break with the indentation of a depth.
+func line(depth int) string { return newlines[:1+2*depth] }
 
 // fieldOf returns the name of a field, and whether it is left out, by the rules
 // of encoding/json.
@@ -78,20 +103,31 @@ func (s *streamer) text(t string) {
 	}
 }
 
-// field writes the value of a field of the document.
-func (s *streamer) field(v reflect.Value) {
-	if v.Kind() != reflect.Slice || v.Len() == 0 {
-		s.write(s.encode(v, 1))
+// field writes the value of a field at the given depth.
+func (s *streamer) field(v reflect.Value, depth int) {
+	if v.Kind() != reflect.Slice || v.Len() <= chunk {
+		s.write(s.encode(v, depth))
 		return
 	}
-	s.list(v.Len(), v.Index)
+	s.list(elements{v}, depth)
 }
 
-// list writes n elements.
-func (s *streamer) list(n int, at func(int) reflect.Value) {
-	s.text("[\n    ")
-	s.elements(n, at)
-	s.text("\n  ]")
+// A listing has the elements of a list.
+type listing interface {
+	len() int
+	value(i int) reflect.Value
+}
+
+type elements struct{ reflect.Value }
+
+func (e elements) len() int                  { return e.Len() }
+func (e elements) value(i int) reflect.Value { return e.Index(i) }
+
+// list writes a list at the given depth.
+func (s *streamer) list(l listing, depth int) {
+	s.text("[" + line(depth+1))
+	s.elements(l, depth+1)
+	s.text(line(depth) + "]")
 }
 
 // chunk is how many elements are written at once.
@@ -99,18 +135,18 @@ const chunk = 64
 
 // elements writes the elements of a list, which several goroutines encode. It
 // ends when nobody reads any more.
-func (s *streamer) elements(n int, at func(int) reflect.Value) {
+func (s *streamer) elements(l listing, depth int) {
 	chunks, gone := make(chan chan encoded, runtime.GOMAXPROCS(0)), make(chan struct{})
 	go func() {
 		defer close(chunks)
-		for from := 0; from < n; from += chunk {
+		for from := 0; from < l.len(); from += chunk {
 			one := make(chan encoded, 1)
 			select {
 			case chunks <- one:
 			case <-gone:
 				return
 			}
-			go func() { one <- s.encodeElements(at, from, min(from+chunk, n)) }()
+			go func() { one <- s.encodeElements(l, depth, from, min(from+chunk, l.len())) }()
 		}
 	}()
 	for one := range chunks {
@@ -129,15 +165,15 @@ type encoded struct {
 	err  error
 }
 
-func (s *streamer) encodeElements(at func(int) reflect.Value, from, to int) (out encoded) {
+func (s *streamer) encodeElements(l listing, depth, from, to int) (out encoded) {
 	if room, ok := s.spare.Get().(*[]byte); ok {
 		out.text = (*room)[:0]
 	}
 	for i := from; i < to && out.err == nil; i++ {
 		if i > 0 {
-			out.text = append(out.text, ",\n    "...)
+			out.text = appendLine(append(out.text, ','), depth)
 		}
-		out.text, out.err = s.encoder.append(out.text, at(i), 2)
+		out.text, out.err = s.encoder.append(out.text, l.value(i), depth)
 	}
 	return out
 }

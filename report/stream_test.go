@@ -41,7 +41,7 @@ func same(t *testing.T, name string, doc *Document) {
 	if err := WriteJSON(&want, doc); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeDocument(&got, doc, doc.list()); err != nil {
+	if err := writeDocument(&got, doc, doc.lists()); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
@@ -86,7 +86,7 @@ func TestStreamGone(t *testing.T) {
 	large := &Document{Connections: make([]Connection, 100*chunk)}
 	for _, left := range []int{0, 1, 20, 50} {
 		synctest.Test(t, func(t *testing.T) { // which waits for all goroutines
-			if err := writeDocument(&goneWriter{left}, large, large.list()); !errors.Is(err, errGone) {
+			if err := writeDocument(&goneWriter{left}, large, large.lists()); !errors.Is(err, errGone) {
 				t.Error(err)
 			}
 		})

@@ -63,36 +63,40 @@ type examiner struct {
 	chains chainChecker
 	// anyHost leaves names out.
 	anyHost bool
-	// results has those that several connections share.
+	// results has those that several connections share, at most mostShared.
 	results map[resultKey]*Certificates
 }
 
-// A resultKey tells results without problems apart.
+// A resultKey tells results apart.
 type resultKey struct {
 	client, server             VerifyStatus
 	clientReason, serverReason string
 	clientChain, serverChain   **Certificate
+	problems                   string
 }
 
-// share returns a result that is the same as out, kept once if it is without
-// problems, as most are.
+// mostShared is how many of a kind are kept for several connections.
+const mostShared = 4096
+
+// share returns a result that is the same as out, kept once.
 func (x *examiner) share(out Certificates) *Certificates {
-	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
-		kept := out
-		return &kept
-	}
 	first := func(chain []*Certificate) **Certificate {
 		if len(chain) == 0 {
 			return nil
 		}
 		return &chain[0]
 	}
-	key := resultKey{out.Client.Status, out.Server.Status, out.Client.Reason, out.Server.Reason, first(out.ClientChain), first(out.ServerChain)}
+	key := resultKey{out.Client.Status, out.Server.Status, out.Client.Reason, out.Server.Reason, first(out.ClientChain), first(out.ServerChain), ""}
+	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
+		key.problems = fmt.Sprintf("%q", [2][]Problem{out.Client.Problems, out.Server.Problems})
+	}
 	known := x.results[key]
 	if known == nil {
 		kept := out
 		known = &kept
-		x.results[key] = known
+		if len(x.results) < mostShared {
+			x.results[key] = known
+		}
 	}
 	return known
 }

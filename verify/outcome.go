@@ -25,10 +25,8 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 	if require == RequireEncrypted {
 		t.goal = "encrypted"
 	}
-	verdicts := make(map[*decode.Connection]Verdict)
 	for i, k := range j.Conclusions {
 		t.count[k.Verdict]++
-		verdicts[c.Connections[i]] = k.Verdict
 		if k.Verdict == Mutual || require == RequireEncrypted && encrypted(c.Connections[i]) {
 			t.good++
 		}
@@ -36,12 +34,12 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 	t.total = len(j.Conclusions) - t.count[NoVerdict]
 	for _, f := range j.Findings {
 		if f.Effect == Violates {
-			return Fail, t.violation(require, j.concerned(verdicts, Violates), f)
+			return Fail, t.violation(require, j.concerned(c, Violates), f)
 		}
 	}
 	for _, f := range j.Findings {
 		if f.Effect == Undecides {
-			return Undecided, t.undecided(j.concerned(verdicts, Undecides), f)
+			return Undecided, t.undecided(j.concerned(c, Undecides), f)
 		}
 	}
 	return Pass, t.wellDone(require)
@@ -49,20 +47,36 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 
 // concerned counts the connections, by verdict, that do not meet the
 // requirement, or are not shown to.
-func (j *Judgement) concerned(verdicts map[*decode.Connection]Verdict, effect Effect) map[Verdict]int {
-	count, counted := make(map[Verdict]int), make(map[*decode.Connection]bool)
+func (j *Judgement) concerned(c *decode.Capture, effect Effect) map[Verdict]int {
+	count, counted, place := make(map[Verdict]int), make([]bool, len(j.Conclusions)), placesOf(c.Connections)
 	for _, f := range j.Findings {
 		if f.Effect != effect || !slices.Contains(transportRules, f.Rule) {
 			continue
 		}
-		for _, c := range f.Connections {
-			if !counted[c] {
-				counted[c] = true
-				count[verdicts[c]]++
+		for _, x := range f.Connections {
+			if i := place(x); !counted[i] {
+				counted[i] = true
+				count[j.Conclusions[i].Verdict]++
 			}
 		}
 	}
 	return count
+}
+
+// placesOf returns what finds the place of a connection. Those of a capture that
+// was read as a whole are numbered; a map of them all takes no room then.
+func placesOf(all []*decode.Connection) func(*decode.Connection) int {
+	for i, c := range all {
+		if c.Number == uint64(i+1) {
+			continue
+		}
+		places := make(map[*decode.Connection]int, len(all))
+		for i, c := range all {
+			places[c] = i
+		}
+		return func(c *decode.Connection) int { return places[c] }
+	}
+	return func(c *decode.Connection) int { return int(c.Number - 1) }
 }
 
 // verb is "is" for one thing, and "are" for several.

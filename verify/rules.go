@@ -96,6 +96,8 @@ type ruler struct {
 	// which one says that they need not meet the requirement.
 	uses    []exceptionUse
 	excused map[*decode.Connection]bool
+	// texts has the texts of evidence, at most mostShared.
+	texts map[string]string
 	// switchedOff counts what rules would have found that are off.
 	switchedOff map[Rule]int
 }
@@ -159,8 +161,24 @@ func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string,
 	if n := len(f.Connections); c != nil && (n == 0 || f.Connections[n-1] != c) {
 		f.Connections = append(f.Connections, c)
 	}
-	f.Evidence = append(f.Evidence, evidence...)
+	for _, e := range evidence {
+		f.Evidence = append(f.Evidence, Evidence{e.Frame, r.once(e.Text)})
+	}
 	return f
+}
+
+// once returns text, kept once: it is the same of many connections.
+func (r *ruler) once(text string) string {
+	if known, ok := r.texts[text]; ok {
+		return known
+	}
+	if r.texts == nil {
+		r.texts = make(map[string]string)
+	}
+	if len(r.texts) < mostShared {
+		r.texts[text] = text
+	}
+	return text
 }
 
 // transport has the rules that follow from the verdict.
