@@ -62,7 +62,12 @@ type eviction struct {
 // NewLive returns a Live decoder that has seen nothing. encapsulation is called
 // from several goroutines.
 func NewLive(o Options, encapsulation func(uint16) []string) *Live {
-	return &Live{d: NewDecoder(o), encapsulation: encapsulation}
+	l := &Live{d: NewDecoder(o), encapsulation: encapsulation}
+	for i := range l.d.shards {
+		b := &l.d.shards[i].bounds
+		b.unpacked = min(b.unpacked, unpackedLive)
+	}
+	return l
 }
 
 // tracked is what a Live decoder remembers of a connection.

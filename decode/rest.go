@@ -15,6 +15,10 @@ import (
 // unpack and pack one takes as long as ten segments.
 const unpackedAtMost = 2048
 
+// unpackedLive is that for a Live decoder: connections stay for weeks there, and ticks
+// are far apart.
+const unpackedLive = 128
+
 // A summary has what is asked of a connection while it is packed.
 type summary struct {
 	closed     [2]bool
