@@ -153,7 +153,7 @@ func (r *ruler) allowNodes(c *decode.Connection, k Conclusion) {
 	}
 	// Of an attempt that came to nothing it does not matter whose it was.
 	if unknown && attempt(k) != " (tried, and refused)" {
-		r.undecided(NodeNotAllowed, c, "a node's name is not known: whether it is an allowed one cannot be told",
+		r.undecided(NodeNotAllowed, c, "a node's name is not known, so it cannot be told whether the node is allowed",
 			Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 }
@@ -222,7 +222,7 @@ func (r *ruler) allowPorts(c *decode.Connection, k Conclusion) {
 	other := c.Ends[decode.Client].Address.Port()
 	allowed, otherAllowed := inRanges(r.options.AllowPorts, port), inRanges(r.options.AllowPorts, other)
 	if c.RolesUnknown() && allowed != otherAllowed {
-		r.undecided(NotWhereAllowed, c, "who listens is not known: whether the port is an allowed one cannot be told",
+		r.undecided(NotWhereAllowed, c, "it is not known which side listens, so it cannot be told whether the port is allowed",
 			Evidence{c.FirstFrame, fmt.Sprintf("ports %d and %d", other, port)}).by("distribution.ports")
 		return
 	}

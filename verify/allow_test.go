@@ -114,7 +114,7 @@ func from(address string) change {
 func roles(basis string) change { return func(c *decode.Connection) { c.RolesBasis = basis } }
 
 func TestAllowNodes(t *testing.T) {
-	const undecided = "DP203 medium ×1: a node's name is not known: whether it is an allowed one cannot be told"
+	const undecided = "DP203 medium ×1: a node's name is not known, so it cannot be told whether the node is allowed"
 	for _, row := range []struct {
 		name    string
 		c       *decode.Connection
@@ -162,7 +162,7 @@ func TestAllowRegistered(t *testing.T) {
 }
 
 func TestAllowNetworksAndPorts(t *testing.T) {
-	const undecided = "DP204 medium ×1: who listens is not known: whether the port is an allowed one cannot be told"
+	const undecided = "DP204 medium ×1: it is not known which side listens, so it cannot be told whether the port is allowed"
 	lost := func(c *decode.Connection) { hidden(c) }
 	for _, row := range []struct {
 		name string

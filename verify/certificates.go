@@ -169,7 +169,7 @@ func (x *examiner) verify(chain []*Certificate, at time.Time, usage x509.ExtKeyU
 		case err == nil:
 			unchecked = ""
 		case hash != "":
-			unchecked = "signed with " + hash + ", which is not held to prove anything"
+			unchecked = "signed with " + hash + ", which proves nothing"
 		default:
 			unchecked = ""
 			problems = addChainProblem(problems, chainProblem(chain, err))
@@ -212,7 +212,7 @@ func checked(h host, leaf *Certificate, usage x509.ExtKeyUsage, root string) str
 	case usage != x509.ExtKeyUsageServerAuth:
 		return text
 	case h.any:
-		return text + "; its names were not checked: the policy takes any (host_match)"
+		return text + "; its names were not checked: the policy accepts any (host_match)"
 	case leaf.matches(h) == matchYes:
 		return fmt.Sprintf("%s; for %s", text, h)
 	case h.name == "":
@@ -264,7 +264,7 @@ func outsideValidity(cert *x509.Certificate, at time.Time) string {
 	case at.After(cert.NotAfter):
 		return fmt.Sprintf("expired at %s", cert.NotAfter.UTC().Format(time.RFC3339))
 	case at.Before(cert.NotBefore):
-		return fmt.Sprintf("is valid from %s on only", cert.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("is not valid before %s", cert.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return ""
 }

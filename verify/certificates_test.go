@@ -125,7 +125,7 @@ func TestCertificates(t *testing.T) {
 		{"no extended usage", chain(ca.leaf(t, altered(func(p *template) { p.client, p.server = false, false }))), year(2026), "", ""},
 		{"expired since, good then", chain(ca.leaf(t, altered(func(p *template) { p.from, p.to = 2010, 2012 }))), year(2011), "", ""},
 		{"expired then", chain(ca.leaf(t, altered(func(p *template) { p.from, p.to = 2010, 2012 }))), year(2013), "it expired at 2012-01-01T00:00:00Z", "it expired at 2012-01-01T00:00:00Z"},
-		{"good now, not yet then", chain(ca.leaf(t, good)), year(2024), "it is valid from 2025-01-01T00:00:00Z on only", "it is valid from 2025-01-01T00:00:00Z on only"},
+		{"good now, not yet then", chain(ca.leaf(t, good)), year(2024), "it is not valid before 2025-01-01T00:00:00Z", "it is not valid before 2025-01-01T00:00:00Z"},
 		{"all that is wrong", chain(other.leaf(t, template{client: true, names: []string{"n3.lab"}, from: 2010, to: 2012})), year(2013),
 			"it expired at 2012-01-01T00:00:00Z; unknown CA: its issuer CN=other is not one of the CAs given (--ca)",
 			"it is for n3.lab, not for n2.lab (server_name); its extended key usage is clientAuth, without serverAuth; it expired at 2012-01-01T00:00:00Z; unknown CA: its issuer CN=other is not one of the CAs given (--ca)"},

@@ -36,10 +36,10 @@ func (r *ruler) certificates(c *decode.Connection, v *Certificates) {
 
 func (r *ruler) wrongSignatures(c *decode.Connection) {
 	if c.TLS.ClientCertificate.Signature.Isnt() {
-		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: whoever that was did not prove to have the certificate's key", Evidence{c.TLS.Flight, "client certificate"})
+		r.add(ClientCertNotVerifiable, Critical, c, "the client's signature is wrong, yet the server accepted it: the client did not prove that it has the certificate's key", Evidence{c.TLS.Flight, "client certificate"})
 	}
 	if c.TLS.ServerCertificate.Signature.Isnt() {
-		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: whoever that was did not prove to have the certificate's key", Evidence{certificateFrame(c, decode.Server), "the server's handshake"})
+		r.add(ServerCertNotVerifiable, Critical, c, "the server's signature is wrong, yet the client accepted it: the server did not prove that it has the certificate's key", Evidence{certificateFrame(c, decode.Server), "the server's handshake"})
 	}
 }
 
@@ -50,7 +50,7 @@ func (r *ruler) acceptedServer(c *decode.Connection, v Verification) {
 		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + clip(h.name)})
 	}
 	steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + v.Reason},
-		Evidence{wentOnFrame(c), "the client went on with the handshake all the same"})
+		Evidence{wentOnFrame(c), "the client continued the handshake nevertheless"})
 	r.add(ServerCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v)), steps...)
 }
 
@@ -60,17 +60,17 @@ func clientConclusion(v Verification) string {
 	strong := func(p Problem) bool { return p.Severity == High && p.Kind != NoChain }
 	switch {
 	case slices.ContainsFunc(v.Problems, strong):
-		return "So the client runs verify_none, or a verify_fun or customize_hostname_check of its own lets this pass"
+		return "So the client runs verify_none, or has a custom verify_fun or customize_hostname_check that accepts this"
 	case v.has(NoChain):
 		return "So the client runs verify_none, or its cacertfile has other CAs than those given here"
 	case v.has(SelfSigned):
-		return "So the client runs verify_none, or a verify_fun of its own knows this certificate"
+		return "So the client runs verify_none, or has a custom verify_fun that accepts this certificate"
 	case v.has(WrongName):
 		return "The client sent no server_name: it runs verify_none, or checks no names (server_name_indication is disable)"
 	case v.has(OutsideValidity):
 		return "So the client runs verify_none, or its clock differs from that of the capture"
 	}
-	return "This does not show verify_none: OTP took the common name until ssl-11.7.1 and ssl-11.6.0.1, and refuses it since"
+	return "This does not show verify_none: OTP accepted the common name before ssl-11.7.1 and ssl-11.6.0.1, and refuses it since then"
 }
 
 // acceptedClient says what it shows of the server that it went on.
@@ -79,9 +79,9 @@ func (r *ruler) acceptedClient(c *decode.Connection, v Verification) {
 		{c.TLS.Flight, "the client's certificate: " + v.Reason},
 		{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)},
 	}
-	why := "So a verify_fun of the server's own lets this pass"
+	why := "So the server has a custom verify_fun that accepts this"
 	if v.has(NoChain) {
-		why = "So the server's cacertfile has other CAs than those given here, or a verify_fun of its own lets this pass"
+		why = "So the server's cacertfile has other CAs than those given here, or a custom verify_fun accepts this"
 	}
 	r.add(ClientCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the client's certificate does not verify, yet the server accepted it: %s. %s", v.Reason, why), steps...)
 }
@@ -130,7 +130,7 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 		}
 	}
 	if at.After(cert.X509.NotAfter) {
-		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expired at %s, while the connection was open: it stays up, and cannot be made again with this certificate",
+		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expired at %s, while the connection was open: it stays up, but cannot be established again with this certificate",
 			whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339)), evidence())
 		return
 	}
@@ -153,7 +153,7 @@ func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificat
 		if hash == "SHA-1" {
 			s = Medium
 		}
-		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s is signed with %s: another one with the same signature can be made", whose(side, cert, ca), hash), newCertificateFix, evidence())
+		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s is signed with %s: a forgery with the same signature is possible", whose(side, cert, ca), hash), newCertificateFix, evidence())
 	}
 }
 
@@ -178,7 +178,7 @@ func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose func() s
 		{k.Name == "ECDSA", p.MinCurve, "certificates.min_ec_bits"},
 	} {
 		if least.is && k.Bits < least.bits {
-			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a key that is smaller than the policy takes: %s, under %d bits", whose(), k, least.bits), evidence()).by(least.setting)
+			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a smaller key than the policy allows: %s, under %d bits", whose(), k, least.bits), evidence()).by(least.setting)
 			f.Fix = newCertificateFix
 		}
 	}
@@ -225,7 +225,7 @@ func (r *ruler) weakScheme(c *decode.Connection, scheme, who string, by ...int) 
 	case md5:
 		r.add(WeakTLS, High, c, fmt.Sprintf("%s the handshake with MD5 (%s)", who, scheme), evidence...)
 	case sha1:
-		r.addFix(WeakTLS, Low, c, fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2, unless told otherwise", who, scheme), signatureFix, evidence...)
+		r.addFix(WeakTLS, Low, c, fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does so in TLS 1.2 by default", who, scheme), signatureFix, evidence...)
 	}
 }
 

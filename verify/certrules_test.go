@@ -109,7 +109,7 @@ func TestAcceptedServerCertificates(t *testing.T) {
 	unnamed := func(c *decode.Connection) {
 		c.TLS.Client.ServerName, c.Ends[server].Node, c.Ends[server].NodeBasis = "", "b@n2.lab", "epmd"
 	}
-	const proven = "So the client runs verify_none, or a verify_fun or customize_hostname_check"
+	const proven = "So the client runs verify_none, or has a custom verify_fun or customize_hostname_check"
 	for _, r := range []struct {
 		name     string
 		c        *decode.Connection
@@ -122,12 +122,12 @@ func TestAcceptedServerCertificates(t *testing.T) {
 		{"another name, no CA", with(mutual(), showing(leaf(func(p *template) { p.names = []string{"n9.lab"} }))), false, High, "it is for n9.lab, not for n2.lab (server_name)|" + proven},
 		{"another name, the client sent none", with(mutual(), unnamed, showing(leaf(func(p *template) { p.names = []string{"n9.lab"} }))), false, Medium,
 			"it is for n9.lab, not for n2.lab (host of b@n2.lab, by epmd)|it runs verify_none, or checks no names"},
-		{"common name only", with(mutual(), showing(leaf(func(p *template) { p.names, p.commonName = nil, "n2.lab" }))), true, Low, "only its common name is n2.lab|This does not show verify_none: OTP took the common name until ssl-11.7.1"},
+		{"common name only", with(mutual(), showing(leaf(func(p *template) { p.names, p.commonName = nil, "n2.lab" }))), true, Low, "only its common name is n2.lab|This does not show verify_none: OTP accepted the common name before ssl-11.7.1"},
 		{"expired", with(mutual(), on(year(2031)), showing(ca.leaf(t, good))), false, High, "it expired at 2030-01-01T00:00:00Z|" + proven},
 		{"expired an hour before", with(mutual(), on(year(2030).Add(time.Hour)), showing(ca.leaf(t, good))), true, Medium, "So the client runs verify_none, or its clock differs"},
-		{"not yet valid, by an hour", with(mutual(), on(year(2025).Add(-time.Hour)), showing(ca.leaf(t, good))), true, Medium, "is valid from 2025-01-01T00:00:00Z on only"},
+		{"not yet valid, by an hour", with(mutual(), on(year(2025).Add(-time.Hour)), showing(ca.leaf(t, good))), true, Medium, "is not valid before 2025-01-01T00:00:00Z"},
 		{"for clients only", with(mutual(), showing(leaf(func(p *template) { p.server = false }))), false, High, "without serverAuth|" + proven},
-		{"self-signed, no CA", with(mutual(), showing(selfSigned)), false, Medium, "it is self-signed, which OTP refuses even if it is in the cacertfile|or a verify_fun of its own knows this certificate"},
+		{"self-signed, no CA", with(mutual(), showing(selfSigned)), false, Medium, "it is self-signed, which OTP refuses even if it is in the cacertfile|or has a custom verify_fun that accepts this certificate"},
 		{"self-signed, another CA", with(mutual(), showing(selfSigned)), true, High, "it is self-signed, and not one of the CAs given (--ca)|So the client runs verify_none, or its cacertfile has other CAs"},
 		{"unknown CA", with(mutual(), showing(newAuthority(t, "x").leaf(t, good))), true, High, "unknown CA: its issuer CN=x|other CAs than those given here"},
 		{"unknown CA, no CA given", with(mutual(), showing(newAuthority(t, "x").leaf(t, good))), false, "", ""},
@@ -170,7 +170,7 @@ func TestReasoning(t *testing.T) {
 	want := []Evidence{
 		{frame(11), "the client asked for n2.lab"},
 		{frame(14), "the server's certificate: it is for n9.lab, not for n2.lab (server_name)"},
-		{frame(18), "the client went on with the handshake all the same"},
+		{frame(18), "the client continued the handshake nevertheless"},
 	}
 	if got := only(t, j, ServerCertNotVerifiable).Evidence; !slices.Equal(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
@@ -180,7 +180,7 @@ func TestReasoning(t *testing.T) {
 		{frame(20), "seen (observed)"},
 	}
 	f := only(t, j, ClientCertNotVerifiable)
-	if !slices.Equal(f.Evidence, want) || f.Severity != High || !strings.HasSuffix(f.Message, "So a verify_fun of the server's own lets this pass") {
+	if !slices.Equal(f.Evidence, want) || f.Severity != High || !strings.HasSuffix(f.Message, "So the server has a custom verify_fun that accepts this") {
 		t.Errorf("%+v\nwant %+v", f, want)
 	}
 }
@@ -321,14 +321,14 @@ func TestWeakHandshakes(t *testing.T) {
 		message  string
 	}{
 		{"SHA-256", with(mutual(), signed(0x0403, 0x0804)), "", ""},
-		{"SHA-1 by the server", with(mutual(), signed(0x0403, 0x0203)), Low, "the server signs the handshake with SHA-1 (ecdsa_sha1), which is obsolete (RFC 9155); OTP 25 does in TLS 1.2"},
+		{"SHA-1 by the server", with(mutual(), signed(0x0403, 0x0203)), Low, "the server signs the handshake with SHA-1 (ecdsa_sha1), which is obsolete (RFC 9155); OTP 25 does so in TLS 1.2"},
 		{"SHA-1 by the client", with(mutual(), signed(0x0201, 0x0403)), Low, "the client signs the handshake with SHA-1 (rsa_pkcs1_sha1)"},
 		{"SHA-1 by both", with(mutual(), signed(0x0203, 0x0203)), Low, "both sides sign the handshake with SHA-1 (ecdsa_sha1)"},
 		{"SHA-1 before TLS 1.2, where the version is reported", with(mutual(), signed(0x0203, 0x0203), func(c *decode.Connection) { c.TLS.Version = tls.TLS11 }), High, "TLS 1.1 is obsolete"},
 		{"MD5", with(mutual(), signed(0x0403, 0x0101)), High, "the server signs the handshake with MD5 (rsa_pkcs1_md5)"},
 		{"SHA-1, not accepted", with(mutual(), signed(0x0203, 0x0203), notAccepted), "", ""},
 		{"compression", with(mutual(), func(c *decode.Connection) { c.TLS.Server.Compression = 1 }), Medium, "TLS compression"},
-		{"renegotiation", with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true }), Low, "renegotiated; who began that is encrypted"},
+		{"renegotiation", with(mutual(), func(c *decode.Connection) { c.TLS.Renegotiated = true }), Low, "renegotiated; which side began is encrypted"},
 		{"static RSA", with(mutual(), suite(0x009d)), Low, "TLS_RSA_WITH_AES_256_GCM_SHA384: no forward secrecy (static RSA: whoever"},
 		{"static ECDH", with(mutual(), suite(0xc02e)), Low, "TLS_ECDH_ECDSA_WITH_AES_256_GCM_SHA384: no forward secrecy"},
 	} {

@@ -124,11 +124,11 @@ func (e *Exception) subject() string {
 func (r Rule) CanBeExcepted() string {
 	switch r {
 	case NothingToVerify, LossyCapture:
-		return fmt.Sprintf("%s cannot be let pass by an exception: --allow-inconclusive tolerates it for a run, and the report says so", r)
+		return fmt.Sprintf("%s cannot be covered by an exception: --allow-inconclusive tolerates it for a run, and the report says so", r)
 	case NotSeen:
-		return fmt.Sprintf("%s cannot be let pass by an exception: do not expect what need not be there", r)
+		return fmt.Sprintf("%s cannot be covered by an exception: do not expect what need not be there", r)
 	case ExceptionExpired, ExceptionIdle, RuleOff:
-		return fmt.Sprintf("%s cannot be let pass by an exception: it is about the policy itself", r)
+		return fmt.Sprintf("%s cannot be covered by an exception: it is about the policy itself", r)
 	}
 	return ""
 }
@@ -200,7 +200,7 @@ func (r *ruler) exceptions() {
 		about := fmt.Sprintf("the exception for %s (%s; %s)", e.subject(), clip(e.Reason), clip(e.Owner))
 		day := e.Expires.Format(time.DateOnly)
 		if use.any {
-			message := fmt.Sprintf("%s expired at the end of %s: what it let pass counts again", about, day)
+			message := fmt.Sprintf("%s expired at the end of %s: what it covered counts again", about, day)
 			r.add(ExceptionExpired, Medium, nil, message).Place = e.Place
 			for _, c := range use.revived {
 				r.add(ExceptionExpired, Medium, c, message)
@@ -209,11 +209,11 @@ func (r *ruler) exceptions() {
 		text := ""
 		switch {
 		case len(use.spared) > 0 && !use.any:
-			text = fmt.Sprintf("%s does not cover %s: that takes allow_critical: true", about, ruleList(use.spared))
+			text = fmt.Sprintf("%s does not cover %s: that needs allow_critical: true", about, ruleList(use.spared))
 		case !use.used && !use.any && e.ExpiredAt(p.Now):
-			text = fmt.Sprintf("%s expired at the end of %s, and there is nothing that it would let pass", about, day)
+			text = fmt.Sprintf("%s expired at the end of %s, and there is nothing for it to cover", about, day)
 		case !use.used && !use.any:
-			text = fmt.Sprintf("%s is not used: there is nothing that it would let pass", about)
+			text = fmt.Sprintf("%s is not used: there is nothing for it to cover", about)
 		}
 		if text != "" {
 			r.add(ExceptionIdle, Info, nil, text).Place = e.Place

@@ -120,7 +120,7 @@ func (r *ruler) reached(c *decode.Connection, e epmd.Exchange) (Severity, string
 	case !allowed.Has(client) && opened:
 		return High, "EPMD was reached from outside the allowed networks, by %s"
 	case !allowed.Has(client):
-		return Medium, "EPMD was tried from outside the allowed networks, by %s, in vain as far as was captured"
+		return Medium, "a connection to EPMD was attempted from outside the allowed networks, by %s, without success as far as captured"
 	case opened && !private.Has(client):
 		return Low, "EPMD was reached over public networks, by %s; the allowed ones include it"
 	case opened && !private.Has(server) && !allowed.Has(server):
@@ -196,7 +196,7 @@ func tells(c *decode.Connection, e epmd.Exchange) string {
 		decode.NoRequest:    fmt.Sprintf("dialled %s", server),
 	}[e.Op]
 	if what == "" {
-		what = fmt.Sprintf("sent %s what is none of EPMD's requests", server)
+		what = fmt.Sprintf("sent %s something that is not an EPMD request", server)
 	}
 	return fmt.Sprintf("%s %s: %s", client, what, became(e))
 }

@@ -100,8 +100,8 @@ func TestReached(t *testing.T) {
 		{"from IPv6", lookup("2001:db8::1"), nil, "DP201 high ×1: EPMD was reached from outside the allowed networks, by 2001:db8::1"},
 		{"only the client's part captured", asks(public, request(epmd.NamesReq, ""), ""), nil, "DP201 high ×1: EPMD was reached from outside the allowed networks, by 203.0.113.5"},
 		{"opened", dials(public, "10.1.0.2:4369", "syn"), nil, "DP201 high ×1: EPMD was reached from outside the allowed networks, by 203.0.113.5"},
-		{"refused", dials(public, "10.1.0.2:4369", "rst"), nil, "DP201 medium ×1: EPMD was tried from outside the allowed networks, by 203.0.113.5, in vain as far as was captured"},
-		{"not answered", dials(public, "10.1.0.2:4369", ""), nil, "DP201 medium ×1: EPMD was tried from outside the allowed networks, by 203.0.113.5, in vain as far as was captured"},
+		{"refused", dials(public, "10.1.0.2:4369", "rst"), nil, "DP201 medium ×1: a connection to EPMD was attempted from outside the allowed networks, by 203.0.113.5, without success as far as captured"},
+		{"not answered", dials(public, "10.1.0.2:4369", ""), nil, "DP201 medium ×1: a connection to EPMD was attempted from outside the allowed networks, by 203.0.113.5, without success as far as captured"},
 		{"another port", dials(public, "10.1.0.2:80", "syn"), nil, ""},
 		{"at a public address", lookup("10.1.0.1", to(public)), nil, "DP201 medium ×1: EPMD was reached at a public address, by 10.1.0.1"},
 		{"at a public address in vain", with(dials("10.1.0.1", "10.1.0.2:4369", "rst"), to(public)), nil, ""},
@@ -172,7 +172,7 @@ func TestTells(t *testing.T) {
 		`10.1.0.1 asked 10.1.0.2:4369 to register a node: no answer captured`:             asks("10.1.0.1", request(epmd.Alive2Req, ""), ""),
 		`10.1.0.1 dialled 10.1.0.2:4369: refused`:                                         dials("10.1.0.1", "10.1.0.2:4369", "rst"),
 		`10.1.0.1 dialled 10.1.0.2:4369: the connection came up, nothing was asked`:       dials("10.1.0.1", "10.1.0.2:4369", "syn"),
-		`10.1.0.1 sent 10.1.0.2:4369 what is none of EPMD's requests: no answer captured`: asks("10.1.0.1", request(epmd.Unknown, ""), ""),
+		`10.1.0.1 sent 10.1.0.2:4369 something that is not an EPMD request: no answer captured`: asks("10.1.0.1", request(epmd.Unknown, ""), ""),
 	} {
 		if got := tells(c, c.Exchanges()[0]); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -56,12 +56,12 @@ func TestOutcome(t *testing.T) {
 		{"a packet dropped", capture(mutual()), Coverage{Dropped: 1}, Undecided, "the capturing system lost 1 packet: connections may have been missed", "DP302"},
 		{"packets dropped", capture(mutual()), Coverage{Dropped: 7}, Undecided, "the capturing system lost 7 packets: connections may have been missed", "DP302"},
 		{"nothing, damaged", capture(), damaged, Undecided, "nothing to verify: no connection between Erlang nodes was recognised", "DP301 DP302"},
-		{"a gap", capture(with(mutual(), gap(server)), mutual()), Coverage{}, Undecided, "1 distribution connection misses packets", "DP302"},
-		{"gaps", capture(with(mutual(), gap(server)), with(mutual(), gap(client))), Coverage{}, Undecided, "2 distribution connections miss packets", "DP302"},
+		{"a gap", capture(with(mutual(), gap(server)), mutual()), Coverage{}, Undecided, "1 distribution connection has missing packets", "DP302"},
+		{"gaps", capture(with(mutual(), gap(server)), with(mutual(), gap(client))), Coverage{}, Undecided, "2 distribution connections have missing packets", "DP302"},
 		{"a gap in something else", capture(with(other(), gap(server)), mutual()), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
 
 		{"a lookup whose answer is missing", capture(mutual(), asks("10.1.0.1", request(epmd.PortPlease2Req, "demo"), "")), Coverage{}, Undecided,
-			"1 connection misses packets, or has contradictory ones, that would show what is distribution", "DP302"},
+			"1 connection has missing or contradictory packets that would show whether it is distribution", "DP302"},
 		{"a lookup that EPMD closed on", capture(mutual(), asks("10.1.0.1", request(epmd.PortPlease2Req, "demo"), "", closedBy(tls.RoleServer))), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
 
 		{"sizes like those of a node that got its name", capture(mutual(), with(mutual(), generic, shaped(tls.Shape{Stage: tls.StageAck, Named: true, Exact: true}))), Coverage{}, Undecided,
@@ -245,7 +245,7 @@ func TestRemoteExecution(t *testing.T) {
 		{map[string]uint64{"rex": 1}, nil, 0, "6 from here on, by the server: 1 message to rex"},
 		{map[string]uint64{"rex": 3}, map[dist.Call]dist.Uses{{Means: dist.ByRPC, Function: "os:getenv/1"}: at(9, 3), {Means: dist.BySpawn, Function: "a:b/0"}: at(8, 1)}, 0,
 			"8 by the server: spawn a:b/0 (once)|9 by the server: rpc os:getenv/1 (3 times)"},
-		{nil, nil, 2, "6 from here on, by the server: 2 calls of which the name is not known"},
+		{nil, nil, 2, "6 from here on, by the server: 2 calls whose name is not known"},
 		{nil, many, 0, "10 by the server: erpc m:f00/1 (once)|11 by the server: erpc m:f01/1 (once)|12 by the server: erpc m:f02/1 (once)|" +
 			"13 by the server: erpc m:f03/1 (once)|14 by the server: erpc m:f04/1 (once)|15 by the server: erpc m:f05/1 (once)|" +
 			"16 by the server: erpc m:f06/1 (once)|17 by the server: erpc m:f07/1 (once)|18 by the server: 12 functions more from here on"},

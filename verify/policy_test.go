@@ -218,7 +218,7 @@ func TestExceptions(t *testing.T) {
 		{"an edge from a node to itself", exception(both, "clouseau@db1.lab", "clouseau@db1.lab"), couch(), Fail, failed, open + idle},
 		{"rules alone", exception(both), couch(), Pass, passed, waived},
 		{"all rules", exception(nil, edge...), couch(), Pass, passed, waived},
-		{"one of the rules", exception(both[:1], edge...), couch(), Fail, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline", "DP101 critical waived ×1, DP205 high violates ×1"},
+		{"one of the rules", exception(both[:1], edge...), couch(), Fail, "the cookie's digest crossed in the clear: whoever saw it can guess cookies offline", "DP101 critical waived ×1, DP205 high violates ×1"},
 		{"in its networks", in(exception(both, edge...), "10.1.0.0/24"), couch(), Pass, passed, waived},
 		{"outside them", in(exception(both, edge...), "127.0.0.0/8"), couch(), Fail, failed, open + idle},
 		{"outside them, with the same name", in(exception(both), "10.1.0.2/32"), couch(), Fail, failed, open + idle},
@@ -228,7 +228,7 @@ func TestExceptions(t *testing.T) {
 		{"expired and idle", expired(exception(both, "x@y")), couch(), Fail, failed, open + idle},
 		{"not needed", exception(both, "x@y"), mutual(), Pass, "all 2 distribution connections are mutual TLS", "DP402 info noted ×0"},
 
-		{"calls are not covered", exception(nil, edge...), calls(), Fail, "messages that have other nodes run code crossed in the clear",
+		{"calls are not covered", exception(nil, edge...), calls(), Fail, "messages that make other nodes run code crossed in the clear",
 			"DP101 critical waived ×1, DP207 critical violates ×1, DP205 high waived ×1" + idle},
 		{"unless it says so", critical(exception(nil, edge...)), calls(), Pass, passed, "DP101 critical waived ×1, DP207 critical waived ×1, DP205 high waived ×1"},
 		{"what is not proven", exception([]Rule{NotProven}), with(mutual(), hidden), Pass, "1 of 2 distribution connections is mutual TLS; the policy lets the others pass: 1 not proven mutual TLS", "DP109 medium waived ×1"},
@@ -253,10 +253,10 @@ func TestWordsOfExceptions(t *testing.T) {
 		c    *decode.Connection
 		want string
 	}{
-		{e, mutual(), "the exception for DP207, DP101 between a@n1.lab and 10.1.0.0/24 in 10.0.0.0/8 (old; team) expired at the end of 2027-03-14, and there is nothing that it would let pass"},
-		{Exception{Rules: []Rule{CleartextDistribution}, Reason: "old", Owner: "team", Expires: day("2027-03-14")}, clear(), "the exception for DP101 (old; team) expired at the end of 2027-03-14: what it let pass counts again"},
-		{Exception{Peers: peers(t, "10.1.0.2"), Reason: "r", Owner: "o", Expires: day("2027-03-15")}, rpc(), "the exception for all rules at 10.1.0.2 (r; o) does not cover DP207: that takes allow_critical: true"},
-		{Exception{Rules: []Rule{WeakTLS}, Reason: "r", Owner: "o", Expires: day("2027-03-15")}, mutual(), "the exception for DP107 (r; o) is not used: there is nothing that it would let pass"},
+		{e, mutual(), "the exception for DP207, DP101 between a@n1.lab and 10.1.0.0/24 in 10.0.0.0/8 (old; team) expired at the end of 2027-03-14, and there is nothing for it to cover"},
+		{Exception{Rules: []Rule{CleartextDistribution}, Reason: "old", Owner: "team", Expires: day("2027-03-14")}, clear(), "the exception for DP101 (old; team) expired at the end of 2027-03-14: what it covered counts again"},
+		{Exception{Peers: peers(t, "10.1.0.2"), Reason: "r", Owner: "o", Expires: day("2027-03-15")}, rpc(), "the exception for all rules at 10.1.0.2 (r; o) does not cover DP207: that needs allow_critical: true"},
+		{Exception{Rules: []Rule{WeakTLS}, Reason: "r", Owner: "o", Expires: day("2027-03-15")}, mutual(), "the exception for DP107 (r; o) is not used: there is nothing for it to cover"},
 	} {
 		j := held(Policy{Exceptions: []Exception{row.e}}, row.c)
 		if !slices.ContainsFunc(j.Findings, func(f Finding) bool { return f.Message == row.want }) {
@@ -286,7 +286,7 @@ func TestExceptionsSplitFindings(t *testing.T) {
 func TestNothingLeft(t *testing.T) {
 	e := Exception{Rules: []Rule{CleartextDistribution, CookieDigestExposed}, Expires: today}
 	for _, c := range [][]*decode.Connection{{clear()}, {clear(), refused()}} {
-		if j := held(Policy{Exceptions: []Exception{e}}, c...); j.Outcome != Undecided || j.Reason != "nothing to verify: exceptions let all connections between Erlang nodes pass" {
+		if j := held(Policy{Exceptions: []Exception{e}}, c...); j.Outcome != Undecided || j.Reason != "nothing to verify: exceptions cover all connections between Erlang nodes" {
 			t.Errorf("%s: %s", j.Outcome, j.Reason)
 		}
 	}
@@ -447,7 +447,7 @@ func TestCertificatesByPolicy(t *testing.T) {
 		{"the CA not sent", CertificatePolicy{CAs: [][32]byte{print(ours)}}, shown([][]byte{leaf(ours)}, chain(ours)),
 			"DP109 whether the client's certificate is signed by a CA whose fingerprint the policy names cannot be told: the certificate of CN=ours was not sent"},
 		{"a key that is small enough", CertificatePolicy{MinCurve: 256}, good, ""},
-		{"a key that is too small", CertificatePolicy{MinCurve: 384}, good, "DP107 the client's certificate without a subject has a key that is smaller than the policy takes: ECDSA P-256, under 384 bits"},
+		{"a key that is too small", CertificatePolicy{MinCurve: 384}, good, "DP107 the client's certificate without a subject has a smaller key than the policy allows: ECDSA P-256, under 384 bits"},
 		{"not seen", CertificatePolicy{Seen: true}, with(mutual(), as13), unseen + "not visible: TLS 1.3 encrypts certificates, and no key log opened this handshake (--keylog)"},
 		{"not seen, nothing asked", CertificatePolicy{}, with(mutual(), as13), ""},
 		{"no client certificate", CertificatePolicy{Seen: true}, with(shown(nil, chain(ours)), certificate(tls.NotRequested)), ""},
@@ -473,7 +473,7 @@ func TestCertificatesByPolicy(t *testing.T) {
 		if j.Outcome != want {
 			t.Errorf("any host %t: %s: %s", any, j.Outcome, j.Reason)
 		}
-		if reason := j.Certificates[0].Server.Reason; any && !strings.HasSuffix(reason, "; its names were not checked: the policy takes any (host_match)") {
+		if reason := j.Certificates[0].Server.Reason; any && !strings.HasSuffix(reason, "; its names were not checked: the policy accepts any (host_match)") {
 			t.Errorf("%q", reason)
 		}
 	}

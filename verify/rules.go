@@ -185,7 +185,7 @@ func (r *ruler) once(text string) string {
 func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 	switch k.Verdict {
 	case Cleartext:
-		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's proof and every message can be read and changed", clearEvidence(c)...)
+		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's digest and every message can be read and changed", clearEvidence(c)...)
 	case OneWay:
 		r.oneWay(c)
 		if r.options.Policy.Require == RequireEncrypted && !encrypted(c) {
@@ -241,7 +241,7 @@ func (r *ruler) oneWay(c *decode.Connection) {
 	cert := f.ClientCertificate
 	e := Evidence{f.Flight, fmt.Sprintf("%s (%s)", cert.Reason, cert.Basis)}
 	if cert.Status == tls.Empty {
-		r.add(OptionalClientCert, High, c, "the server asked for a client certificate, got an empty one, and accepted: anybody without a certificate gets in", e)
+		r.add(OptionalClientCert, High, c, "the server asked for a client certificate, got an empty one, and accepted it: anybody without a certificate gets in", e)
 		return
 	}
 	r.add(NoClientCertificate, High, c, "the server does not ask for a client certificate: whoever reaches the port and knows the cookie gets in", e)
@@ -260,11 +260,11 @@ func (r *ruler) exposure(c *decode.Connection) {
 	for side, who := range [2]string{"client", "server"} {
 		d := &c.Dist[side]
 		if d.Handshake.Proved {
-			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can try cookies offline",
+			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can guess cookies offline",
 				Evidence{d.Handshake.DigestAt.Frame, fmt.Sprintf("the %s's digest of the cookie and the other side's challenge", who)})
 		}
 		if e := remoteExecution(d, who); len(e) > 0 {
-			r.add(RemoteExecutionExposed, Critical, c, "messages that have other nodes run code crossed in the clear", e...)
+			r.add(RemoteExecutionExposed, Critical, c, "messages that make other nodes run code crossed in the clear", e...)
 		}
 	}
 }
@@ -291,7 +291,7 @@ func remoteExecution(d *dist.Facts, who string) []Evidence {
 		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, plural(int(n), "message to rex", "messages to rex"))})
 	}
 	if n := d.UnnamedCalls; n > 0 {
-		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s of which the name is not known", who, plural(int(n), "call", "calls"))})
+		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s whose name is not known", who, plural(int(n), "call", "calls"))})
 	}
 	return out
 }
@@ -343,10 +343,10 @@ func (r *ruler) weakProtocol(c *decode.Connection) {
 		r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), hello)
 	}
 	if f.Server != nil && f.Server.Compression != 0 {
-		r.add(WeakTLS, Medium, c, "TLS compression: sizes tell about what is inside (RFC 9325, Section 3.3)", hello)
+		r.add(WeakTLS, Medium, c, "TLS compression: sizes reveal something about the contents (RFC 9325, Section 3.3)", hello)
 	}
 	if f.Renegotiated {
-		r.add(WeakTLS, Low, c, "the session was renegotiated; who began that is encrypted", Evidence{c.FirstFrame, "the connection's first packet"})
+		r.add(WeakTLS, Low, c, "the session was renegotiated; which side began is encrypted", Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 }
 
@@ -429,7 +429,7 @@ func (r *ruler) coverage() {
 	case distribution == count[Refused]:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
 	case distribution == count[Refused]+len(r.excused):
-		r.add(NothingToVerify, Medium, nil, "nothing to verify: exceptions let all connections between Erlang nodes pass")
+		r.add(NothingToVerify, Medium, nil, "nothing to verify: exceptions cover all connections between Erlang nodes")
 	}
 	for _, d := range r.cover.Damaged {
 		r.add(LossyCapture, Medium, nil, "a part of the capture is missing: "+d)
@@ -441,22 +441,22 @@ func (r *ruler) coverage() {
 		r.add(LossyCapture, Medium, nil, fmt.Sprintf("%s could not be read (%s): connections may have been missed", plural(int(r.cover.Unreadable[why]), "packet", "packets"), why))
 	}
 	if u := r.cover.Uncaptured; len(u) > 0 {
-		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("of %s nothing was captured: %s", plural(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
-		f.Fix = "capture on every interface that nodes use (-i any), and have the nodes reconnect while it is captured"
+		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("nothing was captured of %s: %s", plural(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
+		f.Fix = "capture on every interface that nodes use (-i any), and make the nodes reconnect during the capture"
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
 		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural(int(r.cover.Sealed[why]), "packet", "packets"), why))
 	}
 	for _, c := range obscured {
-		r.add(LossyCapture, Medium, c, plural(len(obscured), "connection misses packets, or has contradictory ones, that would show what is distribution",
-			"connections miss packets, or have contradictory ones, that would show what is distribution"))
+		r.add(LossyCapture, Medium, c, plural(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
+			"connections have missing or contradictory packets that would show whether they are distribution"))
 	}
 	for _, c := range alike {
 		r.add(NotProven, Medium, c, "TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)",
 			Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	for _, c := range gapped {
-		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection misses packets", "distribution connections miss packets"))
+		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
 	}
 }
 
