@@ -168,10 +168,10 @@ func TestCommanded(t *testing.T) {
 
 func TestTells(t *testing.T) {
 	for want, c := range map[string]*decode.Connection{
-		`10.1.0.1 told 10.1.0.2:4369 to forget "de\x1bmo": refused`:                       asks("10.1.0.1", request(epmd.StopReq, "de\x1bmo"), epmd.StopResp+" NOEXIST"),
-		`10.1.0.1 asked 10.1.0.2:4369 to register a node: no answer captured`:             asks("10.1.0.1", request(epmd.Alive2Req, ""), ""),
-		`10.1.0.1 dialled 10.1.0.2:4369: refused`:                                         dials("10.1.0.1", "10.1.0.2:4369", "rst"),
-		`10.1.0.1 dialled 10.1.0.2:4369: the connection came up, nothing was asked`:       dials("10.1.0.1", "10.1.0.2:4369", "syn"),
+		`10.1.0.1 told 10.1.0.2:4369 to forget "de\x1bmo": refused`:                             asks("10.1.0.1", request(epmd.StopReq, "de\x1bmo"), epmd.StopResp+" NOEXIST"),
+		`10.1.0.1 asked 10.1.0.2:4369 to register a node: no answer captured`:                   asks("10.1.0.1", request(epmd.Alive2Req, ""), ""),
+		`10.1.0.1 dialled 10.1.0.2:4369: refused`:                                               dials("10.1.0.1", "10.1.0.2:4369", "rst"),
+		`10.1.0.1 dialled 10.1.0.2:4369: the connection came up, nothing was asked`:             dials("10.1.0.1", "10.1.0.2:4369", "syn"),
 		`10.1.0.1 sent 10.1.0.2:4369 something that is not an EPMD request: no answer captured`: asks("10.1.0.1", request(epmd.Unknown, ""), ""),
 	} {
 		if got := tells(c, c.Exchanges()[0]); got != want {
