@@ -339,8 +339,7 @@ func (c *Conn) place(h *half, p *piece, sink Sink) {
 		case h.state != stateFixed:
 			if c.hold(h, p) {
 				if h.segments >= startSegments || h.heldBytes() >= startBytes {
-					h.fix(h.base+uint32(h.lowest()), StartUnknown)
-					c.drain(p.d, sink)
+					c.begin(sink)
 				}
 				return
 			}
@@ -358,6 +357,29 @@ func (c *Conn) place(h *half, p *piece, sink Sink) {
 		default:
 			h.more().overflows++
 			c.giveUpFirst(h, p, sink)
+		}
+	}
+}
+
+// begin ends the wait for the lowest sequence number, in both directions: what
+// one delivers says how much of the other was acknowledged, which nobody knows
+// while that has no beginning.
+func (c *Conn) begin(sink Sink) {
+	for d := range c.half {
+		if h := &c.half[d]; h.state == statePending {
+			h.fix(h.base+uint32(h.lowest()), StartUnknown)
+		}
+	}
+	for {
+		d, ok := c.earliest(func(h *half) bool { return h.state == stateFixed && h.held != nil && h.held.chunks[0].off <= h.next })
+		if !ok {
+			break
+		}
+		c.deliverHeld(&c.half[d], d, sink)
+	}
+	for d := range c.half {
+		if h := &c.half[d]; h.state == stateFixed && h.held != nil {
+			h.held.firstSeen(h.segments) // behind a hole
 		}
 	}
 }
@@ -509,6 +531,21 @@ func (c *Conn) drain(d Dir, sink Sink) {
 	}
 }
 
+// earliest returns the direction whose first chunk came first, of those with
+// chunks for which ready is true; false if there is none.
+func (c *Conn) earliest(ready func(*half) bool) (Dir, bool) {
+	a, b := &c.half[0], &c.half[1]
+	switch {
+	case !ready(a):
+		return From1, ready(b)
+	case !ready(b):
+		return From0, true
+	case b.held.chunks[0].before(&a.held.chunks[0]):
+		return From1, true
+	}
+	return From0, true
+}
+
 // deliverHeld delivers the first chunk, of which the beginning may have been
 // passed.
 func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
@@ -572,13 +609,9 @@ func (c *Conn) Flush(sink Sink) {
 		}
 	}
 	for {
-		d := From0
-		a, b := c.half[0].held, c.half[1].held
-		if a == nil && b == nil {
+		d, ok := c.earliest(func(h *half) bool { return h.held != nil })
+		if !ok {
 			break
-		}
-		if a == nil || b != nil && b.chunks[0].before(&a.chunks[0]) {
-			d = From1
 		}
 		h := &c.half[d]
 		k := &h.held.chunks[0]

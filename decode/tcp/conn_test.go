@@ -327,6 +327,15 @@ func TestSegment(t *testing.T) {
 			check: "9 0 1",
 		},
 		{
+			name: "midstream, what acknowledged what does not get lost when one direction has eight segments",
+			steps: []step{seg(0, 100, 50, "abc"), seg(1, 50, 103, "p"), seg(1, 51, 103, "q"), seg(1, 52, 103, "r"), seg(0, 103, 53, "d"),
+				seg(1, 53, 104, "s"), seg(1, 54, 104, "t"), seg(1, 55, 104, "u"), seg(1, 56, 104, "v"), seg(1, 57, 104, "w"), seg(0, 104, 58, "e")},
+			want: []string{`0@0 ack 0 frame 1 "abc"`, `1@0 ack 3 frame 2 "p"`, `1@1 ack 3 frame 3 "q"`, `1@2 ack 3 frame 4 "r"`, `0@3 ack 3 frame 5 "d"`,
+				`1@3 ack 4 frame 6 "s"`, `1@4 ack 4 frame 7 "t"`, `1@5 ack 4 frame 8 "u"`, `1@6 ack 4 frame 9 "v"`, `1@7 ack 4 frame 10 "w"`, `0@4 ack 8 frame 11 "e"`},
+			stats: func(s [2]tcp.Stats) string { return fmt.Sprint(s[0].Start, s[0].Bytes, s[1].Start, s[1].Bytes) },
+			check: "unknown 5 unknown 8",
+		},
+		{
 			name:  "midstream, acknowledgements of bytes in flight before the capture are no gap",
 			steps: []step{acks(1, 0, 80), seg(0, 100, 0, "abc"), acks(1, 0, 103)},
 			flush: []string{`0@0 ack 0 frame 2 "abc"`},
