@@ -38,7 +38,7 @@ func TestTable(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if get("0").number == 0 || get("4999").number != 0 || get("4999") == get("4999") {
+	if late, again := get("4999"), get("4999"); get("0").number == 0 || late.number != 0 || late == again {
 		t.Errorf("the first has number %d, one that came too late %d", get("0").number, get("4999").number)
 	}
 }
