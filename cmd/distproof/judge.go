@@ -163,7 +163,7 @@ func exitOf(conclusion string) (code int, words string, err error) {
 
 // report is the way of the data: open, analyze, write.
 func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Document, error) {
-	defer beThrifty()()
+	defer paceCollection(s.maxMemory == 0)()
 	outs, err := parseOutputs(s.outputs)
 	if err != nil {
 		return nil, err
@@ -212,7 +212,6 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	}
 	clear := a.showProgress(src, s.quiet)
 	o.recognise(s)
-	s.maxMemory.collectLate()
 	// What a baseline lets pass, and what is proved, are connections of the document.
 	o.Lazy = outs.oneByOne() && o.Baseline == nil && s.evidence == ""
 	x, err := examine(prover.watch(src), o)

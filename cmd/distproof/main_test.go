@@ -9,7 +9,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// Tests are many runs in one process, which has one way to collect garbage.
 func TestMain(m *testing.M) {
+	if os.Getenv("GOGC") == "" {
+		os.Setenv("GOGC", "100")
+	}
 	testscript.Main(m, map[string]func(){"distproof": main, "probe": probe, "confined": confined, "keeper": keeper})
 }
 

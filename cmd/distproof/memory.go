@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -50,26 +49,4 @@ func (m memory) apply() {
 	if m > 0 {
 		debug.SetMemoryLimit(int64(m))
 	}
-}
-
-// firstCollection is how much memory there is before garbage is collected.
-const firstCollection = 64 << 20
-
-// collectLate has garbage collected from firstCollection on, unless there is a
-// bound. By itself, the runtime begins at 4 MiB, and does it again and again until
-// there is that much: a sixth of a run that takes a tenth of a second.
-func (m memory) collectLate() {
-	if m > 0 {
-		return
-	}
-	percent := debug.SetGCPercent(-1)
-	if percent < 0 {
-		return // it is off, or late already
-	}
-	limit := debug.SetMemoryLimit(-1)
-	debug.SetMemoryLimit(min(limit, firstCollection))
-	runtime.AddCleanup(new([64]byte), func(struct{}) {
-		debug.SetMemoryLimit(limit)
-		debug.SetGCPercent(percent)
-	}, struct{}{})
 }
