@@ -113,7 +113,7 @@ func openError(path string, err error) *Error {
 		e.Reason = "no such file"
 	case errors.Is(err, fs.ErrPermission):
 		e.Reason = "no permission to read it"
-		e.Advice = "tcpdump and dumpcap write files as root or as their own user: sudo chmod a+r FILE"
+		e.Advice = "tcpdump and dumpcap write files as root or as their own user: sudo chown \"$USER\" FILE"
 	}
 	return e
 }

@@ -211,7 +211,7 @@ func (m *model) helpText() string {
 	}
 	b.WriteByte('\n')
 	heading("VERDICTS")
-	item("cleartext", "distribution in the clear: names, the cookie's proof and every message can be read and changed")
+	item("cleartext", "distribution in the clear: names, the cookie's digest and every message can be read and changed")
 	item("one-way", "TLS, but the client proved no certificate: who knows the cookie gets in")
 	item("inconclusive", "the packets do not prove it; the reason says why")
 	item("refused", "TLS was tried and did not come up")
