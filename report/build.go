@@ -331,7 +331,7 @@ func newCertificate(c *verify.Certificate) Certificate {
 func (b *builder) finding(f verify.Finding) Finding {
 	out := Finding{
 		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: cmp.Or(f.Fix, f.Rule.Fix()),
-		Status: "open", Connections: make([]string, 0, len(f.Connections)), Evidence: make([]Evidence, 0, len(f.Evidence)),
+		Status: statusOpen, Connections: make([]string, 0, len(f.Connections)), Evidence: make([]Evidence, 0, len(f.Evidence)),
 	}
 	for _, c := range f.Connections {
 		out.Connections = append(out.Connections, b.id(c))

@@ -16,7 +16,7 @@ func (b *builder) byPolicy(out *Finding, f verify.Finding) {
 		out.Policy = &PolicyLine{Path: f.Place.Path, Line: f.Place.Line}
 	}
 	if w := f.Waiver; w != nil {
-		out.Status = "waived"
+		out.Status = statusWaived
 		out.Waiver = &Waiver{Reason: w.Reason, Owner: w.Owner, Expires: w.Expires.Format(time.DateOnly)}
 	}
 }

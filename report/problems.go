@@ -42,8 +42,11 @@ const (
 	notes    effect = "noted"
 )
 
-// statusWaived is the status of findings that the policy lets pass.
-const statusWaived = "waived"
+// Statuses of findings: of those that stand, and of those that the policy lets pass.
+const (
+	statusOpen   = "open"
+	statusWaived = "waived"
+)
 
 // problems lists the findings edge by edge, the worst first, else in the
 // document's order.

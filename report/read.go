@@ -99,8 +99,12 @@ func (d *Document) check() error {
 		return fmt.Errorf("the report is incomplete: its summary counts %s between nodes, and it has %d", count(total, "connection", "connections"), n)
 	}
 	for i := range d.Findings {
-		if d.Findings[i].Rule == "" {
+		f := &d.Findings[i]
+		if f.Rule == "" {
 			return fmt.Errorf("the report is incomplete: its finding #%d is of no rule", i+1)
+		}
+		if f.Status != statusOpen && f.Status != statusWaived {
+			return fmt.Errorf("the report has the unknown status %q, of its finding #%d", f.Status, i+1)
 		}
 	}
 	return nil

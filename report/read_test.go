@@ -54,6 +54,7 @@ func TestReadRefuses(t *testing.T) {
 		{"unknown conclusion", replaced(`"conclusion": "fail"`, `"conclusion": "great"`), `unknown conclusion "great"`},
 		{"unknown verdict", replaced(`"verdict": "mutual"`, `"verdict": "fine"`), `unknown verdict "fine"`},
 		{"a finding of nothing", replaced(`"rule": "DP109"`, `"rule": ""`), "its finding #1 is of no rule"},
+		{"unknown status", replaced(`"status": "open"`, `"status": "ope5"`), `unknown status "ope5", of its finding #1`},
 		{"wrong type", replaced(`"first_frame": 10`, `"first_frame": "10"`), "not a report of distproof"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
