@@ -20,7 +20,7 @@ STATICCHECK   := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test race lint vuln tools fuzz soak soak-live bench load profile man lab labtest clean
+.PHONY: help build demo test race lint vuln tools fuzz soak soak-live bench load profile man lab labtest livetest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -120,12 +120,13 @@ vuln: ## look for known vulnerabilities in what the program uses
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab
 
-# With a tag of its own, because `make test` runs where there is only Go. The
-# tests of live capture are in `make test`, too, which skips them unless root.
+# With a tag of its own, because `make test` runs where there is only Go.
 labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, tshark, prometheus, systemd)
-	$(GO) test -tags lab -count=1 -run '^(TestKeyLogScript|TestRecord|TestExample|TestRunners|TestWatchConfined|TestWatchNodes|TestWatchPartition|TestWatchFragments|TestWatchUnit)$$' ./pcaps/lab
-	$(GO) test -tags lab -count=1 -run '^TestProm' ./watch/serve
+	$(GO) test -tags lab -count=1 -run '^Test(KeyLogScript|Record|Example|Runners|WatchConfined|WatchNodes|WatchPartition|WatchFragments|WatchUnit|Prom.*)$$' ./pcaps/lab ./watch/serve
 	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload|SoakLive)$$' ./pcaps/bench
+
+# These are in `make test`, too, which skips them unless root.
+livetest: ## test live capture (needs root)
 	$(GO) test -count=1 ./capture/live
 	$(GO) test -count=1 -run '^TestRecord' ./cmd/distproof
 
