@@ -19,6 +19,8 @@ type Document struct {
 	Conclusion string `json:"conclusion,omitempty"`
 	// Reason says in a sentence why the conclusion is what it is.
 	Reason string `json:"reason,omitempty"`
+	// Policy is the path of the policy's file, or the name of a built-in one, such
+	// as builtin:mutual; absent if none was given.
 	Policy string `json:"policy,omitempty"`
 	// Baseline is absent if the run was not compared with one.
 	Baseline    *Baseline    `json:"baseline,omitempty"`
@@ -54,8 +56,11 @@ type Tool struct {
 
 // Input is a capture file or stream.
 type Input struct {
-	Path    string `json:"path"`
-	Format  string `json:"format"`
+	// Path is the file as it was named, or what was captured on.
+	Path   string `json:"path"`
+	Format string `json:"format"`
+	// Packets counts all that were read, and Bytes the bytes captured of them, from
+	// the link layer on.
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
 	// First and Last are the times of the earliest and latest packet, RFC 3339
@@ -76,12 +81,13 @@ type Input struct {
 	Secrets int `json:"secrets,omitempty"`
 }
 
-// Summary counts connections.
+// Summary counts connections, each once, by protocol.
 type Summary struct {
 	Distribution Verdicts `json:"distribution"`
 	EPMD         int      `json:"epmd"`
-	TLS          int      `json:"tls"`
-	Other        int      `json:"other"`
+	// TLS counts those with TLS that is not shown to be distribution.
+	TLS   int `json:"tls"`
+	Other int `json:"other"`
 	// None counts connections that carried no data.
 	None int `json:"none"`
 }
@@ -102,10 +108,16 @@ func (v Verdicts) Total() int {
 
 // Node is an Erlang node.
 type Node struct {
-	Name       string      `json:"name"`
-	Basis      string      `json:"basis"`
-	Addresses  []string    `json:"addresses"`
-	Ports      []uint16    `json:"ports"`
+	Name string `json:"name"`
+	// Basis says how the name is known, in the surest way that there was: handshake,
+	// if the node said so in the clear; decrypted, if it did inside TLS; epmd+sni or
+	// epmd+host, if EPMD knows the part before the @ by the port, and the host is the
+	// one that the client asked for, or that of the address in other connections.
+	Basis     string   `json:"basis"`
+	Addresses []string `json:"addresses"`
+	// Ports are those on which it listens for distribution.
+	Ports []uint16 `json:"ports"`
+	// OTPRelease is absent if nothing tells it.
 	OTPRelease *OTPRelease `json:"otp_release,omitempty"`
 	// Creations are the incarnations that the node told, the first first:
 	// another one for each start.
@@ -123,47 +135,66 @@ type Node struct {
 
 // OTPRelease is a lower bound of a node's OTP release.
 type OTPRelease struct {
-	AtLeast int    `json:"at_least"`
-	Basis   string `json:"basis"`
+	AtLeast int `json:"at_least"`
+	// Basis is observed, inferred or decrypted.
+	Basis string `json:"basis"`
 }
 
 // Connection is one TCP connection.
 type Connection struct {
-	ID       string `json:"id"`
+	// ID is c and a number, from 1 on, in the order of the first packets.
+	ID string `json:"id"`
+	// Protocol is dist, dist-tls (distribution over TLS), epmd, tls (TLS that is not
+	// shown to be distribution), other, or none (no data crossed).
 	Protocol string `json:"protocol"`
-	// ProtocolBasis lists what makes a connection distribution.
+	// ProtocolBasis lists what makes a connection distribution: epmd, port, listener,
+	// record-sizes, ticks, handshake, framing, decryption.
 	ProtocolBasis []string `json:"protocol_basis"`
-	// Verdict is null for connections that are not distribution.
+	// Verdict is mutual, one-way, cleartext, refused or inconclusive; null for
+	// connections that are not distribution.
 	Verdict *string `json:"verdict"`
-	// State says whether the session came up.
-	State  string   `json:"state"`
+	// State says whether the session came up: up, tls-failed, dist-refused,
+	// incomplete, or midstream if its beginning is not in the capture.
+	State string `json:"state"`
+	// Reason says in a sentence why the verdict is what it is.
 	Reason string   `json:"reason"`
 	Client Endpoint `json:"client"`
 	Server Endpoint `json:"server"`
 	// RolesBasis says how client and server were told apart.
 	RolesBasis string `json:"roles_basis"`
-	FirstSeen  string `json:"first_seen"`
-	LastSeen   string `json:"last_seen"`
+	// FirstSeen and LastSeen are the times of the first and the last packet, RFC
+	// 3339 with nanoseconds.
+	FirstSeen string `json:"first_seen"`
+	LastSeen  string `json:"last_seen"`
+	// FirstFrame is the number of the first packet, as Wireshark counts them, in the
+	// input with the index Input.
 	FirstFrame uint32 `json:"first_frame"`
-	// Input is the index of the input that FirstFrame counts in.
-	Input             int                `json:"input"`
-	Packets           Counts             `json:"packets"`
-	Bytes             Counts             `json:"bytes"`
-	Encapsulation     []string           `json:"encapsulation"`
+	Input      int    `json:"input"`
+	// Packets counts TCP segments, each once even if several interfaces saw it, and
+	// Bytes the captured bytes of the streams, each once however often it was sent.
+	Packets Counts `json:"packets"`
+	Bytes   Counts `json:"bytes"`
+	// Encapsulation lists tunnels and tags around the packets, the outermost first,
+	// such as "vxlan 1".
+	Encapsulation []string `json:"encapsulation"`
+	// TLS and the certificates are there if there was TLS, Cleartext if anything of
+	// distribution crossed in the clear, and Decrypted if a key log opened the session.
 	TLS               *TLS               `json:"tls,omitempty"`
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 	ServerCertificate *ServerCertificate `json:"server_certificate,omitempty"`
 	Cleartext         *Cleartext         `json:"cleartext,omitempty"`
 	Decrypted         *Decrypted         `json:"decrypted,omitempty"`
 	Gaps              Gaps               `json:"gaps"`
-	Findings          []string           `json:"findings"`
+	// Findings are the rules of the findings about it.
+	Findings []string `json:"findings"`
 }
 
 // Endpoint is one end of a connection.
 type Endpoint struct {
 	Address string `json:"address"`
 	Port    uint16 `json:"port"`
-	// Node is the node's name; absent if it is not known.
+	// Node is the node's name, and NodeBasis how it is known, as in nodes; absent if
+	// it is not.
 	Node      string `json:"node,omitempty"`
 	NodeBasis string `json:"node_basis,omitempty"`
 	// Host is the host part of the node's name, if only that is known.
@@ -186,14 +217,19 @@ type Counts struct {
 
 // TLS is what is known of a TLS session.
 type TLS struct {
-	// Version is null if the ServerHello was not seen.
-	Version     *string `json:"version"`
-	CipherSuite string  `json:"cipher_suite,omitempty"`
-	Group       string  `json:"group,omitempty"`
-	SNI         string  `json:"sni,omitempty"`
-	JA3         string  `json:"ja3,omitempty"`
-	JA4         string  `json:"ja4,omitempty"`
-	Resumed     bool    `json:"resumed"`
+	// Version is the one that the server chose, such as 1.3; null if the ServerHello
+	// was not seen.
+	Version *string `json:"version"`
+	// CipherSuite and Group, of the key exchange, have the names of IANA's registries.
+	CipherSuite string `json:"cipher_suite,omitempty"`
+	Group       string `json:"group,omitempty"`
+	// SNI is the name that the client asked for (RFC 6066, Section 3).
+	SNI string `json:"sni,omitempty"`
+	// JA3 and JA4 are fingerprints of the ClientHello.
+	JA3 string `json:"ja3,omitempty"`
+	JA4 string `json:"ja4,omitempty"`
+	// Resumed says that the session goes on from an earlier handshake.
+	Resumed bool `json:"resumed"`
 	// ResumedFrom is the connection that made the session, if it was captured.
 	ResumedFrom string `json:"resumed_from,omitempty"`
 	// KeyLog says what became of opening the handshake with a key log: "opened",
@@ -205,14 +241,19 @@ type TLS struct {
 
 // Alert is a TLS alert.
 type Alert struct {
-	From        string `json:"from"`
+	// From is the side that sent it, client or server.
+	From string `json:"from"`
+	// Level and Description have the names of RFC 8446, Section 6; absent if the alert
+	// is encrypted.
 	Level       string `json:"level,omitempty"`
 	Description string `json:"description,omitempty"`
-	Basis       string `json:"basis"`
-	Frame       uint32 `json:"frame"`
+	// Basis is inferred for an encrypted alert, known by the size of its record.
+	Basis string `json:"basis"`
+	Frame uint32 `json:"frame"`
 }
 
-// Records has the sizes of the first TLS records of each side.
+// Records has the sizes of the first TLS records of each side, in bytes without the
+// record header.
 type Records struct {
 	Client []int `json:"client"`
 	Server []int `json:"server"`
@@ -221,9 +262,12 @@ type Records struct {
 // ClientCertificate says whether the client proved who it is.
 type ClientCertificate struct {
 	// Status is presented, empty, not-requested, resumed or unknown.
-	Status    string `json:"status"`
-	Requested *bool  `json:"requested"`
-	Basis     string `json:"basis"`
+	Status string `json:"status"`
+	// Requested is null if it is not known whether the server asked for one.
+	Requested *bool `json:"requested"`
+	// Basis says how the status is known: observed, verified, decrypted, inferred (from
+	// the sizes of encrypted records), or none.
+	Basis string `json:"basis"`
 	// Reason says what shows the status, or why it is unknown.
 	Reason string `json:"reason"`
 	// Possession says how it is known that the client has the private key, and
@@ -238,6 +282,7 @@ type ClientCertificate struct {
 
 // ServerCertificate says who the server is.
 type ServerCertificate struct {
+	// The fields are those of the client's certificate, seen from the other side.
 	Basis            string        `json:"basis"`
 	Possession       string        `json:"possession"`
 	PossessionReason string        `json:"possession_reason"`
@@ -248,9 +293,11 @@ type ServerCertificate struct {
 
 // Certificate is an X.509 certificate.
 type Certificate struct {
-	Subject   string `json:"subject"`
-	Issuer    string `json:"issuer"`
-	Serial    string `json:"serial"`
+	// Subject and Issuer are written as in RFC 2253, and Serial in hexadecimal.
+	Subject string `json:"subject"`
+	Issuer  string `json:"issuer"`
+	Serial  string `json:"serial"`
+	// NotBefore and NotAfter are times as in RFC 3339.
 	NotBefore string `json:"not_before"`
 	NotAfter  string `json:"not_after"`
 	// DNSNames, IPAddresses, URIs and EmailAddresses are those of the
@@ -267,7 +314,8 @@ type Certificate struct {
 	ExtendedKeyUsage []string `json:"extended_key_usage"`
 	IsCA             bool     `json:"is_ca"`
 	SelfSigned       bool     `json:"self_signed"`
-	// SHA256 is that of the certificate, SPKISHA256 that of its public key.
+	// SHA256 is that of the certificate, SPKISHA256 that of its public key, both in
+	// hexadecimal.
 	SHA256     string `json:"sha256"`
 	SPKISHA256 string `json:"spki_sha256"`
 	// Problem says why the certificate could not be parsed; Raw is it then,
@@ -290,11 +338,14 @@ type Cleartext struct {
 	Bytes Counts `json:"bytes"`
 	// Messages counts distribution messages by operation, and MessageCount those
 	// of each side without ticks.
-	Messages        map[string]uint64 `json:"messages"`
-	MessageCount    Counts            `json:"message_count"`
+	Messages     map[string]uint64 `json:"messages"`
+	MessageCount Counts            `json:"message_count"`
+	// RegisteredNames counts the messages to each registered name.
 	RegisteredNames map[string]uint64 `json:"registered_names"`
 	// Calls are what the nodes told each other to run.
-	Calls               []Call `json:"calls"`
+	Calls []Call `json:"calls"`
+	// CookieDigestExposed says that a challenge and its digest crossed, from which the
+	// cookie can be guessed offline.
 	CookieDigestExposed bool   `json:"cookie_digest_exposed"`
 	FirstFrame          uint32 `json:"first_frame"`
 	LastFrame           uint32 `json:"last_frame"`
@@ -365,8 +416,9 @@ type Gaps struct {
 // address.
 type Edge struct {
 	// From dialled To.
-	From        string `json:"from"`
-	To          string `json:"to"`
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Verdict is the worst of its connections.
 	Verdict     string `json:"verdict"`
 	Connections int    `json:"connections"`
 	// Likely counts those of the connections of which an end is named by its
@@ -393,7 +445,9 @@ type Mesh struct {
 
 // EPMD is what the Erlang port mapper daemons were asked and answered.
 type EPMD struct {
-	Names    []EPMDName        `json:"names"`
+	Names []EPMDName `json:"names"`
+	// Requests counts them by their names in OTP's documentation, such as
+	// PORT_PLEASE2_REQ, and Clients are the addresses that sent them.
 	Requests map[string]uint64 `json:"requests"`
 	Clients  []string          `json:"clients"`
 	// Exchanges say who asked what from where.
@@ -402,6 +456,8 @@ type EPMD struct {
 
 // EPMDName is a node that an EPMD announced.
 type EPMDName struct {
+	// Node is the part of the name before the @, Host the address of the EPMD, and
+	// Port that on which the node listens.
 	Node string `json:"node"`
 	Host string `json:"host"`
 	Port uint16 `json:"port"`
@@ -429,6 +485,7 @@ type EPMDExchange struct {
 
 // Finding is a rule that was broken, or could not be shown to hold.
 type Finding struct {
+	// Rule is its id, such as DP101, and Severity critical, high, medium, low or info.
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
 	Title    string `json:"title"`
