@@ -26,8 +26,7 @@ type LinkType uint16
 // A Packet is one captured packet.
 type Packet struct {
 	// Data holds the captured bytes, starting at the link layer. It is valid
-	// until the next call of [Source.Next], or, if Stays, of [Source.Close]; a
-	// [Lender] keeps it for longer.
+	// until the next call of [Source.Next], or, if Stays, of [Source.Close].
 	Data  []byte
 	Stays bool
 	// Length is the packet's length on the wire in bytes. It is never below

@@ -37,8 +37,6 @@ const (
 type crew struct {
 	live *decode.Live
 	tap  Tap
-	// src lends packets; nil if it cannot.
-	src capture.Lender
 	// filling is the bundle that is not handed over yet; nil if there are no
 	// workers. The owner of the crew has locked it.
 	filling *bundle
@@ -66,9 +64,7 @@ type bundle struct {
 	segment [decode.BatchSegments]int16
 	n       int
 	batch   decode.Batch
-	// lease has packets, and copied others.
-	lease  capture.Lease
-	copied []byte
+	copied  []byte
 	// left is how many workers are not done with it.
 	left atomic.Int32
 }
@@ -106,7 +102,7 @@ func (c *crew) take(p *capture.Packet, links *link.Decoder, ways *encapsulations
 	b := c.filling
 	q := &b.packets[b.n]
 	*q = *p
-	if !p.Stays && (c.src == nil || !c.src.Lend(&b.lease)) {
+	if !p.Stays {
 		q.Data = b.keep(p.Data)
 	}
 	s := b.batch.Next()
@@ -293,6 +289,5 @@ func (c *crew) show(b *bundle) {
 	}
 	clear(b.packets[:b.n])
 	b.batch.Reset()
-	b.lease.End()
 	b.n, b.copied = 0, b.copied[:0]
 }

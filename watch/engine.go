@@ -170,7 +170,6 @@ func New(src Source, o Options) *Engine {
 	}
 	e.live = decode.NewLive(e.o.Decode, e.ways.of)
 	e.crew.live, e.crew.tap = e.live, o.Tap
-	e.crew.src, _ = src.(capture.Lender)
 	e.intake.inputs = src.Inputs()
 	e.maker = newMaker(e)
 	e.maker.kernel.look(e.began, 0)
@@ -431,20 +430,6 @@ func (i *intake) count(p *capture.Packet, at time.Time) {
 	i.bytes += uint64(len(p.Data))
 	i.first, i.last = min(i.first, p.Time), max(i.last, p.Time)
 	i.newest, i.lastAt = p.Time, at
-}
-
-// Packets returns how many packets were read.
-func (e *Engine) Packets() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.intake.packets
-}
-
-// Silence returns for how long no packet came.
-func (e *Engine) Silence() time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return time.Since(later(e.began, e.intake.lastAt))
 }
 
 // rouse asks for a State.

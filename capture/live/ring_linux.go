@@ -25,13 +25,6 @@ type ring struct {
 	held  bool
 	left  int // packets of the block still to come
 	at    int // where the next one begins, within the block
-	// latest is the kernel's number of the block that was begun last.
-	latest uint64
-	// users counts who needs a block: who reads it, and leases; each gives it back
-	// with back. out is how many blocks somebody needs.
-	users []atomic.Int32
-	out   atomic.Int32
-	back  func(block int)
 }
 
 const (
@@ -46,13 +39,11 @@ const (
 )
 
 // Offsets in struct tpacket_block_desc (version 1): version (4), offset of
-// private data (4), status (4), packets (4), offset of the first (4), length (4),
-// number (8), …
+// private data (4), status (4), packets (4), offset of the first (4), …
 const (
 	blockStatus  = 8
 	blockPackets = 12
 	blockFirst   = 16
-	blockNumber  = 24
 )
 
 // Offsets in struct tpacket3_hdr, and of the struct sockaddr_ll behind it.
@@ -103,7 +94,6 @@ func (r *ring) open() error {
 	if err := unix.SetsockoptTpacketReq3(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, req); err != nil {
 		return err
 	}
-	r.users, r.back = make([]atomic.Int32, r.blocks), r.release
 	var err error
 	r.memory, err = unix.Mmap(r.fd, 0, r.blocks*blockSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -123,70 +113,33 @@ func (r *ring) current() []byte {
 	return r.memory[r.block*blockSize:][:blockSize:blockSize]
 }
 
-// status is that of a block. The kernel writes it, too.
-func (r *ring) status(block int) *uint32 {
-	return (*uint32)(unsafe.Pointer(&r.memory[block*blockSize+blockStatus]))
-}
-
-// fresh reports whether the kernel has begun the current block anew since it was
-// read last: until then it may be lent.
-func (r *ring) fresh() bool {
-	return binary.NativeEndian.Uint64(r.current()[blockNumber:]) > r.latest
-}
+// status is written by the kernel, too.
+func (r *ring) status() *uint32 { return (*uint32)(unsafe.Pointer(&r.current()[blockStatus])) }
 
 // ready reports whether there is a packet to read, and gives a block back that
 // has none left.
 func (r *ring) ready() bool {
 	for r.left == 0 {
 		if r.held {
+			binary.NativeEndian.PutUint32(r.current()[blockPackets:], 0) // for begun
+			atomic.StoreUint32(r.status(), unix.TP_STATUS_KERNEL)
 			r.held = false
-			r.release(r.block)
 			r.block = (r.block + 1) % r.blocks
 		}
-		if atomic.LoadUint32(r.status(r.block))&unix.TP_STATUS_USER == 0 || !r.fresh() {
+		if atomic.LoadUint32(r.status())&unix.TP_STATUS_USER == 0 {
 			return false
 		}
 		b := r.current()
 		r.held = true
-		r.latest = binary.NativeEndian.Uint64(b[blockNumber:])
-		r.users[r.block].Store(1)
-		r.out.Add(1)
 		r.left = int(binary.NativeEndian.Uint32(b[blockPackets:]))
 		r.at = int(binary.NativeEndian.Uint32(b[blockFirst:]))
 	}
 	return true
 }
 
-// release gives a block back that nobody else needs.
-func (r *ring) release(block int) {
-	if r.users[block].Add(-1) == 0 {
-		r.out.Add(-1)
-		atomic.StoreUint32(r.status(block), unix.TP_STATUS_KERNEL)
-	}
-}
-
-// lendable is the part of the ring that may be lent: the rest is for what comes.
-const lendable = 8
-
-// lend adds the block of the last packet to l, if there is enough left.
-func (r *ring) lend(l *capture.Lease) bool {
-	if l.Has(r.block) {
-		return true
-	}
-	if int(r.out.Load()) > r.blocks/lendable {
-		return false
-	}
-	r.users[r.block].Add(1)
-	l.Add(r.block, r.back)
-	return true
-}
-
 // begun is how many packets are in the block that the kernel is to hand over
 // next.
 func (r *ring) begun() uint32 {
-	if !r.fresh() {
-		return 0
-	}
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.current()[blockPackets])))
 }
 

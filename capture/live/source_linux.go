@@ -25,13 +25,12 @@ type Source struct {
 
 	mu sync.Mutex // over what other goroutines share with Next
 	in capture.Input
-	// fd is the packet socket, wake an eventfd, and poll waits for both; -1 when
-	// closed.
-	fd, wake, poll int
-	stopping       bool
-	links          *links
-	states         map[string]*state
-	stats          Statistics
+	// fd is the packet socket, wake an eventfd; -1 when closed.
+	fd, wake int
+	stopping bool
+	links    *links
+	states   map[string]*state
+	stats    Statistics
 	// missed counts the packets that crossed interfaces that were back before they
 	// were captured on again.
 	missed uint64
@@ -72,7 +71,7 @@ func Open(o Options) (*Source, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s := &Source{options: o, fd: -1, wake: -1, poll: -1, states: make(map[string]*state), noticed: make(chan struct{}, 1)}
+	s := &Source{options: o, fd: -1, wake: -1, states: make(map[string]*state), noticed: make(chan struct{}, 1)}
 	s.in.Path, s.in.Format = o.describe(), "live"
 	if err := within(o.Namespace, s.open); err != nil {
 		s.Close()
@@ -93,9 +92,6 @@ func (s *Source) open() (err error) {
 	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return systemError("eventfd", err)
 	}
-	if err = s.openPoll(); err != nil {
-		return systemError("epoll", err)
-	}
 	for _, name := range s.options.Interfaces {
 		if name != Any {
 			s.states[name] = &state{InterfaceState: InterfaceState{Name: name}}
@@ -114,21 +110,6 @@ func (s *Source) open() (err error) {
 		return err
 	}
 	s.warn()
-	return nil
-}
-
-// openPoll prepares for wait. It is to be told of every block once: poll says that
-// there are packets as long as the last block is not given back, be it read or not.
-func (s *Source) openPoll() (err error) {
-	if s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return err
-	}
-	for _, fd := range []int{s.fd, s.wake} {
-		event := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}
-		if err := unix.EpollCtl(s.poll, unix.EPOLL_CTL_ADD, fd, event); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -459,8 +440,7 @@ func systemError(what string, err error) error {
 }
 
 // Next waits for the next packet; see [capture.Source]. After [Source.Stop] it
-// returns what is in the ring, and then io.EOF. Packet data is that of the ring:
-// [Source.Lend] keeps it valid.
+// returns what is in the ring, and then io.EOF. Packet data is that of the ring.
 func (s *Source) Next(p *capture.Packet) error {
 	for !s.ended && !s.ring.ready() {
 		if err := s.wait(); err != nil {
@@ -476,17 +456,15 @@ func (s *Source) Next(p *capture.Packet) error {
 		s.frame++
 	}
 	p.Frame = capture.Frame{Number: s.frame}
-	s.mu.Lock()
-	count(&s.in, p)
-	s.mu.Unlock()
+	s.count(p)
 	return nil
 }
 
-// Lend implements [capture.Lender]: an eighth of the ring may be lent.
-func (s *Source) Lend(l *capture.Lease) bool { return s.ring.lend(l) }
-
-// count keeps an input's counters.
-func count(in *capture.Input, p *capture.Packet) {
+// count keeps the input's counters.
+func (s *Source) count(p *capture.Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := &s.in
 	in.Packets++
 	in.Bytes += uint64(len(p.Data))
 	if p.Length > len(p.Data) {
@@ -514,24 +492,24 @@ func (s *Source) wait() error {
 	s.mu.Lock()
 	stopping := s.stopping
 	s.mu.Unlock()
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}, {Fd: -1}}
 	timeout := -1
 	if stopping {
 		timeout = s.grace()
+	} else {
+		fds[1] = unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN}
 	}
-	var events [2]unix.EpollEvent
-	n, err := unix.EpollWait(s.poll, events[:], timeout)
+	n, err := unix.Poll(fds, timeout)
 	switch {
 	case errors.Is(err, unix.EINTR):
 		return nil
 	case err != nil:
-		return systemError("epoll", err)
+		return systemError("poll", err)
 	case n == 0 && !s.ring.ready() && s.grace() <= timeout:
 		return io.EOF
 	}
-	for _, e := range events[:n] {
-		if e.Events&unix.EPOLLERR != 0 {
-			s.failed()
-		}
+	if fds[0].Revents&unix.POLLERR != 0 {
+		s.failed()
 	}
 	return nil
 }
@@ -631,7 +609,7 @@ func (s *Source) Close() error {
 		errs = append(errs, s.links.close())
 		s.links = nil
 	}
-	for _, fd := range []*int{&s.fd, &s.wake, &s.poll} {
+	for _, fd := range []*int{&s.fd, &s.wake} {
 		if *fd >= 0 {
 			errs = append(errs, unix.Close(*fd))
 			*fd = -1

@@ -113,7 +113,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		return err
 	}
 	defer saved.cleanup()
-	watched := &pulse{Source: prover.watch(saved), began: time.Now()}
+	watched := &pulse{Source: prover.watch(saved)}
 	watched.beat()
 
 	command, err := child.Start(argv, child.Streams{In: a.stdin, Out: a.stdout, Err: a.stderr})
@@ -237,8 +237,7 @@ func (a *app) concludeRecord(doc *report.Document, s *settings, failure error) e
 // A pulse notes when packets come.
 type pulse struct {
 	capture.Source
-	began time.Time
-	last  atomic.Int64 // since then
+	last atomic.Pointer[time.Time]
 }
 
 // Next implements [capture.Source].
@@ -248,14 +247,17 @@ func (p *pulse) Next(packet *capture.Packet) error {
 	return err
 }
 
-func (p *pulse) beat() { p.last.Store(int64(time.Since(p.began))) }
+func (p *pulse) beat() {
+	now := time.Now()
+	p.last.Store(&now)
+}
 
 // settle waits until no packet came for some time, a signal comes, or five times
 // that time is over, and then says false.
 func (p *pulse) settle(quiet time.Duration, signals <-chan os.Signal) bool {
 	began := time.Now()
 	for {
-		silent := time.Since(latest(began, p.began.Add(time.Duration(p.last.Load()))))
+		silent := time.Since(latest(began, *p.last.Load()))
 		left := 5*quiet - time.Since(began)
 		switch {
 		case silent >= quiet:

@@ -194,7 +194,7 @@ func TestSaveFails(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	const quiet = 40 * time.Millisecond
-	p := &pulse{began: time.Now()}
+	p := new(pulse)
 	p.beat()
 	began := time.Now()
 	if !p.settle(quiet, nil) || time.Since(began) < quiet {
@@ -204,7 +204,8 @@ func TestSettle(t *testing.T) {
 		t.Error("no wait is as good as quiet")
 	}
 	// Packets that never end: the last one is always yet to come.
-	p.last.Store(int64(time.Hour))
+	never := time.Now().Add(time.Hour)
+	p.last.Store(&never)
 	began = time.Now()
 	if p.settle(quiet, nil) || time.Since(began) < 5*quiet {
 		t.Errorf("quiet after %v, though packets come", time.Since(began))

@@ -141,6 +141,7 @@ type watching struct {
 	source  watch.Source
 	sockets *live.SocketTable // nil if there is none
 	keeper  *keep.Keeper      // nil if nothing is saved
+	pulse   *pulseTap
 	engine  *watch.Engine
 	closers []func()
 }
@@ -325,16 +326,13 @@ func (w *watching) makeEngine() {
 		Tool:      tool(),
 		Keys:      w.keys.current,
 		Event:     w.event,
+		Tap:       w.tap(),
 		MaxMemory: o.MaxMemory,
 	}
 	if w.sockets != nil {
 		options.Sockets = w.listSockets
 	}
-	if w.keeper != nil {
-		options.Tap = w.keeper
-	}
 	w.engine = watch.New(w.source, options)
-	w.s.serve.packets = w.engine.Packets
 	if w.events != nil {
 		w.events.start(w.engine.Tell)
 	}
@@ -348,6 +346,16 @@ func (w *watching) listSockets() ([]live.Socket, error) {
 		w.log.Warn("connections that were up before are not listed", "error", err)
 	}
 	return all, err
+}
+
+// tap is what is shown the packets.
+func (w *watching) tap() watch.Tap {
+	w.pulse = newPulseTap()
+	w.s.serve.packets = w.pulse.packets.Load
+	if w.keeper == nil {
+		return w.pulse
+	}
+	return taps{w.pulse, w.keeper}
 }
 
 // needs is what has to stay possible when rights are given up.
@@ -396,7 +404,7 @@ func (w *watching) rereadPolicy() {
 // endWhenQuiet ends the watch when no packet came for some time.
 func (w *watching) endWhenQuiet(ctx context.Context, end func()) {
 	for {
-		left := w.s.untilQuiet - w.engine.Silence()
+		left := w.s.untilQuiet - w.pulse.silence()
 		if left <= 0 {
 			w.log.Info("ending: no packet came", "time", w.s.untilQuiet.String())
 			end()
