@@ -109,7 +109,8 @@ func TestBrokenOutput(t *testing.T) {
 	w := newEventWriter(out, false, false, 1)
 	w.start(func() {})
 	for range 10_000 {
-		if !w.take(&watch.Event{Event: watch.EventOpened, Message: strings.Repeat("x", 1000)}, false) && w.failure() != nil {
+		failed := w.failure() != nil
+		if !w.take(&watch.Event{Event: watch.EventOpened, Message: strings.Repeat("x", 1000)}, false) && failed {
 			t.Fatal("an event is refused after an error")
 		}
 	}
