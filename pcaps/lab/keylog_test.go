@@ -26,13 +26,7 @@ import (
 // distproof open what was recorded. `make labtest` runs it; it needs what
 // the lab needs, and fails without.
 func TestKeyLogScript(t *testing.T) {
-	if err := checkNeeds(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pki := testPKI(t)
 	t.Run("TLS 1.3", func(t *testing.T) { testKeyLogTLS13(t, newKeyLogLab(t, pki, "1.3")) })
 	t.Run("TLS 1.2", func(t *testing.T) { testKeyLogTLS12(t, newKeyLogLab(t, pki, "1.2")) })
 	t.Run("clear", func(t *testing.T) { testKeyLogClear(t, newKeyLogLab(t, pki, "")) })

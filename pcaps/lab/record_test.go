@@ -22,13 +22,7 @@ import (
 // TestRecord has distproof record run scripts that start real nodes. `make
 // labtest` runs it.
 func TestRecord(t *testing.T) {
-	if err := checkNeeds(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pki := testPKI(t)
 	program := buildProgram(t)
 	mutual := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3")}
 	another := nodeSpec{name: "stock", host: 3, tls: both(3, "1.2")}
@@ -106,6 +100,20 @@ func TestRecord(t *testing.T) {
 			}
 		})
 	}
+}
+
+// testPKI makes the certificates for a test on real nodes, which fails if anything
+// that it needs is missing.
+func testPKI(t *testing.T, more ...need) *pki {
+	t.Helper()
+	if err := checkNeeds(t.Context(), more...); err != nil {
+		t.Fatal(err)
+	}
+	pki, err := newPKI(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pki
 }
 
 func buildProgram(t *testing.T) string {

@@ -17,14 +17,8 @@ import (
 // TestRunners has distproof record run mix and rebar3, whose tests start peers,
 // in a network namespace of its own. `make labtest` runs it.
 func TestRunners(t *testing.T) {
-	if err := checkNeeds(t.Context(), need{"mix", "elixir"}, need{"rebar3", "rebar3"}); err != nil {
-		t.Fatal(err)
-	}
+	pki := testPKI(t, need{"mix", "elixir"}, need{"rebar3", "rebar3"})
 	program := buildProgram(t)
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	certified := side{cert: "localhost", verify: true, require: true}
 	optfile := filepath.Join(t.TempDir(), "ssl_dist.conf")
 	text := fmt.Sprintf("[%s,%s].\n", certified.erlang("server", pki), certified.erlang("client", pki))

@@ -22,14 +22,7 @@ import (
 // was up before, of nodes that join, leave, come back and change to TLS, and goes
 // on when the interface goes and another one comes. `make labtest` runs it.
 func TestWatchNodes(t *testing.T) {
-	if err := checkNeeds(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newRecordLab(t, pki)
+	l := newRecordLab(t, testPKI(t))
 	billing := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3"), port: 9100}
 	legacy := nodeSpec{name: "legacy", host: 3}
 	l.connect(t, clientSpec{nodeSpec{name: "orders", host: 1, tls: both(1, "")}, billing})
@@ -83,14 +76,7 @@ func TestWatchNodes(t *testing.T) {
 // either host when its kernel gives the connection up, without a packet of it. The
 // bridge between them, whose kernel never had it, only sees it fall silent.
 func TestWatchPartition(t *testing.T) {
-	if err := checkNeeds(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newRecordLab(t, pki)
+	l := newRecordLab(t, testPKI(t))
 	billing := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3"), port: 9100}
 	server, client := l.start(t, billing), l.start(t, nodeSpec{name: "orders", host: 1, tls: both(1, "")})
 	program := buildProgram(t)
@@ -130,14 +116,7 @@ func TestWatchPartition(t *testing.T) {
 // TestWatchFragments: what a router takes apart on its way is saved as it came, for
 // verify and for tshark.
 func TestWatchFragments(t *testing.T) {
-	if err := checkNeeds(t.Context(), need{"tshark", "tshark"}); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newRecordLab(t, pki)
+	l := newRecordLab(t, testPKI(t, need{"tshark", "tshark"}))
 	// From host 1 to host 2 it goes by host 3, with a smaller MTU from there on, of
 	// which host 1 learns nothing.
 	l.sysctl(t, 1, "net.ipv4.ip_no_pmtu_disc=1")

@@ -22,14 +22,7 @@ import (
 // any right that it does not need, keeps the proof, also when it is killed, and
 // cannot open /etc/passwd. `make labtest` runs it.
 func TestWatchConfined(t *testing.T) {
-	if err := checkNeeds(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newRecordLab(t, pki)
+	l := newRecordLab(t, testPKI(t))
 	program := buildProgram(t)
 	w := l.watch(t, program, l.net.bridge(), "br0", "--promiscuous")
 	w.until("started")

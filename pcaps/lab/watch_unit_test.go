@@ -23,15 +23,7 @@ const unit = "distproof-watch"
 // it. It captures and serves, reads its policy again, goes on after it was killed,
 // keeps what it saved, and ends when it is told to. `make labtest` runs it.
 func TestWatchUnit(t *testing.T) {
-	err := checkNeeds(t.Context(), need{"systemd-nspawn", "systemd-container"}, need{"nsenter", "util-linux"}, need{"bash", "bash"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pki, err := newPKI(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newRecordLab(t, pki)
+	l := newRecordLab(t, testPKI(t, need{"systemd-nspawn", "systemd-container"}, need{"nsenter", "util-linux"}, need{"bash", "bash"}))
 	m := boot(t, l.net.namespace(1), buildProgram(t))
 
 	m.policy("version: 1\n")
