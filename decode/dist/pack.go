@@ -214,7 +214,7 @@ func (m *mark) pack(p *pack.Packer) {
 func (c *atomCache) pack(p *pack.Packer) {
 	n := p.Length(len(c.keys))
 	if p.Reading() {
-		*c = atomCache{keys: resized(c.keys, n), entries: resized(c.entries, n)}
+		*c = atomCache{keys: pack.Resized(p, c.keys, n), entries: pack.Resized(p, c.entries, n)}
 	}
 	for i := range c.keys {
 		packEntry(p, &c.keys[i], &c.entries[i])
@@ -295,7 +295,7 @@ func (t *tally) pack(p *pack.Packer, any bool) {
 		n = p.Length(len(t.names))
 	}
 	if p.Reading() {
-		*t = tally{names: resized(t.names, n), counts: resized(t.counts, n)}
+		*t = tally{names: pack.Resized(p, t.names, n), counts: pack.Resized(p, t.counts, n)}
 	}
 	for i := range t.names {
 		packWord(p, &t.names[i])
@@ -316,24 +316,11 @@ func (t *tally) sum() {
 
 func (t *callTally) pack(p *pack.Packer, any bool) {
 	t.tally.pack(p, any)
-	if p.Reading() {
-		t.ends = resized(t.ends, len(t.names))
-	}
+	t.ends = pack.Resized(p, t.ends, len(t.names))
 	for i := range t.ends {
 		t.ends[i][0].Pack(p)
 		t.ends[i][1].Pack(p)
 	}
-}
-
-// resized returns s with n elements, in the room that it has if that is enough.
-func resized[T any](s []T, n int) []T {
-	switch {
-	case n == 0:
-		return nil
-	case n > cap(s):
-		return make([]T, n)
-	}
-	return s[:n]
 }
 
 // packVolumes packs those of the operations that came.

@@ -220,7 +220,7 @@ func (p *Packer) Length(n int) int {
 
 // Bytes is for any number of bytes. Reading uses the room that they have.
 func (p *Packer) Bytes(b *[]byte) {
-	*b = resized(p, *b, p.Length(len(*b)))
+	*b = Resized(p, *b, p.Length(len(*b)))
 	p.Fixed(*b)
 }
 
@@ -248,14 +248,15 @@ func (p *Packer) Text(s *string) {
 // Slice is for any number of elements, each of which is described by each. Reading
 // uses the room that they have.
 func Slice[S ~[]T, T any](p *Packer, s *S, each func(*T, *Packer)) {
-	*s = resized(p, *s, p.Length(len(*s)))
+	*s = Resized(p, *s, p.Length(len(*s)))
 	for i := range *s {
 		each(&(*s)[i], p)
 	}
 }
 
-// resized returns s with room for n elements to be read, or as it is.
-func resized[S ~[]T, T any](p *Packer, s S, n int) S {
+// Resized returns s with n elements that are to be read, in the room that it has if
+// that is enough; nil for none. When p writes, it returns s as it is.
+func Resized[S ~[]T, T any](p *Packer, s S, n int) S {
 	switch {
 	case !p.reading:
 		return s
