@@ -27,9 +27,6 @@ const (
 	// onlySYN is what the kernel counts at most where nothing was sent: it may
 	// count the SYN.
 	onlySYN = 1
-	// mostSockets is how many the kernel's table has at most: of more, some are
-	// missing from it (see [live.SocketTable.List]).
-	mostSockets = 1 << 18
 )
 
 // A kernel knows the sockets of this host.
@@ -102,7 +99,7 @@ func (k *kernel) look(now time.Time, connections uint64) {
 		k.up[at] = s
 		k.named = k.named || s.Process.ID != 0
 	}
-	if len(all) < mostSockets {
+	if len(all) < live.MaxSockets {
 		k.tables++
 	}
 	if len(listen) > 0 || k.listen == nil {

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// MaxSockets is how many sockets are listed at most: a list that long may lack some.
+const MaxSockets = 1 << 18
+
 // A Socket is a TCP socket that the kernel has.
 type Socket struct {
 	// Local and Remote are its ends; a listener's Remote is zero. IPv4 addresses

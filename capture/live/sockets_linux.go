@@ -23,9 +23,6 @@ const (
 	stateListen      = 10
 )
 
-// maxSockets bounds what is kept of a host's sockets.
-const maxSockets = 1 << 18
-
 // A SocketTable lists the TCP connections that are up and the listeners of a
 // network namespace, by sock_diag(7), and the processes behind them. Listing needs
 // no privilege, but for the processes: without CAP_SYS_PTRACE, for the links in
@@ -81,8 +78,8 @@ func Sockets(namespace string) ([]Socket, error) {
 }
 
 // List returns what the kernel had while it was asked, in the order of addresses
-// and ports: connections come and go meanwhile. Of more than 262144, the rest is
-// left out.
+// and ports: connections come and go meanwhile. Of more than [MaxSockets], the
+// rest is left out.
 func (t *SocketTable) List() ([]Socket, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,7 +167,7 @@ func (t *SocketTable) messages(b []byte, found []diagnosis) (_ []diagnosis, done
 			return found, true, nil
 		case kind == unix.NLMSG_ERROR && len(body) >= 4:
 			return found, false, unix.Errno(-int32(binary.NativeEndian.Uint32(body)))
-		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagMessage && len(found) < maxSockets:
+		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagMessage && len(found) < MaxSockets:
 			found = append(found, diagnose(body))
 		}
 		b = b[min(align4(size), len(b)):]
