@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// writeDocument writes what WriteJSON would of doc with the given lists, but the elements of the document's
-// lists one by one: of a million connections, the text is larger than all that
+// writeDocument writes what WriteJSON would of doc with the given lists, but their
+// elements one by one: of a million connections, the text is larger than all that
 // is known of them.
 func writeDocument(w io.Writer, doc *Document, all lists) error {
 	s := streamer{w: w}

@@ -15,8 +15,8 @@ import (
 
 const (
 	// lookAgain is how often the kernel is asked at most for the processes of new
-	// connections, and again for what it had before, and lookAnyway how often it is asked at least: connections that
-	// are not captured come and go without a packet.
+	// connections, and again for what it had before, and lookAnyway how often it is
+	// asked at least: connections that are not captured come and go without a packet.
 	lookAgain  = 10 * time.Second
 	lookAnyway = time.Minute
 	// darkAfter is for how long no packet must have come until the kernel is asked

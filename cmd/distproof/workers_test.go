@@ -54,7 +54,8 @@ func many(t *testing.T) string {
 	return path
 }
 
-// withKeyLog returns a capture with a key log among its packets. From there on, one goroutine decodes.
+// withKeyLog returns a capture with a key log among its packets. From there on, one
+// goroutine decodes.
 func withKeyLog(t *testing.T) string {
 	t.Helper()
 	log, err := os.ReadFile(pcapsDir + "/mutual_keylog_tls13.keylog")

@@ -67,8 +67,9 @@ type Session struct {
 	Finished bool
 	// Unanswered: in TLS 1.3 both sides came to the end of their handshake, and
 	// the connection was closed in an orderly way before the server sent anything
-	// more than an answer to that; it is in the capture from beginning to end. Whether the server accepted cannot be
-	// told, but no protocol in which it has to speak came up.
+	// more than an answer to that; it is in the capture from beginning to end.
+	// Whether the server accepted cannot be told, but no protocol in which it has
+	// to speak came up.
 	Unanswered bool
 	// Unsynced says for client and server that framing was lost to a gap and
 	// not found again, although bytes followed.

@@ -67,8 +67,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// What a program that stands still again and again cannot take is counted. Nothing is claimed of
-// connections that is not so, and not that all was seen.
+// What a program that stands still again and again cannot take is counted. Nothing
+// is claimed of connections that is not so, and not that all was seen.
 func TestOverload(t *testing.T) {
 	for _, command := range []string{"record", "watch"} {
 		t.Run(command, func(t *testing.T) {

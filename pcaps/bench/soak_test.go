@@ -34,9 +34,9 @@ import (
 // TestSoakLive: a watch on an interface sees connections open and close, as many
 // as DISTPROOF_SOAK says, with nodes that restart and ports that are used again,
 // while a policy is wrong, the disk is full, nobody reads the events, an interface is
-// not there, and the one that is captured goes away and comes back. Its memory does not grow with
-// them, and it claims of none what is not so. Then it is killed, and another one
-// goes on. `make soak-live` has 1,000,000 connections, `make labtest` a few.
+// not there, and the one that is captured goes away and comes back. Its memory does
+// not grow with them, and it claims of none what is not so. Then it is killed, and
+// another one goes on. `make soak-live` has 1,000,000 connections, `make labtest` a few.
 func TestSoakLive(t *testing.T) {
 	connections, rate := 6_000, 1_500
 	for name, n := range map[string]*int{"DISTPROOF_SOAK": &connections, "DISTPROOF_SOAK_RATE": &rate} {
