@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"slices"
 	"sync"
 
 	"distproof/capture"
@@ -46,28 +45,28 @@ func NewLazy(tool Tool, inputs []capture.Input, undecoded []map[string]uint64, c
 	return l
 }
 
+// oneByOne has what writes a document with the connections and findings of lists, by
+// the name of the format.
+var oneByOne = map[string]func(io.Writer, *Document, lists) error{
+	"json": writeDocument, "ndjson": writeNDJSON, "csv": writeCSV,
+}
+
 // OneByOne reports whether a format has the connections one after the other, so
 // that they need not all be there.
-func OneByOne(format string) bool {
-	return slices.Contains([]string{"json", "ndjson", "csv"}, format)
-}
+func OneByOne(format string) bool { return oneByOne[format] != nil }
 
 // Render writes what [Render] would of the whole document, in a format that is
 // [OneByOne].
 func (l *Lazy) Render(w io.Writer, format string) error {
+	write, ok := oneByOne[format]
+	if !ok {
+		return fmt.Errorf("format %q needs all connections at once", format)
+	}
 	doc, all := legible(l.Document), lists{
 		list[Connection]{len(l.builder.capture.Connections), func(i int) *Connection { return legibly(l, l.connection(i)) }},
 		list[Finding]{len(l.builder.judgement.Findings), func(i int) *Finding { return legibly(l, l.builder.finding(l.builder.judgement.Findings[i])) }},
 	}
-	switch format {
-	case "json":
-		return writeDocument(w, doc, all)
-	case "ndjson":
-		return writeNDJSON(w, doc, all)
-	case "csv":
-		return writeCSV(w, doc, all)
-	}
-	return fmt.Errorf("format %q needs all connections at once", format)
+	return write(w, doc, all)
 }
 
 // connection makes the connection at a place.
