@@ -95,9 +95,7 @@ The exit code is 0, or 2 if it could not run.`,
 func commonFlags(f *pflag.FlagSet, s *settings) {
 	f.SortFlags = false
 	outputFlags(f, s)
-	f.Var(&s.ports, "port", "treat connections to `PORT` as connections between nodes (repeatable)")
-	f.Var(&s.epmdPorts, "epmd-port", "EPMD also listens on `PORT`, besides 4369 (repeatable)")
-	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN also uses UDP `PORT`, besides 4789 and 8472 (repeatable)")
+	portFlags(f, s)
 	f.Uint16Var(&s.workers, "workers", 0, "share the work among `N` goroutines; 0: one per processor; the report is the same")
 	memoryFlag(f, &s.maxMemory)
 	f.BoolVar(&s.anyChecksum, "ignore-checksums", false, "accept packets with wrong TCP checksums, as in captures that were rewritten")

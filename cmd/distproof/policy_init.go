@@ -45,9 +45,7 @@ so. A capture that would not pass is refused.`,
 	f.StringVarP(&s.out, "output", "o", "", "write the policy to `FILE` (default standard output)")
 	f.BoolVar(&s.force, "force", false, "replace FILE if it exists")
 	f.StringVar(&s.require, "require", "mutual", "what all connections of the capture must be: mutual or encrypted")
-	f.Var(&s.ports, "port", "treat connections to `PORT` as connections between nodes (repeatable)")
-	f.Var(&s.epmdPorts, "epmd-port", "EPMD also listens on `PORT`, besides 4369 (repeatable)")
-	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN also uses UDP `PORT`, besides 4789 and 8472 (repeatable)")
+	portFlags(f, &s.settings)
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "decrypt TLS with the NSS key log `FILE` (repeatable)")
 	sandboxFlag(f, &s.settings)
 	return cmd

@@ -3,7 +3,15 @@ package main
 import (
 	"strconv"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
+
+func portFlags(f *pflag.FlagSet, s *settings) {
+	f.Var(&s.ports, "port", "treat connections to `PORT` as connections between nodes (repeatable)")
+	f.Var(&s.epmdPorts, "epmd-port", "EPMD also listens on `PORT`, besides 4369 (repeatable)")
+	f.Var(&s.vxlanPorts, "vxlan-port", "VXLAN also uses UDP `PORT`, besides 4789 and 8472 (repeatable)")
+}
 
 // ports is a flag that takes port numbers, several times or with commas.
 type ports []uint16
