@@ -32,6 +32,8 @@ func TestDecode(t *testing.T) {
 			[]byte{0xaa, 0xaa, 3}, // LLC: SNAP, unnumbered information
 			[]byte{0, 0, 0},       // an EtherType follows
 			be16(0x0800), hello4(), pad)), nil},
+		{"802.3 with SNAP, to a group, numbered", 1, ether(9+57, join(
+			[]byte{0xab, 0xab, 0, 0}, []byte{0, 0, 0}, be16(0x0800), hello4(), pad)), nil},
 		{"802.3 with SNAP in a VLAN", 1, ether(0x8100, join(be16(5), be16(8+57),
 			[]byte{0xaa, 0xaa, 3, 0, 0, 0}, be16(0x0800), hello4(), pad)), []string{"vlan 5"}},
 		{"802.3 with SNAP, IPv4 of unknown length", 1, ether(8+57, join(
@@ -65,6 +67,7 @@ func TestDecode(t *testing.T) {
 		{"IPV6", 229, hello6(), nil},
 		{"PPP", 9, join([]byte{0xff, 3}, be16(0x0021), hello4()), nil},
 		{"PPP, compressed fields", 9, join([]byte{0x57}, hello6()), nil},
+		{"PPP, MPLS", 9, join(be16(0x0281), be32(16<<12|1<<8|64), hello4()), []string{"mpls 16"}},
 		{"NFLOG", 239, join(
 			[]byte{2, 0, 0, 0},                // AF_INET, version 0, resource 0
 			[]byte{5, 0, 10, 0, 'x', 0, 0, 0}, // 5 bytes: prefix "x", padded to 8
@@ -129,6 +132,13 @@ func TestDecode(t *testing.T) {
 			be16(0xffff), be16(0), // checksum, reserved
 			be32(31), be32(1), // key, sequence number
 			hello6())), []string{"gre key 31"}},
+		{"GRE with key, sequence number, routes", 228, ip4(ipGRE, join(
+			[]byte{0x70, 0, 0x08, 0},
+			be16(0), be16(4), // no checksum, offset
+			be32(31), be32(1), // key, sequence number
+			be16(0x0800), []byte{0, 4}, []byte{10, 0, 0, 9}, // address family, offset, length; address
+			be32(0), // no further route
+			hello4())), []string{"gre key 31"}},
 		{"GRE, MPLS", 228, ip4(ipGRE, join([]byte{0, 0, 0x88, 0x47}, be32(16<<12|1<<8|64), hello4())), []string{"gre", "mpls 16"}},
 		{"PPTP", 228, ip4(ipGRE, join(
 			[]byte{0x30, 0x81, 0x88, 0x0b},        // key, sequence, acknowledgment; version 1; PPP
@@ -307,6 +317,7 @@ func TestUndecoded(t *testing.T) {
 		{"STP", 1, ether(3, []byte{0x42, 0x42, 3}), "802.2 LLC"},
 		{"CDP", 1, ether(8, []byte{0xaa, 0xaa, 3, 0, 0, 0xc, 0x20, 0}), "802.2 LLC"},
 		{"LLC, short", 1, ether(2, []byte{0x42, 0x42}), "malformed 802.2 LLC header"},
+		{"LLC, short, numbered", 1, ether(3, []byte{0xaa, 0xaa, 0}), "malformed 802.2 LLC header"},
 		{"SNAP, short", 1, ether(6, []byte{0xaa, 0xaa, 3, 0, 0, 0}), "malformed 802.2 LLC header"},
 		{"VLAN, short", 1, ether(0x8100, []byte{0, 1, 8}), "malformed VLAN header"},
 		{"netlink", 113, join(be16(4), be16(824), make([]byte, 10), be16(0), []byte{1}), "netlink"},
@@ -359,6 +370,7 @@ func TestUndecoded(t *testing.T) {
 		{"GTP-U, echo", 228, ip4(ipUDP, udpTo(2152, []byte{0x32, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0})), "GTP-U control message"},
 		{"GTP-U, extension of no length", 228, ip4(ipUDP, udpTo(2152, []byte{0x34, 0xff, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0})), "malformed GTP-U header"},
 		{"GRE, short", 228, ip4(ipGRE, []byte{0xb0, 0, 8, 0, 0}), "malformed GRE header"},
+		{"GRE, endless routes", 228, ip4(ipGRE, join([]byte{0x40, 0, 8, 0}, be32(0), repeat(100, 8, 0, 0, 4, 10, 0, 0, 9))), "malformed GRE header"},
 		{"GRE, keep-alive", 228, ip4(ipGRE, []byte{0, 0, 0, 0}), "ethertype 0x0000"},
 		{"GRE, another version", 228, ip4(ipGRE, []byte{0, 2, 8, 0}), "malformed GRE header"},
 		{"PPTP, acknowledgment only", 228, ip4(ipGRE, join([]byte{0x20, 0x81, 0x88, 0x0b}, be32(1), be32(1))), "PPTP acknowledgement"},
@@ -368,6 +380,7 @@ func TestUndecoded(t *testing.T) {
 		{"PPPoE, no session data", 1, ether(0x8864, join([]byte{0x11, 0xa7}, be16(77), be16(59), be16(0x0021), hello4())), "PPPoE discovery"},
 		{"PPPoE, another version", 1, ether(0x8864, []byte{0x21, 0, 0, 0, 0, 0}), "malformed PPPoE header"},
 		{"PPP, no valid protocol", 9, []byte{0xff, 3, 0, 0}, "malformed PPP header"},
+		{"PPP, another control field", 9, join([]byte{0xff, 5}, be16(0x0021), hello4()), "malformed PPP header"},
 		{"LCP", 9, []byte{0xff, 3, 0xc0, 0x21}, "PPP protocol 0xc021"},
 		{"MPLS, short", 1, ether(0x8847, []byte{0, 1, 0}), "malformed MPLS header"},
 		{"MPLS, something else", 1, ether(0x8847, join(be32(16<<12|1<<8|64), make([]byte, 40))), "MPLS payload not recognised"},
@@ -527,6 +540,8 @@ func TestDecodeAllocates(t *testing.T) {
 		"VXLAN":            packetOf(1, ether(0x0800, ip4(ipUDP, vxlanTo(4789, ether(0x0800, hello4()))))),
 		"Geneve":           packetOf(228, ip4(ipUDP, udpTo(6081, join([]byte{0, 0, 0x65, 0x58, 0, 0, 9, 0}, ether(0x0800, hello4()))))),
 		"GRE":              packetOf(228, ip4(ipGRE, join([]byte{0, 0, 8, 0}, hello4()))),
+		"MPLS":             packetOf(1, ether(0x8847, join(be32(16<<12|1<<8|64), hello4()))),
+		"PPPoE":            packetOf(51, join([]byte{0x11, 0}, be16(77), be16(2+57), be16(0x0021), hello4())),
 	} {
 		want := d.Decode(p, &s) // the first of its kind may allocate
 		if want != (name != "cooked, UDP") {

@@ -3,8 +3,6 @@ package link
 import (
 	"encoding/binary"
 
-	"github.com/google/gopacket/layers"
-
 	"distproof/capture"
 )
 
@@ -92,29 +90,30 @@ func (d *Decoder) ethernet(r rest) reason {
 }
 
 // llc walks an IEEE 802.2 header. IP is below it only with a SNAP header whose
-// organisation says that an EtherType follows (RFC 1042). This is gopacket's,
-// but for the organisation, which its SNAP layer does not look at.
+// organisation says that an EtherType follows (RFC 1042).
 func (d *Decoder) llc(r rest) reason {
-	const snap = 0xaa
-	if !safely(&d.llcLayer, r.b) {
-		return r.refused(4, protoLLC)
-	}
-	if d.llcLayer.DSAP != snap || d.llcLayer.SSAP != snap {
-		return reasonLLC
-	}
-	if _, why := r.take(len(d.llcLayer.Contents), protoLLC); why != found {
+	const snap, group, unnumbered = 0xaa, 0x01, 0x03
+	// destination (1), source (1), control (1, or 2 if frames are numbered)
+	h, why := r.take(3, protoLLC)
+	if why != found {
 		return why
 	}
-	if !safely(&d.snapLayer, r.b) {
-		return r.refused(5, protoLLC)
+	if h[2]&unnumbered != unnumbered {
+		if _, why := r.take(1, protoLLC); why != found {
+			return why
+		}
 	}
-	if string(d.snapLayer.OrganizationalCode) != "\x00\x00\x00" {
+	if h[0]&^group != snap || h[1]&^group != snap {
 		return reasonLLC
 	}
-	if _, why := r.take(len(d.snapLayer.Contents), protoLLC); why != found {
+	// organisation (3), EtherType (2)
+	if h, why = r.take(5, protoLLC); why != found {
 		return why
 	}
-	return d.network(uint16(d.snapLayer.Type), r)
+	if h[0]|h[1]|h[2] != 0 {
+		return reasonLLC
+	}
+	return d.network(binary.BigEndian.Uint16(h[3:]), r)
 }
 
 // network goes on with what an EtherType announces.
@@ -174,8 +173,7 @@ const (
 	protocolLLC = 4
 )
 
-// cooked walks a Linux cooked header, version 1. gopacket's layer slices by a
-// length from the packet, and panics.
+// cooked walks a Linux cooked header, version 1.
 func (d *Decoder) cooked(r rest) reason {
 	// packet type (2), ARPHRD type (2), address length (2), address (8), protocol (2)
 	h, why := r.take(16, protoCooked)
@@ -185,7 +183,7 @@ func (d *Decoder) cooked(r rest) reason {
 	return d.cookedProtocol(binary.BigEndian.Uint16(h[2:]), binary.BigEndian.Uint16(h[14:]), r)
 }
 
-// cooked2 walks a Linux cooked header, version 2. gopacket has no such layer.
+// cooked2 walks a Linux cooked header, version 2.
 func (d *Decoder) cooked2(r rest) reason {
 	// protocol (2), reserved (2), interface (4), ARPHRD type (2), packet type (1),
 	// address length (1), address (8)
@@ -210,8 +208,7 @@ func (d *Decoder) cookedProtocol(arphrd, protocol uint16, r rest) reason {
 
 // loopback walks the header of BSD's loopback interface: an address family in
 // the byte order of the capturing host, for LINKTYPE_LOOP in network byte order.
-// The values for IPv6 differ between systems. gopacket's layer is not used, as
-// the common path on macOS leads through here.
+// The values for IPv6 differ between systems.
 func (d *Decoder) loopback(r rest) reason {
 	h, why := r.take(4, protoLoopback)
 	if why != found {
@@ -245,8 +242,7 @@ func (d *Decoder) rawIP(r rest) reason {
 }
 
 // nflog walks a packet logged by Linux netfilter
-// (https://www.tcpdump.org/linktypes/LINKTYPE_NFLOG.html). gopacket has no such
-// layer.
+// (https://www.tcpdump.org/linktypes/LINKTYPE_NFLOG.html).
 func (d *Decoder) nflog(r rest) reason {
 	const payload = 9 // NFULA_PAYLOAD
 	h, why := r.take(4, protoNFLOG)
@@ -295,29 +291,55 @@ func nflogTLV(h []byte, r rest) (size, kind int) {
 	return size, kind
 }
 
+// PPP protocols (Point-to-Point Protocol Field Assignments registry of IANA).
+const (
+	pppIPv4      = 0x0021
+	pppIPv6      = 0x0057
+	pppMPLS      = 0x0281
+	pppMPLSMulti = 0x0283
+)
+
 // ppp walks a PPP header (RFC 1661, Section 2), with or without the address and
 // control field of HDLC framing (RFC 1662).
 func (d *Decoder) ppp(r rest) reason {
-	l, ok := single(layers.LayerTypePPP, r.b).(*layers.PPP)
-	if !ok {
-		return r.refused(4, protoPPP)
+	const allStations, unnumbered = 0xff, 0x03
+	if len(r.b) > 0 && r.b[0] == allStations { // not a protocol: 0xff is reserved
+		h, why := r.take(2, protoPPP)
+		if why != found {
+			return why
+		}
+		if h[1] != unnumbered {
+			return malformed(protoPPP)
+		}
 	}
-	if _, why := r.take(len(r.b)-len(l.Payload), protoPPP); why != found {
+	// The first byte of the protocol, which is even, is left out if it is zero.
+	// The last one is odd.
+	h, why := r.take(1, protoPPP)
+	if why != found {
 		return why
 	}
-	switch l.PPPType {
-	case layers.PPPTypeIPv4:
+	protocol := uint16(h[0])
+	if protocol&1 == 0 {
+		if h, why = r.take(1, protoPPP); why != found {
+			return why
+		}
+		if h[0]&1 == 0 {
+			return malformed(protoPPP)
+		}
+		protocol = protocol<<8 | uint16(h[0])
+	}
+	switch protocol {
+	case pppIPv4:
 		return d.ipv4(r)
-	case layers.PPPTypeIPv6:
+	case pppIPv6:
 		return d.ipv6(r)
-	case layers.PPPTypeMPLSUnicast, layers.PPPTypeMPLSMulticast:
+	case pppMPLS, pppMPLSMulti:
 		return d.mpls(r)
 	}
-	return kindPPP + reason(l.PPPType)
+	return kindPPP + reason(protocol)
 }
 
-// pppoe walks a PPPoE session header (RFC 2516, Section 4). gopacket's layer
-// slices by the length field, and so cannot read a packet that was cut.
+// pppoe walks a PPPoE session header (RFC 2516, Section 4).
 func (d *Decoder) pppoe(r rest) reason {
 	const session = 0
 	// version and type (1), code (1), session (2), length (2)
