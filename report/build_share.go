@@ -9,62 +9,25 @@ import (
 	"distproof/decode/fact"
 	"distproof/decode/secrets"
 	"distproof/decode/tls"
+	"distproof/internal/once"
 	"distproof/verify"
 )
 
-// sharing has the parts of a document that many connections have in common: a
-// million connections of one cluster differ in little but addresses and times.
-// What it returns is in several places and must not be changed.
+// sharing has the parts of a document that many connections have in common. What it
+// returns is in several places and must not be changed.
 type sharing struct {
-	addresses table[netip.Addr, string]
-	hellos    table[*tls.ClientHello, *sessions]
-	clients   table[certificateKey, *ClientCertificate]
-	servers   table[certificateKey, *ServerCertificate]
-	chains    table[**verify.Certificate, []Certificate]
-	words     table[string, *string]
+	addresses once.Table[netip.Addr, string]
+	hellos    once.Table[*tls.ClientHello, *sessions]
+	clients   once.Table[certificateKey, *ClientCertificate]
+	servers   once.Table[certificateKey, *ServerCertificate]
+	chains    once.Table[**verify.Certificate, []Certificate]
+	words     once.Table[string, *string]
 }
 
-// mostShared bounds a table. What is beyond it is in the document as often as it
-// is needed.
-const mostShared = 4096
-
-// A table has values by what they are made from.
-type table[K comparable, V any] struct {
-	sync.RWMutex
-	values map[K]V
-}
-
-func (t *table[K, V]) find(key K) (V, bool) {
-	t.RLock()
-	defer t.RUnlock()
-	v, ok := t.values[key]
-	return v, ok
-}
-
-// get returns the value for key, which is what is made if there is none yet.
-func (t *table[K, V]) get(key K, value func() V) V {
-	if v, ok := t.find(key); ok {
-		return v
-	}
-	v := value()
-	t.Lock()
-	defer t.Unlock()
-	if same, ok := t.values[key]; ok {
-		return same
-	}
-	if t.values == nil {
-		t.values = make(map[K]V)
-	}
-	if len(t.values) < mostShared {
-		t.values[key] = v
-	}
-	return v
-}
-
-func (s *sharing) address(a netip.Addr) string { return s.addresses.get(a, a.String) }
+func (s *sharing) address(a netip.Addr) string { return s.addresses.Get(a, a.String) }
 
 func (s *sharing) word(w string) *string {
-	return s.words.get(w, func() *string { return &w })
+	return s.words.Get(w, func() *string { return &w })
 }
 
 // sessions are what there is of TLS behind one ClientHello, by the rest of it.
@@ -75,7 +38,7 @@ type sessions struct {
 }
 
 func (s *sharing) tls(f *tls.Facts, from string) *TLS {
-	common := s.hellos.get(f.Client, func() *sessions {
+	common := s.hellos.Get(f.Client, func() *sessions {
 		out := &sessions{known: make(map[string]*TLS)}
 		if f.Client != nil {
 			out.ja3, out.ja4 = f.Client.JA3(), f.Client.JA4()
@@ -96,7 +59,7 @@ func (s *sharing) tls(f *tls.Facts, from string) *TLS {
 	out := newTLS(f, common, from)
 	common.Lock()
 	defer common.Unlock()
-	if len(common.known) < mostShared {
+	if len(common.known) < once.Most {
 		common.known[string(key)] = out
 	}
 	return out
@@ -165,7 +128,7 @@ func (s *sharing) clientCertificate(c *decode.Connection, v *verify.Certificates
 	if len(v.Client.Problems) > 0 {
 		return value()
 	}
-	return s.clients.get(certificateKey{
+	return s.clients.Get(certificateKey{
 		f.Status, f.Requested.Value, f.Basis, f.Reason, f.Possession, possessionFacts{f.Signature, f.Scheme, c.TLS.Version, c.TLS.Suite},
 		valueOf(accepted(c)), firstOf(v.ClientChain), v.Client.Status, v.Client.Reason,
 	}, value)
@@ -177,7 +140,7 @@ func (s *sharing) serverCertificate(c *decode.Connection, v *verify.Certificates
 	if len(v.Server.Problems) > 0 {
 		return value()
 	}
-	return s.servers.get(certificateKey{
+	return s.servers.Get(certificateKey{
 		basis: f.Basis, possession: f.Possession, possessionReason: possessionFacts{f.Signature, f.Scheme, c.TLS.Version, c.TLS.Suite},
 		accepted: valueOf(acceptedByClient(c)), chain: firstOf(v.ServerChain), verified: v.Server.Status, verifiedReason: v.Server.Reason,
 	}, value)
@@ -187,5 +150,5 @@ func (s *sharing) chain(chain []*verify.Certificate) []Certificate {
 	if len(chain) == 0 {
 		return []Certificate{}
 	}
-	return s.chains.get(&chain[0], func() []Certificate { return newChain(chain) })
+	return s.chains.Get(&chain[0], func() []Certificate { return newChain(chain) })
 }

@@ -7,20 +7,22 @@ import (
 	"strconv"
 	"strings"
 	"unsafe"
+
+	"distproof/internal/once"
 )
 
 // An encoder writes values as WriteJSON would, but what pointers lead to only
 // once, however many lead there: most of the text of a million connections is
 // the same. Several goroutines may use it.
 type encoder struct {
-	types table[reflect.Type, *structure]
+	types once.Table[reflect.Type, *structure]
 }
 
 // A structure is how a type of structs is written.
 type structure struct {
 	fields []structField
 	// known has the texts of those that pointers lead to, by address and depth.
-	known table[placed, []byte]
+	known once.Table[placed, []byte]
 	// odd says that it is left to encoding/json.
 	odd bool
 }
@@ -43,7 +45,7 @@ const maxCached = 16 << 10
 var marshaler = reflect.TypeFor[json.Marshaler]()
 
 func (e *encoder) structure(t reflect.Type) *structure {
-	return e.types.get(t, func() *structure {
+	return e.types.Get(t, func() *structure {
 		s := &structure{odd: t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler)}
 		for i := range t.NumField() {
 			f := t.Field(i)
@@ -98,13 +100,13 @@ func (e *encoder) appendPointer(b []byte, v reflect.Value, depth int) ([]byte, e
 	}
 	known := &e.structure(v.Type().Elem()).known
 	key := placed{v.UnsafePointer(), depth}
-	if text, ok := known.find(key); ok {
+	if text, ok := known.Find(key); ok {
 		return append(b, text...), nil
 	}
 	from := len(b)
 	b, err := e.append(b, v.Elem(), depth)
 	if err == nil && len(b)-from <= maxCached {
-		known.get(key, func() []byte { return bytes.Clone(b[from:]) })
+		known.Get(key, func() []byte { return bytes.Clone(b[from:]) })
 	}
 	return b, err
 }

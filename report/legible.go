@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"distproof/internal/once"
 )
 
 // legible returns doc with the bytes that are not UTF-8 written as \xNN, as
@@ -74,7 +76,7 @@ func (m *mender) mendPointer(v reflect.Value) (reflect.Value, bool) {
 	}
 	elem, changed := m.mend(v.Elem())
 	if !changed {
-		if len(m.fine) < mostShared {
+		if len(m.fine) < once.Most {
 			m.fine[v.UnsafePointer()] = true
 		}
 		return v, false

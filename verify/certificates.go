@@ -8,6 +8,7 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/tls"
+	"distproof/internal/once"
 )
 
 // VerifyStatus is the result of checking a certificate. The words are part of
@@ -63,8 +64,8 @@ type examiner struct {
 	chains chainChecker
 	// anyHost leaves names out.
 	anyHost bool
-	// results has those that several connections share, at most mostShared.
-	results map[resultKey]*Certificates
+	// results has those that several connections share.
+	results once.Table[resultKey, *Certificates]
 }
 
 // A resultKey tells results apart.
@@ -74,9 +75,6 @@ type resultKey struct {
 	clientChain, serverChain   **Certificate
 	problems                   string
 }
-
-// mostShared is how many of a kind are kept for several connections.
-const mostShared = 4096
 
 // share returns a result that is the same as out, kept once.
 func (x *examiner) share(out Certificates) *Certificates {
@@ -90,19 +88,14 @@ func (x *examiner) share(out Certificates) *Certificates {
 	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
 		key.problems = fmt.Sprintf("%q", [2][]Problem{out.Client.Problems, out.Server.Problems})
 	}
-	known := x.results[key]
-	if known == nil {
+	return x.results.Get(key, func() *Certificates {
 		kept := out
-		known = &kept
-		if len(x.results) < mostShared {
-			x.results[key] = known
-		}
-	}
-	return known
+		return &kept
+	})
 }
 
 func newExaminer(cas *x509.CertPool) *examiner {
-	return &examiner{store: newCertificateStore(), chains: chainChecker{cas: cas}, results: make(map[resultKey]*Certificates)}
+	return &examiner{store: newCertificateStore(), chains: chainChecker{cas: cas}}
 }
 
 // examine verifies the chains of a connection at the time when they crossed:

@@ -12,6 +12,7 @@ import (
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
 	"distproof/decode/tls"
+	"distproof/internal/once"
 )
 
 // A Rule is the stable id of something that should hold.
@@ -96,8 +97,8 @@ type ruler struct {
 	// which one says that they need not meet the requirement.
 	uses    []exceptionUse
 	excused map[*decode.Connection]bool
-	// texts has the texts of evidence, at most mostShared.
-	texts map[string]string
+	// texts has the texts of evidence.
+	texts once.Table[string, string]
 	// switchedOff counts what rules would have found that are off.
 	switchedOff map[Rule]int
 }
@@ -162,23 +163,10 @@ func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string,
 		f.Connections = append(f.Connections, c)
 	}
 	for _, e := range evidence {
-		f.Evidence = append(f.Evidence, Evidence{e.Frame, r.once(e.Text)})
+		text := r.texts.Get(e.Text, func() string { return e.Text })
+		f.Evidence = append(f.Evidence, Evidence{e.Frame, text})
 	}
 	return f
-}
-
-// once returns text, kept once: it is the same of many connections.
-func (r *ruler) once(text string) string {
-	if known, ok := r.texts[text]; ok {
-		return known
-	}
-	if r.texts == nil {
-		r.texts = make(map[string]string)
-	}
-	if len(r.texts) < mostShared {
-		r.texts[text] = text
-	}
-	return text
 }
 
 // transport has the rules that follow from the verdict.
