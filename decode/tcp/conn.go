@@ -367,11 +367,11 @@ func (c *Conn) place(h *half, p *piece, sink Sink) {
 func (c *Conn) begin(sink Sink) {
 	for d := range c.half {
 		if h := &c.half[d]; h.state == statePending {
-			h.fix(h.base+uint32(h.lowest()), StartUnknown)
+			h.fixLowest()
 		}
 	}
 	for {
-		d, ok := c.earliest(func(h *half) bool { return h.state == stateFixed && h.held != nil && h.held.chunks[0].off <= h.next })
+		d, ok := c.earliest((*half).due)
 		if !ok {
 			break
 		}
@@ -387,10 +387,7 @@ func (c *Conn) begin(sink Sink) {
 // startNow ends the wait for the lowest sequence number, because p cannot be
 // held.
 func (c *Conn) startNow(h *half, p *piece, sink Sink) {
-	low := p.off
-	if h.held != nil {
-		low = min(low, h.held.chunks[0].off)
-	}
+	low := min(p.off, h.firstHeld())
 	h.fix(h.base+uint32(low), StartUnknown)
 	p.off -= low
 	p.wireEnd -= low
@@ -419,12 +416,17 @@ func (c *Conn) trim(h *half, p *piece) bool {
 	return true
 }
 
+// firstHeld returns the offset of the first chunk that is held; above all others if
+// there is none.
 func (h *half) firstHeld() int64 {
 	if h.held == nil {
 		return math.MaxInt64
 	}
 	return h.held.chunks[0].off
 }
+
+// due reports whether the first chunk that is held is the next one, or was passed.
+func (h *half) due() bool { return h.state == stateFixed && h.firstHeld() <= h.next }
 
 // deliverNext delivers of p, which is at h.next, what comes before the first
 // held chunk, then the chunks that follow.
@@ -519,14 +521,13 @@ func (c *Conn) release(h *half) {
 // drain delivers the held chunks that have become the next ones.
 func (c *Conn) drain(d Dir, sink Sink) {
 	h := &c.half[d]
-	if h.state != stateFixed || h.held == nil {
+	if !h.due() {
 		return
 	}
-	before := len(h.held.chunks)
-	for h.held != nil && h.held.chunks[0].off <= h.next {
+	for h.due() {
 		c.deliverHeld(h, d, sink)
 	}
-	if h.held != nil && len(h.held.chunks) != before {
+	if h.held != nil {
 		h.held.firstSeen(h.segments)
 	}
 }
@@ -605,7 +606,7 @@ func (c *Conn) Flush(sink Sink) {
 	c.Forget() // what is held was compared when it came
 	for d := range c.half {
 		if h := &c.half[d]; h.state == stateGuess || h.state == statePending {
-			h.fix(h.base+uint32(h.lowest()), StartUnknown)
+			h.fixLowest()
 		}
 	}
 	for {

@@ -241,6 +241,10 @@ func (h *half) fix(base uint32, k StartKind) {
 	h.state, h.start = stateFixed, k
 }
 
+// fixLowest ends a provisional state in which nothing tells where the stream began:
+// it is taken to begin where what is known of it does.
+func (h *half) fixLowest() { h.fix(h.base+uint32(h.lowest()), StartUnknown) }
+
 // seen counts a packet, unless it is a copy of a recent one.
 func (h *half) seen(s *link.Segment) {
 	if s.Identity != 0 {
