@@ -18,6 +18,14 @@ func (d *Decoder) KeepUnpacked(n int) {
 	}
 }
 
+// Packs returns how many connections were packed to make room.
+func (d *Decoder) Packs() (n uint) {
+	for i := range d.shards {
+		n += d.shards[i].packs
+	}
+	return n
+}
+
 // PackAll packs the connections that are at rest, but for those that were not
 // quiet yet, and returns how many these were.
 func (d *Decoder) PackAll() (n int) {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"distproof/decode/dist"
@@ -10,9 +11,9 @@ import (
 	"distproof/decode/tls"
 )
 
-// unpackedAtMost is how many connections of a shard that came to rest are not packed:
-// those that were unpacked last. With fewer connections, none is ever packed: to
-// unpack and pack one takes as long as ten segments.
+// unpackedAtMost is how many connections of a shard that came to rest are not packed.
+// With fewer connections, none is ever packed: to unpack and pack one takes as long as
+// ten segments.
 const unpackedAtMost = 2048
 
 // unpackedLive is that for a Live decoder: connections stay for weeks there, and ticks
@@ -25,18 +26,39 @@ type summary struct {
 	tls, clear bool
 }
 
+const (
+	// recent is how many connections that were unpacked last are not packed: more may
+	// come of them at once.
+	recent = 128
+	// renewal is how many connections are packed for each one of those that are
+	// unpacked for the longest time.
+	renewal = 8
+)
+
 // rested says that c came to rest, or was unpacked to go on. For it, another one is
-// packed that was not for longer.
+// packed that was not.
 func (d *shard) rested(c *conn) {
 	// One that cannot be packed now is tried again later.
 	for tries := 2; tries > 0 && len(d.unpacked) >= max(d.bounds.unpacked, 1); tries-- {
-		oldest := d.unpacked[0]
-		d.unpacked = d.unpacked[1:]
-		if !oldest.unlisted && !d.pack(oldest) {
-			d.unpacked = append(d.unpacked, oldest)
+		if x := d.next(); !x.unlisted && !d.pack(x) {
+			d.unpacked = append(d.unpacked, x)
 		}
 	}
 	d.unpacked = append(d.unpacked, c)
+}
+
+// next takes out the connection that is packed next. Nodes tick in turn: if it were
+// always the oldest one and there are too many, each would be packed by the time when
+// it ticks again. So most of the old ones stay, and only from time to time one of them
+// makes room.
+func (d *shard) next() *conn {
+	i := 0
+	if d.packs++; d.packs%renewal != 0 {
+		i = len(d.unpacked) - min(recent, len(d.unpacked)/2) - 1
+	}
+	x := d.unpacked[i]
+	d.unpacked = slices.Delete(d.unpacked, i, i+1)
+	return x
 }
 
 // pack packs c. It reports false if that is not possible now.

@@ -140,3 +140,36 @@ func BenchmarkPack(b *testing.B) {
 		})
 	}
 }
+
+// TestTurns: of connections that tick in turn, and are half as many again as are kept
+// unpacked, most of those stay so. If none did, each would be packed for every tick.
+func TestTurns(t *testing.T) {
+	const shards, kept, rounds = 16, 512, 8
+	const n = shards * kept * 3 / 2
+	segments := segmentsOf(t, "mutual_tls13")
+	d := decode.NewDecoder(decode.Options{})
+	d.KeepUnpacked(kept)
+	for i := range n {
+		for _, s := range segments {
+			other(&s, i)
+			d.Segment(&s)
+		}
+	}
+	tick := segments[len(segments)-1]
+	tick.Payload, tick.Length = nil, 0
+	before := uint(0)
+	for round := range rounds {
+		if round == 1 { // all came to rest
+			before = d.Packs()
+		}
+		tick.Time += int64(15 * time.Second)
+		for i := range n {
+			s := tick
+			other(&s, i)
+			d.Segment(&s)
+		}
+	}
+	if got := d.Packs() - before; got == 0 || got > n*(rounds-1)*2/3 {
+		t.Errorf("packed %d times for %d ticks", got, n*(rounds-1))
+	}
+}

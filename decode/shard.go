@@ -63,6 +63,7 @@ type shard struct {
 	unpacked         []*conn
 	spare            *state
 	packer, unpacker pack.Packer
+	packs            uint // how many were packed
 	// gone has the numbers of connections that a Live decoder handed out and forgot.
 	gone []uint64
 }
