@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode"
+	"distproof/internal/allocs"
 )
 
 // segmentsOf returns the segments of a recorded capture that are not to EPMD,
@@ -54,14 +54,6 @@ func other(s *link.Segment, i int) {
 	}
 }
 
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
 // TestMemory: a capture may have a million connections that are all open. Those
 // that are at rest are packed; the bounds are a little above what they take then. It is
 // measured in a process of its own: what other tests leave in use, and what they
@@ -100,9 +92,9 @@ func TestMemory(t *testing.T) {
 			}
 		}
 		add(0, first)
-		before := heap()
+		before := allocs.InUse()
 		add(first, first+n)
-		each := (heap() - before) / n
+		each := (allocs.InUse() - before) / n
 		packed, bytes := d.Packed()
 		t.Logf("%s: %d bytes; %d are packed, into %d bytes each", c.capture, each, packed, bytes/max(packed, 1))
 		if each > c.most {

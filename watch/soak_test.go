@@ -2,12 +2,12 @@ package watch
 
 import (
 	"os"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
 	"distproof/decode"
+	"distproof/internal/allocs"
 )
 
 // Memory does not grow with the connections that were ever seen: as many as
@@ -39,10 +39,10 @@ func TestSoak(t *testing.T) {
 			p.events = nil
 			p.mu.Unlock()
 			if n == connections/2 {
-				half = heap()
+				half = allocs.InUse()
 			}
 		}
-		end = heap()
+		end = allocs.InUse()
 		t.Logf("%d connections: heap of %d KiB at half of them, %d KiB in the end", connections, half>>10, end>>10)
 		if end > half+half/4+4<<20 {
 			t.Errorf("the heap grew from %d to %d bytes", half, end)
@@ -66,11 +66,4 @@ func TestSoak(t *testing.T) {
 			t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
 		}
 	})
-}
-
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

@@ -8,12 +8,12 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 
 	"distproof/capture"
+	"distproof/internal/allocs"
 	"distproof/internal/mutate"
 	"distproof/internal/omission"
 	"distproof/report"
@@ -54,14 +54,7 @@ func (s *stress) send() {
 	s.wire.packets = s.wire.packets[:0]
 }
 
-func (s *stress) look() { s.peak = max(s.peak, inUse()) }
-
-func inUse() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
+func (s *stress) look() { s.peak = max(s.peak, allocs.InUse()) }
 
 // fileHeader is that of a pcap file of Ethernet packets.
 var fileHeader = []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0}
@@ -71,7 +64,7 @@ var fileHeader = []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0,
 // the worst time than before: other tests leave things behind.
 func stressed(t *testing.T, o analyzeOptions, produce func(s *stress)) (*report.Document, uint64) {
 	t.Helper()
-	before := inUse()
+	before := allocs.InUse()
 	r, w := io.Pipe()
 	s := &stress{t: t, wire: newWire(), out: w}
 	go func() {
@@ -262,12 +255,9 @@ func TestManyInterfaces(t *testing.T) {
 	}
 	const many = 1_000_000
 	block := []byte{1, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}
-	var before, after runtime.MemStats
 	all := append(bytes.Clone(data), bytes.Repeat(block, many)...)
-	runtime.ReadMemStats(&before)
-	doc := documentOf(t, all)
-	runtime.ReadMemStats(&after)
-	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 64 {
+	var doc *report.Document
+	if used := allocs.Of(func() { doc = documentOf(t, all) }) >> 20; used > 64 {
 		t.Errorf("%d MiB were allocated", used)
 	}
 	checkSound(t, doc)

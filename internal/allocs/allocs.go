@@ -1,5 +1,5 @@
-// Package allocs measures allocations. Only tests use it: that memory is bounded by
-// the input is an invariant of every parser of foreign bytes.
+// Package allocs measures memory. Only tests use it: that memory is bounded by the
+// input is an invariant of every parser of foreign bytes.
 package allocs
 
 import "runtime"
@@ -13,4 +13,14 @@ func Of(f func()) uint64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// InUse returns how many bytes of the heap are in use. What is kept for further use
+// by a [sync.Pool] is not.
+func InUse() uint64 {
+	runtime.GC()
+	runtime.GC() // a pool gives up what it has in two steps
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"distproof/capture"
+	"distproof/internal/allocs"
 	"distproof/report"
 	"distproof/watch"
 )
@@ -233,11 +233,7 @@ func TestSharedFinding(t *testing.T) {
 		doc.Connections = append(doc.Connections, report.Connection{ID: id, Protocol: "dist", Verdict: &verdict, Findings: []string{f.Rule}})
 	}
 	doc.Findings = []report.Finding{f}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	k.State(&watch.State{Document: doc})
-	runtime.ReadMemStats(&after)
-	if took := (after.TotalAlloc - before.TotalAlloc) / many; took > 10<<10 {
+	if took := allocs.Of(func() { k.State(&watch.State{Document: doc}) }) / many; took > 10<<10 {
 		t.Errorf("%d bytes were allocated for each connection", took)
 	}
 	wantSaved(t, finish(t, k), numbers(1, many))
