@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"distproof/internal/plural"
 )
 
 // CheckBaseline says why a document cannot be a baseline: what was not seen when
@@ -23,7 +25,7 @@ func CheckBaseline(doc *Document) error {
 		case in.Truncated:
 			return fmt.Errorf("its capture %s ended early", in.Path)
 		case in.Dropped > 0:
-			return fmt.Errorf("its capture %s is incomplete: %s", in.Path, count(in.Dropped, "packet was lost", "packets were lost"))
+			return fmt.Errorf("its capture %s is incomplete: %s", in.Path, plural.Of(in.Dropped, "packet was lost", "packets were lost"))
 		}
 	}
 	for i := range doc.Findings {
@@ -169,18 +171,18 @@ func (d *Document) concludeWith(left map[effect]int) {
 	known := fmt.Sprintf("%d known from it", d.Baseline.Known)
 	switch {
 	case d.Baseline.New > 0:
-		d.Reason = fmt.Sprintf("%s new or worse than in the baseline; %s", count(d.Baseline.New, "finding is", "findings are"), known)
+		d.Reason = fmt.Sprintf("%s new or worse than in the baseline; %s", plural.Of(d.Baseline.New, "finding is", "findings are"), known)
 		if n := d.Baseline.Protected; n > 0 {
 			d.Reason += fmt.Sprintf(", and %d that no baseline lets pass", n)
 		}
 	case d.Baseline.Protected > 0:
-		d.Reason = fmt.Sprintf("%s such that no baseline lets it pass; %s", count(d.Baseline.Protected, "finding is", "findings are"), known)
+		d.Reason = fmt.Sprintf("%s such that no baseline lets it pass; %s", plural.Of(d.Baseline.Protected, "finding is", "findings are"), known)
 	case left[doubts] > 0:
 		d.Conclusion = "inconclusive"
-		d.Reason = fmt.Sprintf("nothing is known to be new or worse than in the baseline (%s), but %s undecided", known, count(left[doubts], "finding is", "findings are"))
+		d.Reason = fmt.Sprintf("nothing is known to be new or worse than in the baseline (%s), but %s undecided", known, plural.Of(left[doubts], "finding is", "findings are"))
 	default:
 		d.Conclusion = "pass"
-		d.Reason = fmt.Sprintf("nothing is new or worse than in the baseline; %s", count(d.Baseline.Known, "finding is known from it", "findings are known from it"))
+		d.Reason = fmt.Sprintf("nothing is new or worse than in the baseline; %s", plural.Of(d.Baseline.Known, "finding is known from it", "findings are known from it"))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"distproof/decode/dist"
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
+	"distproof/internal/plural"
 	"distproof/verify"
 )
 
@@ -146,9 +147,9 @@ func account(c *decode.Connection, sides *[2]dist.Facts, how string) string {
 	both := names[decode.Client] + " and " + names[decode.Server]
 	switch {
 	case messages > 0 && len(registered) > 0:
-		return fmt.Sprintf("%s exchanged %s %s, among them to %s", both, count(messages, "message", "messages"), how, listNames(registered))
+		return fmt.Sprintf("%s exchanged %s %s, among them to %s", both, plural.Of(messages, "message", "messages"), how, listNames(registered))
 	case messages > 0:
-		return fmt.Sprintf("%s exchanged %s %s", both, count(messages, "message", "messages"), how)
+		return fmt.Sprintf("%s exchanged %s %s", both, plural.Of(messages, "message", "messages"), how)
 	case sides[decode.Client].Ticks.Count+sides[decode.Server].Ticks.Count > 0:
 		return fmt.Sprintf("%s kept their connection alive %s, and sent nothing else", both, how)
 	}
@@ -174,7 +175,7 @@ func callAccount(calls []Call, names [2]string, how string) string {
 	}
 	text := strings.Join(parts, ", ") + " " + how
 	if more := len(calls) - len(parts); more > 0 {
-		text += ", and " + count(more, "more function", "more functions")
+		text += ", and " + plural.Of(more, "more function", "more functions")
 	}
 	return text
 }

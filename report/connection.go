@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // ExplainConnection writes what is known of a connection of the document, how it
@@ -75,8 +77,8 @@ func (p *page) facts(c *Connection) []knownFact {
 		{"state", escape(c.State)},
 		{"roles", escape(c.RolesBasis)},
 		{"seen", fmt.Sprintf("%s to %s, from frame %s on", escape(c.FirstSeen), escape(c.LastSeen), p.firstFrame(c))},
-		{"from the client", fmt.Sprintf("%s, %s", count(c.Packets.Client, "packet", "packets"), count(c.Bytes.Client, "byte", "bytes"))},
-		{"from the server", fmt.Sprintf("%s, %s", count(c.Packets.Server, "packet", "packets"), count(c.Bytes.Server, "byte", "bytes"))},
+		{"from the client", fmt.Sprintf("%s, %s", plural.Of(c.Packets.Client, "packet", "packets"), plural.Of(c.Bytes.Client, "byte", "bytes"))},
+		{"from the server", fmt.Sprintf("%s, %s", plural.Of(c.Packets.Server, "packet", "packets"), plural.Of(c.Bytes.Server, "byte", "bytes"))},
 		{"tunnel", escape(strings.Join(c.Encapsulation, ", "))},
 	}
 	facts = append(facts, tlsFacts(c)...)
@@ -206,10 +208,10 @@ func crossedFacts(c *Connection) []knownFact {
 			knownFact{"  incomplete", escape(k.Incomplete)})
 	}
 	if n := c.Gaps.Client + c.Gaps.Server; n > 0 {
-		facts = append(facts, knownFact{"not captured", fmt.Sprintf("%s of the client's, %s of the server's", count(c.Gaps.Client, "byte", "bytes"), count(c.Gaps.Server, "byte", "bytes"))})
+		facts = append(facts, knownFact{"not captured", fmt.Sprintf("%s of the client's, %s of the server's", plural.Of(c.Gaps.Client, "byte", "bytes"), plural.Of(c.Gaps.Server, "byte", "bytes"))})
 	}
 	if c.Gaps.Conflicts > 0 {
-		facts = append(facts, knownFact{"sent again", count(c.Gaps.Conflicts, "retransmission", "retransmissions") + " with other bytes than the first time"})
+		facts = append(facts, knownFact{"sent again", plural.Of(c.Gaps.Conflicts, "retransmission", "retransmissions") + " with other bytes than the first time"})
 	}
 	return facts
 }
@@ -263,6 +265,6 @@ func of(f Finding, c *Connection) Finding {
 		return e.Input != c.Input || e.Frame < c.FirstFrame
 	})
 	slices.SortStableFunc(f.Evidence, byFrame)
-	f.Message += fmt.Sprintf("; so with %s, and some of these frames may be of those", count(others, "other connection", "other connections"))
+	f.Message += fmt.Sprintf("; so with %s, and some of these frames may be of those", plural.Of(others, "other connection", "other connections"))
 	return f
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // crossed tells of every connection in the clear what was sent over it, and of
@@ -46,7 +48,7 @@ func (p *page) accounts(title string, of []*Connection, item func(*Connection)) 
 		item(c)
 	}
 	if rest := len(of) - shown; rest > 0 {
-		p.text(2, fmt.Sprintf("… and %s: -o wide and -o json have all.", count(rest, "more connection", "more connections")))
+		p.text(2, fmt.Sprintf("… and %s: -o wide and -o json have all.", plural.Of(rest, "more connection", "more connections")))
 	}
 }
 
@@ -58,7 +60,7 @@ func (p *page) extent(c *Connection) string {
 		frames += fmt.Sprintf("–%d", x.LastFrame)
 	}
 	return fmt.Sprintf("(%s; %s and %d bytes from the client, %d and %d from the server)", frames,
-		count(x.MessageCount.Client, "message", "messages"), x.Bytes.Client, x.MessageCount.Server, x.Bytes.Server)
+		plural.Of(x.MessageCount.Client, "message", "messages"), x.Bytes.Client, x.MessageCount.Server, x.Bytes.Server)
 }
 
 // payloads shows the terms that were asked for.

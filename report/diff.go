@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"distproof/internal/plural"
 )
 
 // DiffSchema names the version of the format of a [Diff]. Fields are added
@@ -255,7 +257,7 @@ func amounts(n map[string]int) string {
 	var words []string
 	for _, noun := range []string{"edge", "listener", "finding", "node", "certificate"} {
 		if n[noun] > 0 {
-			words = append(words, count(n[noun], noun, noun+"s"))
+			words = append(words, plural.Of(n[noun], noun, noun+"s"))
 		}
 	}
 	return join(words)

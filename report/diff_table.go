@@ -6,6 +6,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // maxChanges is how many changes of a kind the table shows.
@@ -51,7 +53,7 @@ func (p *page) run(r Run) string {
 		}
 		words[0] = cut(name, p.width/2)
 		if n > 1 {
-			words[0] += fmt.Sprintf(" and %s", count(n-1, "more file", "more files"))
+			words[0] += fmt.Sprintf(" and %s", plural.Of(n-1, "more file", "more files"))
 		}
 	}
 	if when, ok := span(Input{First: r.First, Last: r.Last}); ok {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // maxAnnotations is how many annotations GitHub shows of a step.
@@ -82,7 +84,7 @@ func (p *problem) annotation(doc *Document, edges []string) annotation {
 	if n := len(edges); n > 0 {
 		a.message += "\n" + strings.Join(edges[:min(n, maxEdges)], "\n")
 		if n > maxEdges {
-			a.message += fmt.Sprintf("\nand %s", count(n-maxEdges, "more pair", "more pairs"))
+			a.message += fmt.Sprintf("\nand %s", plural.Of(n-maxEdges, "more pair", "more pairs"))
 		}
 	}
 	return a

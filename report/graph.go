@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // A graph is who talked to whom, for the formats that draw it. Names are as
@@ -88,7 +90,7 @@ func notDrawn(rest []Edge) string {
 	}) {
 		words = append(words, fmt.Sprintf("%d %s", n[v], escape(v)))
 	}
-	return fmt.Sprintf("and %s, not drawn: %s", count(len(rest), "more edge", "more edges"), join(words))
+	return fmt.Sprintf("and %s, not drawn: %s", plural.Of(len(rest), "more edge", "more edges"), join(words))
 }
 
 // edgeColor is the colour of a verdict in drawings.

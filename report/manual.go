@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // maxProse is the width beyond which prose is hard to read.
@@ -114,7 +116,7 @@ func (p *page) codes(line string) string {
 // 1 on, frame by frame, each with the filter that shows it in Wireshark.
 func ExplainFinding(w io.Writer, doc *Document, n int, opt Options) error {
 	if n < 1 || n > len(doc.Findings) {
-		return fmt.Errorf("the report has %s, not number %d", count(len(doc.Findings), "finding", "findings"), n)
+		return fmt.Errorf("the report has %s, not number %d", plural.Of(len(doc.Findings), "finding", "findings"), n)
 	}
 	doc = legible(doc)
 	f := &doc.Findings[n-1]
@@ -163,7 +165,7 @@ func (p *page) findingConnections(f *Finding) {
 		}
 	}
 	if rest := len(conns) - shown; rest > 0 {
-		p.linef("  … and %s", count(rest, "more connection", "more connections"))
+		p.linef("  … and %s", plural.Of(rest, "more connection", "more connections"))
 	}
 }
 

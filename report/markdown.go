@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"distproof/internal/plural"
 )
 
 // GitHub takes a job summary of at most 1 MiB and drops a longer one as a
@@ -66,14 +68,14 @@ func (m *markdown) inputs() {
 	m.linef("")
 	p := &page{doc: m.doc, width: unlimited}
 	for _, in := range m.doc.Inputs[:min(len(m.doc.Inputs), shown)] {
-		words := []string{escape(in.Format), count(in.Packets, "packet", "packets")}
+		words := []string{escape(in.Format), plural.Of(in.Packets, "packet", "packets")}
 		if span, ok := span(in); ok {
 			words = append(words, span)
 		}
 		m.linef("- %s: %s", markdownCode(p.inputName(in)), markdownText(strings.Join(words, ", ")))
 	}
 	if rest := len(m.doc.Inputs) - shown; rest > 0 {
-		m.linef("- … and %s", count(rest, "more file", "more files"))
+		m.linef("- … and %s", plural.Of(rest, "more file", "more files"))
 	}
 }
 
@@ -91,7 +93,7 @@ func (m *markdown) connections(limit int) {
 			markdownCell(r.client), markdownCell(r.server), markdownText(r.tls), markdownText(r.certificate),
 			markdownText(r.verdict), markdownText(r.reason), r.n)
 		if !m.fits(limit, row) {
-			m.linef("\n… and %s: %s.", count(len(rows)-i, "more row", "more rows"), tally(rows[i:]))
+			m.linef("\n… and %s: %s.", plural.Of(len(rows)-i, "more row", "more rows"), tally(rows[i:]))
 			break
 		}
 	}
@@ -106,7 +108,7 @@ func (m *markdown) findings(limit int) {
 	groups := group(m.doc.Findings)
 	for i, g := range groups {
 		if !m.fits(limit, m.findingGroup(p, g)) {
-			m.linef("\n… and %s.", count(len(groups)-i, "more rule", "more rules"))
+			m.linef("\n… and %s.", plural.Of(len(groups)-i, "more rule", "more rules"))
 			return
 		}
 	}
@@ -125,13 +127,13 @@ func (m *markdown) findingGroup(p *page, g []Finding) string {
 			fmt.Fprintf(&b, "- %s\n", pair)
 		}
 		if rest := len(pairs) - maxPairs; rest > 0 {
-			fmt.Fprintf(&b, "- … and %s\n", count(rest, "more pair", "more pairs"))
+			fmt.Fprintf(&b, "- … and %s\n", plural.Of(rest, "more pair", "more pairs"))
 		}
 		for _, e := range f.Evidence[:min(len(f.Evidence), maxFrames)] {
 			fmt.Fprintf(&b, "- %s\n", markdownText(frameName(m.doc, e)+e.Text))
 		}
 		if rest := len(f.Evidence) - maxFrames; rest > 0 {
-			fmt.Fprintf(&b, "- … and %s\n", count(rest, "more frame", "more frames"))
+			fmt.Fprintf(&b, "- … and %s\n", plural.Of(rest, "more frame", "more frames"))
 		}
 	}
 	if rest := len(g) - maxMessages; rest > 0 {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // maxMatrix is how many nodes the matrix has room for.
@@ -29,7 +31,7 @@ func renderMatrix(w io.Writer, doc *Document, opt Options) error {
 	if nodes > 0 {
 		p.line("")
 		p.text(0, fmt.Sprintf("… and %s with %s that are not between those above: -o csv and -o json have all.",
-			count(nodes, "more node", "more nodes"), count(edges, "edge", "edges")))
+			plural.Of(nodes, "more node", "more nodes"), plural.Of(edges, "edge", "edges")))
 	}
 	p.notSeen(doc, g, nodes > 0)
 	p.conclusion()

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // A problem is a finding on one edge: what the formats for pipelines count.
@@ -195,7 +197,7 @@ func (p *problem) details(doc *Document) []string {
 		lines = append(lines, fmt.Sprintf("connection %s, %s to %s, from frame %d on", escape(c.ID), socket(c.Client), socket(c.Server), c.FirstFrame))
 	}
 	if more := len(p.connections) - maxDetails; more > 0 {
-		lines = append(lines, fmt.Sprintf("and %s on this edge", count(more, "more connection", "more connections")))
+		lines = append(lines, fmt.Sprintf("and %s on this edge", plural.Of(more, "more connection", "more connections")))
 	}
 	evidence, more := p.ownEvidence()
 	if len(evidence) > 0 && len(p.sorted) > 0 {
@@ -205,7 +207,7 @@ func (p *problem) details(doc *Document) []string {
 		lines = append(lines, frameName(doc, e)+escape(e.Text))
 	}
 	if more > 0 {
-		lines = append(lines, fmt.Sprintf("and %s", count(more, "more frame", "more frames")))
+		lines = append(lines, fmt.Sprintf("and %s", plural.Of(more, "more frame", "more frames")))
 	}
 	return lines
 }

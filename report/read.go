@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // Read reads a document that was written as JSON. unknown names the fields
@@ -96,7 +98,7 @@ func (d *Document) check() error {
 		}
 	}
 	if total := d.Summary.Distribution.Total(); n != total {
-		return fmt.Errorf("the report is incomplete: its summary counts %s between nodes, and it has %d", count(total, "connection", "connections"), n)
+		return fmt.Errorf("the report is incomplete: its summary counts %s between nodes, and it has %d", plural.Of(total, "connection", "connections"), n)
 	}
 	for i := range d.Findings {
 		f := &d.Findings[i]

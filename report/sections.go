@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"distproof/internal/plural"
 )
 
 // inputs says in a line each what was read.
@@ -17,7 +19,7 @@ func (p *page) inputs() {
 	inputs := p.doc.Inputs
 	shown := p.capped(p.limits.inputs, len(inputs))
 	for _, in := range inputs[:shown] {
-		words := []string{escape(in.Format), count(in.Packets, "packet", "packets")}
+		words := []string{escape(in.Format), plural.Of(in.Packets, "packet", "packets")}
 		if span, ok := span(in); ok {
 			words = append(words, span)
 		}
@@ -28,7 +30,7 @@ func (p *page) inputs() {
 		for _, in := range rest {
 			packets += in.Packets
 		}
-		p.linef("… and %s with %s", count(len(rest), "more file", "more files"), count(packets, "packet", "packets"))
+		p.linef("… and %s with %s", plural.Of(len(rest), "more file", "more files"), plural.Of(packets, "packet", "packets"))
 	}
 }
 
@@ -107,7 +109,7 @@ func (p *page) findings() {
 	}
 	if rest := len(groups) - shown; rest > 0 {
 		p.line("")
-		p.linef("… and %s: -o wide or -o json shows all.", count(rest, "more rule", "more rules"))
+		p.linef("… and %s: -o wide or -o json shows all.", plural.Of(rest, "more rule", "more rules"))
 	}
 }
 
@@ -210,7 +212,7 @@ func (p *page) evidence(evidence []Evidence) {
 		p.item(4, p.frame(e)+escape(e.Text))
 	}
 	if rest := len(evidence) - shown; rest > 0 {
-		p.linef("    … and %s", count(rest, "more frame", "more frames"))
+		p.linef("    … and %s", plural.Of(rest, "more frame", "more frames"))
 	}
 }
 
@@ -268,16 +270,16 @@ func (p *page) unseenInInputs() []string {
 			items = append(items, name+": "+cmp.Or(escape(in.Damage), "ends early, the rest is missing"))
 		}
 		if in.Dropped > 0 {
-			items = append(items, fmt.Sprintf("%s: %s lost by the system that captured", name, count(in.Dropped, "packet was", "packets were")))
+			items = append(items, fmt.Sprintf("%s: %s lost by the system that captured", name, plural.Of(in.Dropped, "packet was", "packets were")))
 		}
 		if in.Snapped > 0 {
-			items = append(items, fmt.Sprintf("%s: %s cut short by the capture's snaplen", name, count(in.Snapped, "packet was", "packets were")))
+			items = append(items, fmt.Sprintf("%s: %s cut short by the capture's snaplen", name, plural.Of(in.Snapped, "packet was", "packets were")))
 		}
 		for _, reason := range slices.Sorted(maps.Keys(in.Undecoded)) {
 			if carriesNoTCP(reason) {
 				continue
 			}
-			items = append(items, fmt.Sprintf("%s: %s without a TCP segment to look at: %s", name, count(in.Undecoded[reason], "packet", "packets"), escape(reason)))
+			items = append(items, fmt.Sprintf("%s: %s without a TCP segment to look at: %s", name, plural.Of(in.Undecoded[reason], "packet", "packets"), escape(reason)))
 		}
 	}
 	return items
@@ -321,19 +323,19 @@ func unseenInConnections(doc *Document) []string {
 	}
 	var items []string
 	if midstream > 0 {
-		items = append(items, count(midstream, "connection was", "connections were")+" already up when the capture began: the handshake was not captured")
+		items = append(items, plural.Of(midstream, "connection was", "connections were")+" already up when the capture began: the handshake was not captured")
 	}
 	if encrypted > 0 {
-		items = append(items, "the certificates in "+count(encrypted, "TLS 1.3 connection", "TLS 1.3 connections")+" are encrypted: their names and CAs are not known")
+		items = append(items, "the certificates in "+plural.Of(encrypted, "TLS 1.3 connection", "TLS 1.3 connections")+" are encrypted: their names and CAs are not known")
 	}
 	for _, why := range slices.Sorted(maps.Keys(unopened)) {
-		items = append(items, "the key log does not open "+count(unopened[why], "handshake", "handshakes")+": "+escape(why))
+		items = append(items, "the key log does not open "+plural.Of(unopened[why], "handshake", "handshakes")+": "+escape(why))
 	}
 	if gaps > 0 {
-		items = append(items, fmt.Sprintf("%s missing from %s between nodes", count(missing, "byte is", "bytes are"), count(gaps, "connection", "connections")))
+		items = append(items, fmt.Sprintf("%s missing from %s between nodes", plural.Of(missing, "byte is", "bytes are"), plural.Of(gaps, "connection", "connections")))
 	}
 	if conflicts > 0 {
-		items = append(items, count(conflicts, "connection has", "connections have")+" retransmissions with other bytes than the first time: what the receiver took is not known")
+		items = append(items, plural.Of(conflicts, "connection has", "connections have")+" retransmissions with other bytes than the first time: what the receiver took is not known")
 	}
 	return items
 }
@@ -380,7 +382,7 @@ func (p *page) others() {
 	for _, in := range p.doc.Inputs {
 		if in.Secrets > 0 {
 			p.line("")
-			p.text(0, p.inputName(in)+" holds "+count(in.Secrets, "TLS key log", "TLS key logs")+": whoever gets the file can read the sessions.")
+			p.text(0, p.inputName(in)+" holds "+plural.Of(in.Secrets, "TLS key log", "TLS key logs")+": whoever gets the file can read the sessions.")
 		}
 	}
 }

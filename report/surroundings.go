@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 // maxListed is how many addresses or ports of a node the table shows.
@@ -34,7 +36,7 @@ func (p *page) section(title string, header []string, rows [][]string) error {
 	p.heading(title)
 	p.lines = append(p.lines, lines...)
 	if rest := len(rows) - len(shown); rest > 0 {
-		p.linef("… and %s: -o wide and -o json have all.", count(rest, "more row", "more rows"))
+		p.linef("… and %s: -o wide and -o json have all.", plural.Of(rest, "more row", "more rows"))
 	}
 	return nil
 }

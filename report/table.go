@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"distproof/internal/plural"
 )
 
 const (
@@ -136,11 +138,11 @@ func (p *page) table() error {
 	p.legend(shown)
 	if len(rest) > 0 {
 		p.line("")
-		p.text(0, fmt.Sprintf("… and %s: %s.", count(len(rest), "more row", "more rows"), tally(rest)))
+		p.text(0, fmt.Sprintf("… and %s: %s.", plural.Of(len(rest), "more row", "more rows"), tally(rest)))
 	}
 	if p.doc.Conclusion == "" {
 		p.line("")
-		p.text(0, count(p.doc.Summary.Distribution.Total(), "connection", "connections")+" between nodes: "+tally(rows)+".")
+		p.text(0, plural.Of(p.doc.Summary.Distribution.Total(), "connection", "connections")+" between nodes: "+tally(rows)+".")
 	}
 	if len(rest) > 0 || slices.ContainsFunc(shown, func(r counted) bool { return r.hidden > 0 }) {
 		p.line("")
@@ -345,7 +347,7 @@ func (p *page) reasonsBelow(header []string, cells [][]string, rows []counted) (
 
 // more stands for rows that are not shown.
 func more(hidden int) string {
-	return fmt.Sprintf("… and %s like these", count(hidden, "more row", "more rows"))
+	return fmt.Sprintf("… and %s like these", plural.Of(hidden, "more row", "more rows"))
 }
 
 // reason writes the reason of the run of rows above it.

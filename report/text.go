@@ -148,14 +148,6 @@ func chop(word string, n int) []string {
 	return append(pieces, word[from:])
 }
 
-// count writes a number with its noun in the singular or the plural.
-func count[N int | uint64](n N, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 // join lists words as a sentence does: "a, b and c".
 func join(words []string) string {
 	if len(words) < 2 {

@@ -8,6 +8,7 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/tls"
+	"distproof/internal/plural"
 )
 
 // sides are the words for client and server.
@@ -136,7 +137,7 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 	}
 	if within := r.options.ExpiresWithin; within > 0 && at.Add(within).After(cert.X509.NotAfter) {
 		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expires at %s, within %s of its use", whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339),
-			plural(int(within/(24*time.Hour)), "day", "days")), evidence())
+			plural.Of(int(within/(24*time.Hour)), "day", "days")), evidence())
 	}
 }
 

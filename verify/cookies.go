@@ -17,6 +17,7 @@ import (
 	"distproof/decode"
 	"distproof/decode/dist"
 	"distproof/decode/tls"
+	"distproof/internal/plural"
 )
 
 // A Cookie is one that is known. It never prints itself, whatever the format.
@@ -209,6 +210,6 @@ func turnedAway(c *decode.Connection, facts *[2]dist.Facts) bool {
 // uncheckedCookies says what the limit left out.
 func (r *ruler) uncheckedCookies() {
 	if n := r.cookies.Unchecked; n > 0 {
-		r.add(KnownCookie, Info, nil, fmt.Sprintf("%s not tried on all known cookies: there are too many", plural(n, "proof of a cookie was", "proofs of cookies were")))
+		r.add(KnownCookie, Info, nil, fmt.Sprintf("%s not tried on all known cookies: there are too many", plural.Of(n, "proof of a cookie was", "proofs of cookies were")))
 	}
 }

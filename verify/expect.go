@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"distproof/decode"
+	"distproof/internal/plural"
 )
 
 // An Expectation is what a capture must show, beside what is asked of what it
@@ -29,7 +30,7 @@ func (r *ruler) expectations() {
 	e := &r.options.Policy.Expect
 	up := r.cameUp()
 	if n := len(up); n < e.Connections {
-		r.missing("expect.connections", fmt.Sprintf("%s between nodes came up, and the policy expects at least %d", plural(n, "connection", "connections"), e.Connections))
+		r.missing("expect.connections", fmt.Sprintf("%s between nodes came up, and the policy expects at least %d", plural.Of(n, "connection", "connections"), e.Connections))
 	}
 	seen := make(map[[2]int]bool) // pairs of e.Nodes; a node with itself if seen at all
 	for _, at := range nodesOf(up, e.Nodes) {
@@ -73,7 +74,7 @@ func (r *ruler) mesh(seen map[[2]int]bool) {
 		}
 	}
 	if more := missing - maxMissing; more > 0 {
-		r.missing("expect.full_mesh", fmt.Sprintf("%s more of the full mesh did not come up in the capture", plural(more, "connection", "connections")))
+		r.missing("expect.full_mesh", fmt.Sprintf("%s more of the full mesh did not come up in the capture", plural.Of(more, "connection", "connections")))
 	}
 }
 

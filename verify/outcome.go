@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"distproof/decode"
+	"distproof/internal/plural"
 )
 
 // A tally counts connections between nodes.
@@ -90,7 +91,7 @@ func verb(n int) string {
 func (t *tally) wellDone(require Requirement) string {
 	switch {
 	case require == RequireNothing:
-		return fmt.Sprintf("the policy asks nothing of %s: %s", plural(t.total, "distribution connection", "distribution connections"), t.kinds(Mutual, OneWay, Cleartext, Inconclusive, Refused))
+		return fmt.Sprintf("the policy asks nothing of %s: %s", plural.Of(t.total, "distribution connection", "distribution connections"), t.kinds(Mutual, OneWay, Cleartext, Inconclusive, Refused))
 	case t.good+t.count[Refused] < t.total:
 		return fmt.Sprintf("%d of %d distribution connections %s %s; the policy lets the others pass%s", t.good, t.total, verb(t.good), t.goal, t.others(require))
 	}
@@ -166,11 +167,4 @@ func (t *tally) undecided(doubtful map[Verdict]int, first Finding) string {
 	default:
 		return fmt.Sprintf("%d of %d distribution connections could not be proven %s", n, t.total, t.goal)
 	}
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -13,6 +13,7 @@ import (
 	"distproof/decode/epmd"
 	"distproof/decode/tls"
 	"distproof/internal/once"
+	"distproof/internal/plural"
 )
 
 // A Rule is the stable id of something that should hold.
@@ -272,14 +273,14 @@ func remoteExecution(d *dist.Facts, who string) []Evidence {
 		return cmp.Or(cmp.Compare(a.Frame.Input, b.Frame.Input), cmp.Compare(a.Frame.Number, b.Frame.Number), strings.Compare(a.Text, b.Text))
 	})
 	if more := len(out) - maxCalls; more > 0 {
-		out[maxCalls] = Evidence{out[maxCalls].Frame, fmt.Sprintf("by the %s: %s more from here on", who, plural(more, "function", "functions"))}
+		out[maxCalls] = Evidence{out[maxCalls].Frame, fmt.Sprintf("by the %s: %s more from here on", who, plural.Of(more, "function", "functions"))}
 		out = out[:maxCalls+1]
 	}
 	if n := d.RegisteredNames["rex"]; len(out) == 0 && n > 0 {
-		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, plural(int(n), "message to rex", "messages to rex"))})
+		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, plural.Of(n, "message to rex", "messages to rex"))})
 	}
 	if n := d.UnnamedCalls; n > 0 {
-		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s whose name is not known", who, plural(int(n), "call", "calls"))})
+		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s whose name is not known", who, plural.Of(n, "call", "calls"))})
 	}
 	return out
 }
@@ -423,20 +424,20 @@ func (r *ruler) coverage() {
 		r.add(LossyCapture, Medium, nil, "a part of the capture is missing: "+d)
 	}
 	if n := r.cover.Dropped; n > 0 {
-		r.add(LossyCapture, Medium, nil, fmt.Sprintf("the capturing system lost %s: connections may have been missed", plural(int(n), "packet", "packets")))
+		r.add(LossyCapture, Medium, nil, fmt.Sprintf("the capturing system lost %s: connections may have been missed", plural.Of(n, "packet", "packets")))
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Unreadable)) {
-		r.add(LossyCapture, Medium, nil, fmt.Sprintf("%s could not be read (%s): connections may have been missed", plural(int(r.cover.Unreadable[why]), "packet", "packets"), why))
+		r.add(LossyCapture, Medium, nil, fmt.Sprintf("%s could not be read (%s): connections may have been missed", plural.Of(r.cover.Unreadable[why], "packet", "packets"), why))
 	}
 	if u := r.cover.Uncaptured; len(u) > 0 {
-		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("nothing was captured of %s: %s", plural(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
+		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("nothing was captured of %s: %s", plural.Of(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
 		f.Fix = "capture on every interface that nodes use (-i any), and make the nodes reconnect during the capture"
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
-		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural(int(r.cover.Sealed[why]), "packet", "packets"), why))
+		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural.Of(r.cover.Sealed[why], "packet", "packets"), why))
 	}
 	for _, c := range obscured {
-		r.add(LossyCapture, Medium, c, plural(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
+		r.add(LossyCapture, Medium, c, plural.Of(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
 			"connections have missing or contradictory packets that would show whether they are distribution"))
 	}
 	for _, c := range alike {
@@ -444,7 +445,7 @@ func (r *ruler) coverage() {
 			Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	for _, c := range gapped {
-		r.add(LossyCapture, Medium, c, plural(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
+		r.add(LossyCapture, Medium, c, plural.Of(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"distproof/decode/fact"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
+	"distproof/internal/plural"
 )
 
 // A Verdict says how a distribution connection is protected. The words are part
@@ -268,7 +269,7 @@ func notOnlyTLS(c *decode.Connection) (Verdict, string) {
 		case f.Foreign[i] != nil:
 			return Inconclusive, fmt.Sprintf("the %s sent bytes that are not TLS inside a TLS connection", who)
 		case f.Preamble[i] > 0:
-			return Inconclusive, fmt.Sprintf("the %s sent %s in the clear before TLS began", who, plural(int(f.Preamble[i]), "byte", "bytes"))
+			return Inconclusive, fmt.Sprintf("the %s sent %s in the clear before TLS began", who, plural.Of(int(f.Preamble[i]), "byte", "bytes"))
 		case c.Unidentified[i]:
 			return Inconclusive, fmt.Sprintf("what the %s sent is not recognised as TLS", who)
 		case f.Unsynced[i]:

@@ -10,6 +10,7 @@ import (
 	"distproof/capture/live"
 	"distproof/decode"
 	"distproof/decode/epmd"
+	"distproof/internal/plural"
 	"distproof/report"
 	"distproof/verify"
 )
@@ -196,7 +197,7 @@ func (t *teller) gaps(out *events) {
 		return
 	}
 	t.omitted = 0
-	out.add(Event{Event: EventOmitted, Omitted: n, Message: fmt.Sprintf("of %s that came and went not everything was told: the output took no more", plural(n, "connection", "connections"))},
+	out.add(Event{Event: EventOmitted, Omitted: n, Message: fmt.Sprintf("of %s that came and went not everything was told: the output took no more", plural.Of(n, "connection", "connections"))},
 		func() { t.omitted += n })
 }
 
@@ -222,12 +223,12 @@ func (t *teller) surroundings(out *events, s *State) {
 	}
 	if dropped := t.dropped; s.Dropped > dropped {
 		lost := s.Dropped - dropped
-		out.add(Event{Event: EventLoss, Lost: lost, Message: fmt.Sprintf("the kernel lost %s: what was in them is not known", plural(lost, "packet", "packets"))},
+		out.add(Event{Event: EventLoss, Lost: lost, Message: fmt.Sprintf("the kernel lost %s: what was in them is not known", plural.Of(lost, "packet", "packets"))},
 			func() { t.dropped = dropped })
 	}
 	t.dropped = s.Dropped
 	if forgotten := t.forgotten; s.Forgotten > forgotten {
-		out.add(Event{Event: EventLoss, Message: fmt.Sprintf("%s given up for lack of memory: what comes of them counts as begun before the capture", plural(s.Forgotten-forgotten, "open connection was", "open connections were"))},
+		out.add(Event{Event: EventLoss, Message: fmt.Sprintf("%s given up for lack of memory: what comes of them counts as begun before the capture", plural.Of(s.Forgotten-forgotten, "open connection was", "open connections were"))},
 			func() { t.forgotten = forgotten })
 	}
 	t.forgotten = s.Forgotten
@@ -328,7 +329,7 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 			if a.Gone {
 				how = goneText + ": "
 			}
-			say(undo, EventClosed, "is over: %s%s and %s", how, plural(c.Bytes.Client, "byte of the client", "bytes of the client"), plural(c.Bytes.Server, "byte of the server", "bytes of the server"))
+			say(undo, EventClosed, "is over: %s%s and %s", how, plural.Of(c.Bytes.Client, "byte of the client", "bytes of the client"), plural.Of(c.Bytes.Server, "byte of the server", "bytes of the server"))
 		} else {
 			say(undo, EventChanged, "goes on after it seemed to be over")
 		}
@@ -585,11 +586,4 @@ func (t *teller) forget(s *State) {
 			}
 		}
 	}
-}
-
-func plural(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

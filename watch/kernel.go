@@ -11,6 +11,7 @@ import (
 	"distproof/capture/link"
 	"distproof/capture/live"
 	"distproof/decode"
+	"distproof/internal/plural"
 )
 
 const (
@@ -364,7 +365,7 @@ func (k *kernel) whyBlind(s *State, between map[netip.AddrPort]bool, now time.Ti
 	}
 	if n > 0 {
 		k.blind = fmt.Sprintf("no packet came for %d s, although %s between nodes carried %s meanwhile",
-			int(quiet.Seconds()), plural(uint64(n), "connection", "connections"), plural(carried, "byte", "bytes"))
+			int(quiet.Seconds()), plural.Of(n, "connection", "connections"), plural.Of(carried, "byte", "bytes"))
 	}
 	return k.blind
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"distproof/internal/plural"
 	"distproof/report"
 	"distproof/verify"
 )
@@ -115,7 +116,7 @@ func (t *teller) repeated(out *events, m *maker, s *State, final bool) {
 		out.add(Event{
 			Event: EventRepeated, Connection: &latest, Repeated: n,
 			Message: fmt.Sprintf("%s was the last of %s within %d s that came to nothing as %s did: %s: %s",
-				Name(&latest), plural(n, "attempt", "attempts"), int(s.At.Sub(since).Seconds()), r.first, r.verdict, r.reason),
+				Name(&latest), plural.Of(n, "attempt", "attempts"), int(s.At.Sub(since).Seconds()), r.first, r.verdict, r.reason),
 		}, func() { r.more, r.since = r.more+n, since })
 	}
 }

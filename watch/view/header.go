@@ -7,6 +7,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
+	"distproof/internal/plural"
 	"distproof/report"
 )
 
@@ -149,7 +150,7 @@ func (m *model) capture() string {
 		where = append(where[:shown], fmt.Sprintf("and %d more", rest))
 	}
 	words := []string{
-		count(s.Packets, "packet", "packets") + ", " + size(float64(s.Bytes)),
+		plural.Of(s.Packets, "packet", "packets") + ", " + size(float64(s.Bytes)),
 		m.dropped(),
 	}
 	if len(where) > 0 {
@@ -189,10 +190,10 @@ func (m *model) troubles() []trouble {
 		}
 	}
 	if s.Dropped > 0 {
-		add("LOST", "%s lost by the kernel: what they held is not known", count(s.Dropped, "packet was", "packets were"))
+		add("LOST", "%s lost by the kernel: what they held is not known", plural.Of(s.Dropped, "packet was", "packets were"))
 	}
 	if s.Forgotten > 0 {
-		add("MEMORY", "%s given up for lack of memory", count(s.Forgotten, "connection was", "connections were"))
+		add("MEMORY", "%s given up for lack of memory", plural.Of(s.Forgotten, "connection was", "connections were"))
 	}
 	const most = 3
 	if rest := len(out) - most; rest > 0 {

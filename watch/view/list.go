@@ -7,6 +7,7 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
+	"distproof/internal/plural"
 	"distproof/report"
 )
 
@@ -322,7 +323,7 @@ func (m *model) extent() string {
 	last := min(m.list.top+m.listHeight(), n)
 	text := fmt.Sprintf("%d–%d of %d", min(m.list.top+1, n), last, n)
 	if last-m.list.top == n {
-		text = count(n, "row", "rows")
+		text = plural.Of(n, "row", "rows")
 	}
 	return text
 }

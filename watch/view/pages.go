@@ -8,6 +8,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
+	"distproof/internal/plural"
 	"distproof/report"
 )
 
@@ -164,7 +165,7 @@ func (m *model) findingsPage() []string {
 		lines = append(lines, fit("  None.", m.width))
 	}
 	n := len(m.worstFindings)
-	left := count(n, "finding", "findings")
+	left := plural.Of(n, "finding", "findings")
 	if n > height {
 		left = fmt.Sprintf("%d–%d of %s", m.findings.top+1, min(m.findings.top+height, n), left)
 	}

@@ -25,14 +25,6 @@ func padLeft(s string, n int) string {
 	return strings.Repeat(" ", max(n-ansi.StringWidth(s), 0)) + s
 }
 
-// count writes a number with its noun.
-func count[N int | uint64](n N, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 // size writes bytes in at most six columns, as 1.2 kB.
 func size(n float64) string {
 	const step = 1000
