@@ -19,7 +19,7 @@ import (
 // A Rule is the stable id of something that should hold.
 type Rule string
 
-// The rules that are judged so far.
+// The rules.
 const (
 	CleartextDistribution   Rule = "DP101"
 	CleartextInsideTLS      Rule = "DP102"

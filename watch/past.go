@@ -11,7 +11,6 @@ import (
 	"distproof/capture"
 	"distproof/decode"
 	"distproof/decode/tls"
-	"distproof/report"
 	"distproof/verify"
 )
 
@@ -330,12 +329,4 @@ func (p *past) recount(facts *decode.Capture) {
 	for op, n := range p.requests {
 		facts.Registry.Requests[op] += n
 	}
-}
-
-// verdictOf returns the verdict of a connection; "" if it has none.
-func verdictOf(c *report.Connection) string {
-	if c.Verdict == nil {
-		return ""
-	}
-	return *c.Verdict
 }

@@ -20,6 +20,7 @@ import (
 	"distproof/capture/live"
 	"distproof/decode"
 	"distproof/decode/secrets"
+	"distproof/report"
 	"distproof/verify"
 )
 
@@ -214,6 +215,14 @@ func (c *crowd) lastData() (out [2]int) {
 		}
 	}
 	return out
+}
+
+// verdictOf returns the verdict of a connection; "" if it has none.
+func verdictOf(c *report.Connection) string {
+	if c.Verdict == nil {
+		return ""
+	}
+	return *c.Verdict
 }
 
 func ports(p ...uint16) decode.Options { return decode.Options{Ports: p} }

@@ -37,11 +37,6 @@ type app struct {
 }
 
 // run executes the command line and returns the exit code.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	return a.run(args)
-}
-
 func (a *app) run(args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)

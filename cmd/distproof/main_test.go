@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,12 @@ func TestMain(m *testing.M) {
 		os.Setenv("GOGC", "100")
 	}
 	testscript.Main(m, map[string]func(){"distproof": main, "probe": probe, "confined": confined, "keeper": keeper})
+}
+
+// run is main, but for what locks the process down.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	return a.run(args)
 }
 
 // TestScripts runs the scripts of testdata/script. $PCAPS is the folder of the
