@@ -52,64 +52,105 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 	if k.held, k.missed = false, false; c.Verdict == nil {
 		return
 	}
-	now, wait := lookAt(c), patience
+	if !k.opened {
+		if wait := t.patienceWith(c) - s.At.Sub(k.since); wait > 0 && a.Open && underway(c) && !final {
+			k.held = true
+			m.soonest(wait)
+			return
+		}
+		if t.fold(k, c, a, s.At) {
+			return
+		}
+	}
+	n := news{out, c, k}
+	n.look(lookAt(c))
+	n.verdict()
+	n.silence(a)
+	if over := !a.Open; over != k.closed {
+		if how, failed := failureOf(c, a); failed {
+			t.repeatsOf(c, how, s.At)
+		}
+		n.end(a)
+	}
+}
+
+// patienceWith is for how long nothing is said of a connection whose handshake is
+// under way.
+func (t *teller) patienceWith(c *report.Connection) time.Duration {
 	if len(t.repeats) > 0 && len(t.repeats[edgeOf(c)]) > 0 {
-		wait = attempted
+		return attempted
 	}
-	if age := s.At.Sub(k.since); !k.opened && a.Open && underway(c) && age < wait && !final {
-		k.held = true
-		m.soonest(wait - age)
-		return
-	}
-	if !k.opened && t.fold(k, c, a, s.At) {
-		return
-	}
-	// k becomes what was told; undo is what it was without.
-	say := func(undo func(), kind, format string, args ...any) *Event {
-		out.add(Event{Event: kind, Connection: c, Message: Name(c) + " " + fmt.Sprintf(format, args...)}, func() { undo(); k.missed = true })
-		return &out.list[len(out.list)-1].Event
-	}
+	return patience
+}
+
+// news tells what is new of a connection, of which k is what was told.
+type news struct {
+	out *events
+	c   *report.Connection
+	k   *told
+}
+
+// say adds an event, of which k says that it was told. undo has k as it was before.
+func (n news) say(undo func(), kind, format string, args ...any) *Event {
+	n.out.add(Event{Event: kind, Connection: n.c, Message: Name(n.c) + " " + fmt.Sprintf(format, args...)}, func() { undo(); n.k.missed = true })
+	return &n.out.list[len(n.out.list)-1].Event
+}
+
+// look tells that the connection is there, or what is other than before.
+func (n news) look(now look) {
+	c, k := n.c, n.k
 	if !k.opened {
 		k.opened, k.look, k.verdict = true, now, *c.Verdict
 		how := "was opened"
 		if c.State == string(verify.Midstream) {
 			how = "was found, and its beginning was not captured"
 		}
-		say(func() { k.opened = false }, EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
+		n.say(func() { k.opened = false }, EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
 	}
-	if changes, before := now.changes(&k.look), k.look; len(changes) > 0 {
+	if changes := now.changes(&k.look); len(changes) > 0 {
+		before := k.look
 		k.look = now
-		say(func() { k.look = before }, EventChanged, "%s", strings.Join(changes, ", "))
+		n.say(func() { k.look = before }, EventChanged, "%s", strings.Join(changes, ", "))
 	}
+}
+
+func (n news) verdict() {
+	c, k := n.c, n.k
 	if before := k.verdict; *c.Verdict != before {
 		k.verdict = *c.Verdict
-		say(func() { k.verdict = before }, EventVerdict, "is %s, and was %s: %s", k.verdict, before, c.Reason).Before = before
+		n.say(func() { k.verdict = before }, EventVerdict, "is %s, and was %s: %s", k.verdict, before, c.Reason).Before = before
 	}
-	if a.Stalled != k.stalled && a.Open {
-		k.stalled = a.Stalled
-		undo := func() { k.stalled = !k.stalled }
-		if k.stalled {
-			say(undo, EventStalled, "is silent: no tick and nothing else came from one of the nodes for more than %d s", silence)
-		} else {
-			say(undo, EventTicking, "is not silent any more")
-		}
+}
+
+func (n news) silence(a *Activity) {
+	k := n.k
+	if a.Stalled == k.stalled || !a.Open {
+		return
 	}
-	if closed := !a.Open; closed != k.closed {
-		k.closed = closed
-		undo := func() { k.closed = !closed }
-		if closed {
-			if how, failed := failureOf(c, a); failed {
-				t.repeatsOf(c, how, s.At)
-			}
-			how := ""
-			if a.Gone {
-				how = goneText + ": "
-			}
-			say(undo, EventClosed, "is over: %s%s and %s", how, plural.Of(c.Bytes.Client, "byte of the client", "bytes of the client"), plural.Of(c.Bytes.Server, "byte of the server", "bytes of the server"))
-		} else {
-			say(undo, EventChanged, "goes on after it seemed to be over")
-		}
+	k.stalled = a.Stalled
+	undo := func() { k.stalled = !k.stalled }
+	if k.stalled {
+		n.say(undo, EventStalled, "is silent: no tick and nothing else came from one of the nodes for more than %d s", silence)
+	} else {
+		n.say(undo, EventTicking, "is not silent any more")
 	}
+}
+
+// end tells that the connection is over, or is not any more.
+func (n news) end(a *Activity) {
+	c, k := n.c, n.k
+	before := k.closed
+	k.closed = !a.Open
+	undo := func() { k.closed = before }
+	if a.Open {
+		n.say(undo, EventChanged, "goes on after it seemed to be over")
+		return
+	}
+	how := ""
+	if a.Gone {
+		how = goneText + ": "
+	}
+	n.say(undo, EventClosed, "is over: %s%s and %s", how, plural.Of(c.Bytes.Client, "byte of the client", "bytes of the client"), plural.Of(c.Bytes.Server, "byte of the server", "bytes of the server"))
 }
 
 // goneText says how a connection is over of whose end nothing was captured.

@@ -3,6 +3,7 @@ package watch
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,40 +37,50 @@ func (t *teller) found(out *events, m *maker, s *State, final bool) {
 			m.soonest(early)
 			continue
 		}
-		about := f.Connections
-		if len(about) == 0 {
-			about = []string{""}
+		fresh := t.fresh(f, nth)
+		if len(fresh) == 0 {
+			continue
 		}
-		var fresh []string
-		var keys []findingKey
-		for _, id := range about {
-			concerned := t.connections[id]
-			if concerned != nil && concerned.held {
-				continue
+		out.add(Event{Event: EventFinding, Severity: f.Severity, Finding: f, Message: f.Rule + " " + concerning(f, fresh)}, func() {
+			for _, key := range fresh {
+				delete(t.findings, key)
 			}
-			key := findingKey{rule: f.Rule, severity: f.Severity, connection: id}
-			nth[key]++
-			key.nth = nth[key]
-			k := t.findings[key]
-			if k == nil {
-				k = &toldFinding{}
-				t.findings[key] = k
-				if !t.foldedWith(concerned, f) {
-					fresh, keys = append(fresh, id), append(keys, key)
-				}
-			}
-			k.round, k.finding = t.round, f
-		}
-		if len(fresh) > 0 {
-			out.add(Event{Event: EventFinding, Severity: f.Severity, Finding: f, Message: f.Rule + " " + concerning(f, fresh)}, func() {
-				for _, key := range keys {
-					delete(t.findings, key)
-				}
-			})
-		}
+		})
 	}
-	over, keys := make(map[*report.Finding][]string), make(map[*report.Finding][]findingKey)
-	var order []*report.Finding
+	t.resolved(out)
+}
+
+// fresh notes that a finding is there, and returns what was not told of it, in the
+// order of its connections. nth counts those before.
+func (t *teller) fresh(f *report.Finding, nth map[findingKey]int) (fresh []findingKey) {
+	about := f.Connections
+	if len(about) == 0 {
+		about = []string{""}
+	}
+	for _, id := range about {
+		concerned := t.connections[id]
+		if concerned != nil && concerned.held {
+			continue
+		}
+		key := findingKey{rule: f.Rule, severity: f.Severity, connection: id}
+		nth[key]++
+		key.nth = nth[key]
+		k := t.findings[key]
+		if k == nil {
+			k = &toldFinding{}
+			t.findings[key] = k
+			if !t.foldedWith(concerned, f) {
+				fresh = append(fresh, key)
+			}
+		}
+		k.round, k.finding = t.round, f
+	}
+	return fresh
+}
+
+// resolved tells the findings that were told and are not there any more.
+func (t *teller) resolved(out *events) {
+	over := make(map[*report.Finding][]findingKey)
 	for key, k := range t.findings {
 		if k.round == t.round {
 			continue
@@ -78,18 +89,16 @@ func (t *teller) found(out *events, m *maker, s *State, final bool) {
 		if c := t.connections[key.connection]; key.connection != "" && (c == nil || c.round != t.round || c.held) {
 			continue // of a connection that is folded, nothing is resolved
 		}
-		if over[k.finding] == nil {
-			order = append(order, k.finding)
-		}
-		over[k.finding], keys[k.finding] = append(over[k.finding], key.connection), append(keys[k.finding], key)
+		over[k.finding] = append(over[k.finding], key)
 	}
-	slices.SortFunc(order, func(a, b *report.Finding) int {
+	order := slices.SortedFunc(maps.Keys(over), func(a, b *report.Finding) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Message, b.Message), slices.Compare(a.Connections, b.Connections))
 	})
 	for _, f := range order {
-		slices.SortFunc(over[f], compareIDs)
-		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " does not hold any more: " + concerning(f, over[f])}, func() {
-			for _, key := range keys[f] {
+		keys := over[f]
+		slices.SortFunc(keys, func(a, b findingKey) int { return compareIDs(a.connection, b.connection) })
+		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " does not hold any more: " + concerning(f, keys)}, func() {
+			for _, key := range keys {
 				t.findings[key] = &toldFinding{finding: f}
 			}
 		})
@@ -101,15 +110,19 @@ func nothingSeen(f *report.Finding) bool {
 	return f.Rule == string(verify.NothingToVerify) || f.Rule == string(verify.NotSeen)
 }
 
-// concerning says a finding with the connections that it is about.
-func concerning(f *report.Finding, ids []string) string {
+// concerning says a finding with the connections that it is about, by keys.
+func concerning(f *report.Finding, keys []findingKey) string {
 	const most = 10
-	if ids[0] == "" {
+	if keys[0].connection == "" {
 		return f.Message
 	}
+	var ids []string
+	for _, key := range keys[:min(len(keys), most)] {
+		ids = append(ids, key.connection)
+	}
 	more := ""
-	if n := len(ids) - most; n > 0 {
-		ids, more = ids[:most], fmt.Sprintf(" and %d more", n)
+	if n := len(keys) - most; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
 	}
 	return f.Message + " (" + strings.Join(ids, ", ") + more + ")"
 }
