@@ -125,8 +125,21 @@ func ending(c *Connection) tls.Ending {
 	a, b := c.TCP[Client], c.TCP[Server]
 	return tls.Ending{
 		Whole: c.Start() && whole(a) && whole(b), ClosedBy: closer(a, b),
-		Orderly: a.FIN && b.FIN && !a.RST && !b.RST && (a.Odd().Answers || b.Odd().Answers),
+		Orderly:   a.FIN && b.FIN && !a.RST && !b.RST && (a.Odd().Answers || b.Odd().Answers),
+		ClientHad: hadAtClose(a),
 	}
+}
+
+// hadAtClose returns how much of the peer's stream a side had acknowledged when it
+// closed; 0 or less if that is not known, or it did not.
+func hadAtClose(s tcp.Stats) int64 {
+	switch {
+	case s.FIN:
+		return s.Odd().FINAt.Acked
+	case s.RST && closed(s):
+		return s.Odd().RSTAt.Acked
+	}
+	return 0
 }
 
 // whole reports whether nothing of a direction is missing, contradictory or

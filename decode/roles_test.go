@@ -213,3 +213,23 @@ func TestClosedBy(t *testing.T) {
 		}
 	}
 }
+
+// TestClientHad: what the server says after the client has closed is no reason for
+// that.
+func TestClientHad(t *testing.T) {
+	for name, r := range map[string]struct {
+		end  func(*dialog)
+		want int64
+	}{
+		"open":   {func(*dialog) {}, 0},
+		"FIN":    {func(d *dialog) { d.closes(client) }, 3},
+		"RST":    {func(d *dialog) { d.segment(client, link.RST|link.ACK, nil) }, 3},
+		"answer": {func(d *dialog) { d.segment(client, link.FIN|link.ACK, nil); d.sends(server, []byte("more")) }, 3},
+	} {
+		talk := newTalk()
+		r.end(talk.dials(dialled, listening).sends(client, []byte("x")).sends(server, []byte("yes")))
+		if got := talk.only(t, decode.Options{}).Ending.ClientHad; got != r.want {
+			t.Errorf("%s: %d, want %d", name, got, r.want)
+		}
+	}
+}

@@ -207,6 +207,9 @@ type Ending struct {
 	// Orderly: both sides sent a FIN and no RST, and the second acknowledged the
 	// first. One forged packet cannot bring that about.
 	Orderly bool
+	// ClientHad is how much of the server's stream the client had acknowledged when
+	// it closed; 0 or less if that is not known, or it did not.
+	ClientHad int64
 }
 
 // Combine puts the directions of a connection together. Either may be nil if

@@ -11,6 +11,7 @@ import (
 // the client's, and looks at what follows.
 func TestEstablished13(t *testing.T) {
 	const asked, plain = "s 23 142 1027 97 69, c 1027 96 69", "s 23 1027 97 69, c 69"
+	const far = 1 << 20 // behind all that the server sends
 	for name, r := range map[string]struct {
 		script string
 		end    Ending
@@ -27,6 +28,8 @@ func TestEstablished13(t *testing.T) {
 		"alert, and the capture ends":           {asked + ", c 47, s 19", Ending{Whole: true}, unknown, "connection's end", 0},
 		"alert, but others follow":              {asked + ", c 47, s 19 24", Ending{Whole: true, ClosedBy: RoleServer}, unknown, "others follow", 0},
 		"alert, but the client closed":          {asked + ", c 47, s 19", Ending{Whole: true, ClosedBy: RoleClient}, unknown, "client closed", 0},
+		"alert, and the client closed on it":    {asked + ", c 47, s 19", Ending{Whole: true, ClosedBy: RoleClient, ClientHad: far}, no, "alert's size", RoleServer},
+		"alerts of both, and the client closed": {asked + ", C 47, s 19, C 19", Ending{Whole: true, ClosedBy: RoleClient, ClientHad: far}, unknown, "client closed", 0},
 		"alert, an answer to the client's":      {asked + ", c 19, s 19", Ending{Whole: true, ClosedBy: RoleServer}, unknown, "client closed", 0},
 		"alert, the client's came too late":     {asked + ", C 47, s 19, C 19", Ending{Whole: true, ClosedBy: RoleServer}, no, "alert's size", RoleServer},
 		"a record before the client's Finished": {plain + ", S 24", Ending{Whole: true}, unknown, "no record of the server after", 0},
@@ -61,6 +64,7 @@ func TestUnanswered(t *testing.T) {
 		"given up":                      {asked, Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, true},
 		"by the server":                 {asked + ", c 47", Ending{Whole: true, ClosedBy: RoleServer, Orderly: true}, true},
 		"with close_notify":             {asked + ", c 47 19, s 19", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true}, true},
+		"on the server's alert":         {asked + ", c 47, s 19", Ending{Whole: true, ClosedBy: RoleClient, Orderly: true, ClientHad: 1 << 20}, false},
 		"something is missing":          {asked, Ending{ClosedBy: RoleClient, Orderly: true}, false},
 		"the capture ends":              {asked, Ending{Whole: true}, false},
 		"a RST, or one FIN":             {asked, Ending{Whole: true, ClosedBy: RoleClient}, false},

@@ -168,7 +168,9 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 		f.Established = fact.YesBy(fact.Inferred, sizesText("the server went on with a record of %d bytes", first.Length))
 	case after > 1 || x.s.sealed.Application > uint64(len(x.s.data)):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
-	case x.end.ClosedBy == RoleClient || shaper.isAlert(x.c.lastSealed()) && sentAfter(first, x.c.lastSealed()):
+	case x.end.ClosedBy == RoleClient && (x.end.ClientHad < first.End() || shaper.isAlert(x.c.lastSealed())),
+		shaper.isAlert(x.c.lastSealed()) && sentAfter(first, x.c.lastSealed()):
+		// The server's alert may be no more than an answer to that.
 		f.Unanswered = len(server) == 1 && x.over()
 		f.Established = fact.UnknownBecause("the client closed the connection before the server answered")
 	case x.end.ClosedBy == RoleUnknown:
