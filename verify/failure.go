@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"distproof/decode"
 	"distproof/decode/fact"
@@ -38,6 +39,8 @@ func ending(c *decode.Connection) string {
 		return fmt.Sprintf("the %s refused with an encrypted alert (inferred)", by)
 	case alert != nil:
 		return fmt.Sprintf("the %s refused with an encrypted alert", by)
+	case f.Server == nil && unanswered(c) && impatient(c):
+		return "the client gave up before the server answered the ClientHello"
 	case f.Server == nil && unanswered(c):
 		return "the server never answered the ClientHello"
 	case f.Server == nil:
@@ -55,13 +58,29 @@ func unanswered(c *decode.Connection) bool {
 	return c.TCP[decode.Server].End == 0 && c.TLS.Failure.By == tls.RoleClient
 }
 
+// patience is less than nodes wait for an answer: net_setuptime, 7 seconds by default
+// (OTP, kernel). Who closes sooner does so for another reason.
+const patience = 5 * time.Second
+
+// impatient reports whether the client is known to have closed sooner.
+func impatient(c *decode.Connection) bool {
+	s := &c.TCP[decode.Client]
+	end := s.Odd().FINAt
+	if !s.FIN {
+		end = s.Odd().RSTAt
+	}
+	return (s.FIN || s.RST) && end.Time-c.First < int64(patience)
+}
+
 // causeOf finds the likeliest cause, from what was seen before the end.
 func causeOf(c *decode.Connection) cause {
 	f := c.TLS
 	a := f.Failure.Alert
 	switch {
+	case a == nil && f.Server == nil && unanswered(c) && impatient(c):
+		return cause{fix: givenUpFix}
 	case a == nil && f.Server == nil && unanswered(c):
-		return cause{"not a TLS listener, most likely", noTLSFix}
+		return cause{"not a TLS listener, or a node that hangs, most likely", noTLSFix}
 	case a == nil && f.Server == nil && f.Failure.By == tls.RoleServer:
 		return cause{"it does not speak TLS, or its ssl_dist_optfile is not valid, most likely", noTLSFix}
 	case a == nil && f.Server != nil && f.Failure.By == tls.RoleClient:

@@ -4,9 +4,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"distproof/decode"
 	"distproof/decode/fact"
+	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
 
@@ -63,7 +65,8 @@ func TestFailures(t *testing.T) {
 		{"no suite, OTP", with(mutual(), withoutServerHello, serverSays("insufficient_security")), "the server refused with alert insufficient_security: no cipher suite, group or signature algorithm in common", ciphersFix, false},
 		{"unknown name", with(mutual(), withoutServerHello, serverSays("unrecognized_name")), `the server refused with alert unrecognized_name: the server has no certificate for "n2.lab", the host that the client asked for`, hostFix, false},
 		{"something else", with(mutual(), serverSays("internal_error")), "the server refused with alert internal_error", refusedFix, false},
-		{"not TLS", with(mutual(), withoutServerHello, clientSays(""), func(c *decode.Connection) { c.TCP[server].End = 0 }), "the server never answered the ClientHello: not a TLS listener, most likely", noTLSFix, true},
+		{"not TLS", with(mutual(), withoutServerHello, clientSays(""), gaveUpAfter(7*time.Second)), "the server never answered the ClientHello: not a TLS listener, or a node that hangs, most likely", noTLSFix, true},
+		{"given up early", with(mutual(), withoutServerHello, clientSays(""), gaveUpAfter(2*time.Second)), "the client gave up before the server answered the ClientHello", givenUpFix, true},
 		{"closed at once", with(mutual(), withoutServerHello, serverSays("")), "the server closed the connection after the ClientHello: it does not speak TLS, or its ssl_dist_optfile is not valid, most likely", noTLSFix, true},
 		{"closed in between", with(mutual(), clientSays("")), "the client closed the connection during the server's handshake", givenUpFix, true},
 		{"closed in between by the server", with(mutual(), serverSays("")), "the server closed the connection during the client's handshake", refusedFix, true},
@@ -86,6 +89,15 @@ func TestFailures(t *testing.T) {
 				t.Errorf("a refused connection is a violation: %s %s", j.Outcome, j.Reason)
 			}
 		})
+	}
+}
+
+// gaveUpAfter has the client close at that time, without an answer.
+func gaveUpAfter(d time.Duration) change {
+	return func(c *decode.Connection) {
+		c.TCP[server].End = 0
+		c.TCP[client].FIN = true
+		c.TCP[client].Rare = &tcp.Rare{FINAt: tcp.Position{Time: c.First + int64(d)}}
 	}
 }
 
