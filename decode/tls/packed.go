@@ -34,7 +34,7 @@ func (l Records) All() iter.Seq[Record] {
 		r := beforeFirst
 		b := l.packed
 		for range l.n {
-			if r, b = readRecord(r, b); !yield(r) {
+			if b = r.read(b); !yield(r) {
 				return
 			}
 		}
@@ -87,7 +87,7 @@ func (l Records) first(n int) Records {
 	r := beforeFirst
 	rest := l.packed
 	for range n {
-		r, rest = readRecord(r, rest)
+		rest = r.read(rest)
 	}
 	return Records{l.packed[:len(l.packed)-len(rest)], n}
 }
@@ -131,8 +131,9 @@ func appendRecord(b []byte, before place, r Record) []byte {
 	return binary.AppendUvarint(b, uint64(r.Length))
 }
 
-// readRecord reads the record behind r, and returns what follows it.
-func readRecord(r Record, b []byte) (Record, []byte) {
+// read has r, which is the record before, be the one that b begins with, and returns
+// what follows it.
+func (r *Record) read(b []byte) []byte {
 	has, end := b[0], r.End()
 	b = b[1:]
 	r.Type, r.Sealed, r.Message = ContentType(has&7)+firstType, has&packSealed != 0, 0
@@ -160,7 +161,7 @@ func readRecord(r Record, b []byte) (Record, []byte) {
 	}
 	length, n := binary.Uvarint(b)
 	r.Length = int(length)
-	return r, b[n:]
+	return b[n:]
 }
 
 // logRecord adds the record that was read to the log.
