@@ -71,8 +71,16 @@ func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](p *Packer, v *T) {
 		p.b = binary.AppendUvarint(p.b, uint64(*v))
 		return
 	}
-	n, size := binary.Uvarint(p.b)
+	n, size := uvarint(p.b)
 	*v, p.b = T(n), p.b[size:]
+}
+
+// uvarint is [binary.Uvarint], where most numbers take one byte.
+func uvarint(b []byte) (n uint64, size int) {
+	if b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return binary.Uvarint(b)
 }
 
 // Int is for numbers that are near zero for the most part.
@@ -81,8 +89,8 @@ func Int[T ~int | ~int32 | ~int64](p *Packer, v *T) {
 		p.b = binary.AppendVarint(p.b, int64(*v))
 		return
 	}
-	n, size := binary.Varint(p.b)
-	*v, p.b = T(n), p.b[size:]
+	n, size := uvarint(p.b)
+	*v, p.b = T(unzigzag(n)), p.b[size:]
 }
 
 // near is for a number that is near last for the most part, which it then is.

@@ -2,6 +2,7 @@ package tls
 
 import (
 	"bytes"
+	"math/bits"
 
 	"distproof/decode/pack"
 )
@@ -31,9 +32,7 @@ func (l *Records) pack(p *pack.Packer) {
 	var room [2][128]byte
 	x := splitLog{b: l.packed, shape: room[0][:0], own: room[1][:0]}
 	n := min(l.n, shapedRecords)
-	for range n {
-		x = x.split()
-	}
+	x = x.split(n)
 	number := uint32(0)
 	if !x.failed {
 		number = shapes.Numbered(x.shape, func(number uint32) *logShape { return &logShape{bytes.Clone(x.shape), n, number} }).number
@@ -54,9 +53,7 @@ func (l *Records) read(p *pack.Packer) {
 		return
 	}
 	x := splitLog{b: l.packed[:0], shape: s.packed, own: p.View(nil)}
-	for range s.n {
-		x = x.join()
-	}
+	x = x.join(s.n)
 	l.packed = append(x.b, x.own...)
 }
 
@@ -68,43 +65,56 @@ type splitLog struct {
 	failed        bool
 }
 
-// split moves the first record of b to the two parts. It fails if the input changes.
-func (x splitLog) split() splitLog {
-	if x.failed = x.failed || x.b[0]&packInput != 0; x.failed {
-		return x
+// split moves the first n records of b to the two parts. It fails if the input changes.
+func (x splitLog) split(n int) splitLog {
+	b, shape, own := x.b, x.shape, x.own
+	for range n {
+		if b[0]&packInput != 0 {
+			x.failed = true
+			break
+		}
+		head := recordHead(b)
+		shape = few(shape, b[:head])
+		if b[0]&packPlace != 0 {
+			number := numberEnd(b, head)
+			own, head = few(own, b[head:number]), number
+		}
+		end := numberEnd(b, head)
+		shape, b = few(shape, b[head:end]), b[end:]
 	}
-	placed := x.b[0]&packPlace != 0
-	x.shape, x.b = move(x.shape, x.b, recordHead(x.b))
-	if placed {
-		x.own, x.b = move(x.own, x.b, numberEnd(x.b, 0))
-	}
-	x.shape, x.b = move(x.shape, x.b, numberEnd(x.b, 0))
+	x.b, x.shape, x.own = b, shape, own
 	return x
 }
 
-// join appends the record to b that is the first of the two parts.
-func (x splitLog) join() splitLog {
-	placed := x.shape[0]&packPlace != 0
-	x.b, x.shape = move(x.b, x.shape, recordHead(x.shape))
-	if placed {
-		x.b, x.own = move(x.b, x.own, numberEnd(x.own, 0))
+// join appends the n records to b that are the first of the two parts.
+func (x splitLog) join(n int) splitLog {
+	b, shape, own := x.b, x.shape, x.own
+	for range n {
+		head := recordHead(shape)
+		b = few(b, shape[:head])
+		if shape[0]&packPlace != 0 {
+			number := numberEnd(own, 0)
+			b, own = few(b, own[:number]), own[number:]
+		}
+		end := numberEnd(shape, head)
+		b, shape = few(b, shape[head:end]), shape[end:]
 	}
-	x.b, x.shape = move(x.b, x.shape, numberEnd(x.shape, 0))
+	x.b, x.shape, x.own = b, shape, own
 	return x
 }
 
-// move moves the first n bytes of from to the end of to.
-func move(to, from []byte, n int) (_, _ []byte) { return append(to, from[:n]...), from[n:] }
+// few appends a few bytes, which takes less time one by one.
+func few(to, from []byte) []byte {
+	for _, c := range from {
+		to = append(to, c)
+	}
+	return to
+}
 
 // recordHead returns the length of what is packed of a record ahead of the number of
 // its packet, in the same input as before.
 func recordHead(b []byte) int {
-	n := 1
-	for _, flag := range [...]byte{packType, packMessage} {
-		if b[0]&flag != 0 {
-			n++
-		}
-	}
+	n := 1 + bits.OnesCount8(b[0]&(packType|packMessage))
 	if b[0]&packPlace != 0 {
 		n = numberEnd(b, numberEnd(b, n))
 	}
