@@ -120,13 +120,35 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	if k.ask == nil || k.looked.IsZero() {
 		return nil
 	}
-	if k.seen == nil {
-		k.seen = make(map[ends]bool)
+	k.refresh(facts, s, now, m)
+	k.judge(facts, s)
+	if len(k.missing) > 0 {
+		m.soonest(lookAgain - now.Sub(k.looked))
 	}
-	ago := now.Sub(k.looked)
+	between, idle, over := k.match(facts, s)
+	for at, socket := range k.up {
+		if k.seen[at] || over[at] || idle[at] && socket.Received+socket.Sent <= onlySYN {
+			continue
+		}
+		if k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {
+			s.Known = append(s.Known, socket)
+		}
+	}
+	slices.SortFunc(s.Known, live.Socket.Compare)
+	uncaptured = k.unproven(s.Known, between) // as of when the kernel was asked for them
+	s.Listeners = k.listen
+	s.Blind = k.whyBlind(s, between, now, m)
+	k.show(s)
+	m.soonest(lookAnyway - now.Sub(k.looked))
+	return uncaptured
+}
+
+// refresh asks for the sockets again if it is time.
+func (k *kernel) refresh(facts *decode.Capture, s *State, now time.Time, m *maker) {
 	if k.interfaces == nil {
 		k.interfaces = s.Interfaces
 	}
+	ago := now.Sub(k.looked)
 	// What an interface carried may have gone another way when it was down.
 	moved := !slices.Equal(k.interfaces, s.Interfaces)
 	if ago >= lookAnyway || ago >= lookAgain && (moved || len(k.missing) > 0 || k.named && s.Connections > k.numbers && k.lacksProcess(facts)) {
@@ -135,16 +157,20 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 	} else if moved {
 		m.soonest(lookAgain - ago)
 	}
-	k.judge(facts, s)
-	if len(k.missing) > 0 {
-		m.soonest(lookAgain - now.Sub(k.looked))
+}
+
+// match finds the sockets of connections, and says which processes have them. It
+// returns where nodes listen, the ends of connections of which packets came, but no
+// data, and those of connections of which data came, and that ended since the kernel
+// was asked.
+func (k *kernel) match(facts *decode.Capture, s *State) (between map[netip.AddrPort]bool, idle, over map[ends]bool) {
+	if k.seen == nil {
+		k.seen = make(map[ends]bool)
 	}
-	between := make(map[netip.AddrPort]bool) // where nodes listen
+	between, idle, over = make(map[netip.AddrPort]bool), make(map[ends]bool), make(map[ends]bool)
 	for _, n := range facts.Registry.Names {
 		between[netip.AddrPortFrom(n.Host, n.Port)] = true
 	}
-	idle := make(map[ends]bool) // those of which packets came, but no data
-	over := make(map[ends]bool) // those of which data came, and that ended since the kernel was asked
 	for i, c := range facts.Connections {
 		client, server := c.Ends[decode.Client].Address, c.Ends[decode.Server].Address
 		if c.Protocol == decode.Dist || c.Protocol == decode.DistTLS {
@@ -169,21 +195,7 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 			}
 		}
 	}
-	for at, socket := range k.up {
-		if k.seen[at] || over[at] || idle[at] && socket.Received+socket.Sent <= onlySYN {
-			continue
-		}
-		if k.mayMatter(socket, between) && k.only.Allows(socket.Local, socket.Remote) {
-			s.Known = append(s.Known, socket)
-		}
-	}
-	slices.SortFunc(s.Known, live.Socket.Compare)
-	uncaptured = k.unproven(s.Known, between) // as of when the kernel was asked for them
-	s.Listeners = k.listen
-	s.Blind = k.whyBlind(s, between, now, m)
-	k.show(s)
-	m.soonest(lookAnyway - now.Sub(k.looked))
-	return uncaptured
+	return between, idle, over
 }
 
 // judge finds the connections that are over although nothing of their end was
