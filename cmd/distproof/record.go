@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"distproof/capture"
+	"distproof/capture/live"
 	"distproof/decode/secrets"
 	"distproof/internal/child"
 	"distproof/report"
@@ -83,10 +84,19 @@ func needsCommand(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// A recording is a run of record.
+type recording struct {
+	*app
+	s       *recordSettings
+	outs    outputs
+	color   colorMode
+	judging analyzeOptions
+}
+
 // record captures while a command runs, and judges.
 func (a *app) record(argv []string, s *recordSettings) error {
-	outs, color, o, err := a.prepareRecord(argv, s)
-	if err != nil {
+	r := &recording{app: a, s: s}
+	if err := r.prepare(argv); err != nil {
 		return err
 	}
 	var inputs []string
@@ -116,28 +126,13 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	watched := &pulse{Source: prover.watch(saved)}
 	watched.beat()
 
-	command, err := child.Start(argv, child.Streams{In: a.stdin, Out: a.stdout, Err: a.stderr})
-	if err != nil {
-		return notRun(argv[0], err)
-	}
-	defer command.Stop()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- command.Wait()
-		if !watched.settle(s.settle, command.Signals()) && !s.quiet {
-			fmt.Fprintln(a.stderr, "record: packets still came when the capture was ended")
-		}
-		source.Stop()
-	}()
-	x, err := examine(watched, o)
-	failure := <-ended // also if the capture failed: the command is not left alone
-	command.Stop()
+	x, failure, err := r.follow(argv, source, watched)
 	if err == nil {
 		proof, unsaved := prover, saved.finish()
 		if unsaved != nil {
 			proof = nil // what evidence is made from is not there
 		}
-		err = cmp.Or(a.publish(x, &s.settings, o, proof, outs, color), unsaved)
+		err = cmp.Or(a.publish(x, &s.settings, r.judging, proof, r.outs, r.color), unsaved)
 	}
 	if err != nil {
 		if failure != nil { // which is not to be hidden
@@ -148,49 +143,70 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	return a.concludeRecord(x.document, &s.settings, failure)
 }
 
-// prepareRecord finds what is wrong before the command runs.
-func (a *app) prepareRecord(argv []string, s *recordSettings) (outs outputs, color colorMode, o analyzeOptions, err error) {
-	fail := func(err error) (outputs, colorMode, analyzeOptions, error) { return nil, color, o, err }
+// prepare finds what is wrong before the command runs.
+func (r *recording) prepare(argv []string) (err error) {
+	s := r.s
 	if err := s.capture.check(); err != nil {
-		return fail(err)
+		return err
 	}
 	if s.settle < 0 {
-		return fail(usagef("--settle 2s", "--settle %v is negative", s.settle))
+		return usagef("--settle 2s", "--settle %v is negative", s.settle)
 	}
 	if s.evidence != "" && s.save == "" {
-		return fail(usagef("--save FILE keeps it", "--evidence reads the capture twice, and it is not kept"))
+		return usagef("--save FILE keeps it", "--evidence reads the capture twice, and it is not kept")
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {
-		return fail(notRun(argv[0], err))
+		return notRun(argv[0], err)
 	}
-	if outs, err = parseOutputs(s.outputs); err != nil {
-		return fail(err)
+	if r.outs, err = parseOutputs(s.outputs); err != nil {
+		return err
 	}
-	if err := outs.refuseSave(s.save); err != nil {
-		return fail(err)
+	if err := r.outs.refuseSave(s.save); err != nil {
+		return err
 	}
-	if color, err = a.useColor(s.color); err != nil {
-		return fail(err)
+	if r.color, err = r.useColor(s.color); err != nil {
+		return err
 	}
-	if o, err = s.judging(); err != nil {
-		return fail(err)
+	if r.judging, err = s.judging(); err != nil {
+		return err
 	}
-	readings := a.readings(&s.settings, o)
-	if err := outs.refuse(readings); err != nil {
-		return fail(err)
+	readings := r.readings(&s.settings, r.judging)
+	if err := r.outs.refuse(readings); err != nil {
+		return err
 	}
 	if s.save != "" {
 		if err := refuseTarget("--save "+s.save, s.save, readings); err != nil {
-			return fail(err)
+			return err
 		}
 	}
-	if o.Baseline, err = a.readBaseline(&s.settings); err != nil {
-		return fail(err)
+	if r.judging.Baseline, err = r.readBaseline(&s.settings); err != nil {
+		return err
 	}
-	o.recognise(&s.settings)
-	o.Only = s.capture.only(s.epmdPorts)
-	o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, true)
-	return outs, color, o, err
+	r.judging.recognise(&s.settings)
+	r.judging.Only = s.capture.only(s.epmdPorts)
+	r.judging.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, true)
+	return err
+}
+
+// follow runs the command, and captures until no more packets come. failure is the
+// command's.
+func (r *recording) follow(argv []string, source *live.Source, watched *pulse) (x *analysis, failure, err error) {
+	command, err := child.Start(argv, child.Streams{In: r.stdin, Out: r.stdout, Err: r.stderr})
+	if err != nil {
+		return nil, nil, notRun(argv[0], err)
+	}
+	defer command.Stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- command.Wait()
+		if !watched.settle(r.s.settle, command.Signals()) && !r.s.quiet {
+			fmt.Fprintln(r.stderr, "record: packets still came when the capture was ended")
+		}
+		source.Stop()
+	}()
+	x, err = examine(watched, r.judging)
+	failure = <-ended // also if the capture failed: the command is not left alone
+	return x, failure, err
 }
 
 // refuseSave fails if the packets would go where a report goes.
