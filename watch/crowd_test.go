@@ -161,3 +161,28 @@ func (c *crowd) tick(e *Engine, n int) {
 		e.packet(&p, &segment)
 	}
 }
+
+// part returns some steps of a crowd, without what was before them.
+func (c *crowd) part(from, to int) *crowd {
+	var out crowd
+	for _, s := range c.steps[from:to] {
+		s.after -= c.steps[from].after
+		out.steps = append(out.steps, s)
+	}
+	return &out
+}
+
+// lastData returns the last steps in which the client, and the server, sent data.
+func (c *crowd) lastData() (out [2]int) {
+	for i, s := range c.steps {
+		headers := 20 + int(s.data[ethernet+20+12]>>4)*4
+		if length := int(s.data[ethernet+2])<<8 | int(s.data[ethernet+3]); length > headers {
+			side := 1
+			if s.client {
+				side = 0
+			}
+			out[side] = i
+		}
+	}
+	return out
+}

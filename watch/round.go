@@ -36,6 +36,10 @@ const (
 // something to wait for: it may have been set.
 const maxWait = time.Hour
 
+// chunk is how many connections are copied at a time while the goroutine that reads
+// packets waits.
+const chunk = 64
+
 // A maker makes the States of an Engine, in one goroutine.
 type maker struct {
 	e       *Engine
