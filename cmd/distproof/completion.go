@@ -10,7 +10,9 @@ import (
 )
 
 // completeWords lets shells complete what flags and arguments can be, on all
-// commands below root. What is not known to complete is a file.
+// commands below root. What is not known to complete is a file. Cobra keeps what it
+// is told here, and with it the commands, for as long as the process runs: it is to
+// be told only when a shell asks.
 func completeWords(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		completeWords(cmd)

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // Exit codes. A violation wins over doubt, and a run that could not be done
@@ -40,6 +42,9 @@ type app struct {
 func (a *app) run(args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		completeWords(root)
+	}
 	if err := root.Execute(); err != nil {
 		printError(a.stderr, err)
 		return exitCouldNotRun

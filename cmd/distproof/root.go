@@ -39,7 +39,6 @@ cleartext, refused or not provable, and why.`,
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.verifyCommand(), a.inspectCommand(), a.recordCommand(), a.watchCommand(), a.reportCommand(), a.diffCommand(), a.policyCommand(), a.explainCommand(), a.versionCommand())
-	completeWords(root)
 	return root
 }
 
