@@ -95,10 +95,14 @@ func TestSavedDocumentsRenderTheSame(t *testing.T) {
 
 // Everything is in the order of the document or of names, never of maps.
 func TestFormatsAreDeterministic(t *testing.T) {
+	times := 100
+	if testing.Short() {
+		times = 10
+	}
 	for name, doc := range map[string]*report.Document{"mixed": mixed(), "attacks": attacks()} {
 		for _, format := range report.Formats() {
 			want := render(t, doc, format, report.Options{})
-			for range 100 {
+			for range times {
 				if !bytes.Equal(want, render(t, doc, format, report.Options{})) {
 					t.Fatalf("%s: %s differs from run to run", name, format)
 				}

@@ -16,6 +16,9 @@ import (
 // known in the end.
 func TestSoak(t *testing.T) {
 	connections := 3_600
+	if testing.Short() {
+		connections = 600
+	}
 	if n, err := strconv.Atoi(os.Getenv("DISTPROOF_SOAK")); err == nil {
 		connections = n
 	}

@@ -231,10 +231,14 @@ var chats = map[string]chat{
 // TestOtherProtocolsAreNotDistribution: a false one would put a service of
 // somebody else on the list of nodes.
 func TestOtherProtocolsAreNotDistribution(t *testing.T) {
+	times := 10_000
+	if testing.Short() {
+		times = 1_000
+	}
 	for name, c := range chats {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(5, 6))
-			for range 10_000 {
+			for range times {
 				w := &outline{suite: 0x1302}
 				w.play("s 23 470 96 69, c 69")
 				script := []string{"s 233 233"}[:r.IntN(2)]
