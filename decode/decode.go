@@ -123,6 +123,10 @@ func (o opener) String() string { return [...]string{"", "syn", "syn-ack"}[o] }
 // post-quantum keys and chains of RSA certificates, take half of it.
 const handshakeHead = 16 << 10
 
+// longHandshakeHead is that part as long as the handshake of TLS goes on: a chain of
+// certificates may take more than usual.
+const longHandshakeHead = 64 << 10
+
 // maxEncapsulations bounds the ways on which one connection is seen to travel.
 const maxEncapsulations = 8
 
@@ -183,6 +187,12 @@ func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
 	if !c.unlocked {
 		c.unlock()
 	}
+}
+
+// Longer implements [tcp.Longer].
+func (c *conn) Longer(d tcp.Dir) bool {
+	s := &c.streams[d]
+	return !s.known || s.tls != nil && s.tls.Handshaking()
 }
 
 // unlock opens what the streams hold, once the key log has secrets for it.

@@ -234,6 +234,7 @@ type session struct {
 	id      string // session id that the server gives
 	issue   string // session ticket that it gives
 	resumed bool
+	chain   []int // TLS 1.3: the lengths of the records with the server's chain, if it is a long one
 	// The lengths of the nodes' names; 0 for no distribution.
 	names [2]int
 	as    *node // who the client is; nil for nodes[client]
@@ -369,14 +370,22 @@ func (d *dialog) tls13(s session) *dialog {
 	d.sends(client, s.clientHello(true))
 	const ee, request, cert, verify, fin = 23, 142, 1027, 96, 69
 	theirs, ours := []int{ee}, []int{}
+	chain := s.chain
+	if chain == nil {
+		chain = []int{cert}
+	}
+	if s.asked && !s.psk {
+		theirs = append(theirs, request)
+	}
+	if !s.psk {
+		theirs = append(append(theirs, chain...), verify)
+	}
 	switch {
 	case s.psk:
 	case s.asked && s.shown:
-		theirs, ours = append(theirs, request, cert, verify), append(ours, cert, verify)
+		ours = append(ours, cert, verify)
 	case s.asked:
-		theirs, ours = append(theirs, request, cert, verify), append(ours, 25)
-	default:
-		theirs = append(theirs, cert, verify)
+		ours = append(ours, 25)
 	}
 	d.sends(server, cat(s.serverHello(true, s.offer), ccs, sealed(append(theirs, fin)...)))
 	d.sends(client, cat(ccs, sealed(append(ours, fin)...)))

@@ -94,7 +94,7 @@ func (d *shard) unpack(c *conn) {
 
 func newState(b *tcp.Budget) *state {
 	s := new(state)
-	s.tcp.Init(tcp.Limits{Head: handshakeHead}, b)
+	s.tcp.Init(tcp.Limits{Head: handshakeHead, LongHead: longHandshakeHead}, b)
 	return s
 }
 

@@ -294,32 +294,11 @@ func conflicting(c *decode.Connection) bool {
 // came again after the comparison was given up.
 func repeatedLate(c *decode.Connection) bool {
 	for i, s := range c.TCP {
-		if s.Odd().Unchecked > 0 && (s.HeadLost || s.Odd().UncheckedOffset < handshakeEnd(c.TLS, i)) {
+		if s.Odd().Unchecked > 0 && (s.HeadLost || s.Odd().UncheckedOffset < c.TLS.HandshakesEnd(i)) {
 			return true
 		}
 	}
 	return false
-}
-
-// handshakeEnd returns the offset behind everything of a side that a verdict is
-// read from: the encrypted records of the handshake, and those of the
-// distribution handshake.
-func handshakeEnd(f *tls.Facts, side int) int64 {
-	most := [2]int{decode.Client: 1 + 2, decode.Server: 1 + 3}
-	if f.Version.Is13() {
-		most = [2]int{decode.Client: 3 + 2, decode.Server: 5 + 3}
-	}
-	end, sealed := int64(0), 0
-	for r := range f.Records[side].All() {
-		if r.Sealed {
-			sealed++
-		}
-		if sealed > most[side] {
-			break
-		}
-		end = r.End()
-	}
-	return end
 }
 
 // resumed takes the verdict of the session's full handshake.

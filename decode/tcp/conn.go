@@ -22,8 +22,8 @@ import (
 
 // A Conn reassembles one connection. It is not safe for concurrent use.
 type Conn struct {
-	// buffer, head and wait are the [Limits].
-	buffer, head, wait int32
+	// buffer, head, longHead and wait are the [Limits].
+	buffer, head, longHead, wait int32
 
 	budget *Budget
 	half   [2]half
@@ -40,7 +40,7 @@ func New(l Limits, b *Budget) *Conn {
 func (c *Conn) Init(l Limits, b *Budget) {
 	l = l.withDefaults()
 	bound := func(n int) int32 { return int32(max(min(n, math.MaxInt32), -1)) }
-	*c = Conn{buffer: bound(l.Buffer), head: bound(l.Head), wait: bound(l.Wait), budget: b}
+	*c = Conn{buffer: bound(l.Buffer), head: bound(l.Head), longHead: bound(l.LongHead), wait: bound(l.Wait), budget: b}
 }
 
 func (c *Conn) peerOf(d Dir) *half { return &c.half[d.Other()] }
@@ -447,7 +447,7 @@ func (c *Conn) deliver(h *half, o origin, b []byte, d Dir, sink Sink) {
 	if len(b) == 0 {
 		return
 	}
-	c.keepHead(h, b)
+	c.keepHead(h, b, d, sink)
 	o.off = h.next
 	h.next += int64(len(b))
 	sink.Data(d, o.position(c.peerOf(d)), b)

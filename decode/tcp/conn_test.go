@@ -537,6 +537,43 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// longer wants more as long as its number of bytes was not delivered.
+type longer struct {
+	*log
+	until int
+	got   int
+}
+
+func (l *longer) Data(d tcp.Dir, at tcp.Position, b []byte) {
+	l.got += len(b)
+	l.log.Data(d, at, b)
+}
+
+func (l *longer) Longer(tcp.Dir) bool { return l.got < l.until }
+
+// TestLongHead: more of the beginning is kept while the sink wants it, and nothing
+// once it did not.
+func TestLongHead(t *testing.T) {
+	for _, r := range []struct {
+		until     int
+		unchecked uint64
+		from      int64
+	}{{0, 15, 5}, {4, 15, 5}, {5, 12, 8}, {9, 8, 12}, {17, 4, 16}, {99, 4, 16}} {
+		c, l := tcp.New(tcp.Limits{Head: 5, LongHead: 16}, nil), &longer{log: new(log), until: r.until}
+		for i, s := range []step{syn, synAck, seg(0, 0, 0, "abcd"), seg(0, 4, 0, "efgh"), seg(0, 8, 0, "ijkl"), seg(0, 12, 0, "mnopqrst")} {
+			c.Segment(s.d, s.segment(uint32(i+1)), l)
+		}
+		c.Segment(0, seg(0, 0, 0, "abcdefghijklmnopqrst").segment(9), l)
+		if s := c.Stats(0); s.Odd().Conflicts != 0 || s.Odd().Unchecked != r.unchecked || s.Odd().UncheckedOffset != r.from {
+			t.Errorf("until %d: %+v", r.until, s.Odd())
+		}
+		c.Segment(0, seg(0, 6, 0, "g!").segment(10), l)
+		if s := c.Stats(0); (s.Odd().Conflicts > 0) != (r.from > 7) {
+			t.Errorf("until %d: %d conflicts", r.until, s.Odd().Conflicts)
+		}
+	}
+}
+
 // TestLateForGap: bytes that come after their gap was declared are not
 // delivered, and are no conflict.
 func TestLateForGap(t *testing.T) {

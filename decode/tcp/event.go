@@ -38,3 +38,11 @@ type Sink interface {
 	// those of the packet after the gap.
 	Gap(d Dir, at Position, n int64)
 }
+
+// A Longer is a Sink that knows whether more of a direction's beginning matters than
+// [Limits.Head].
+type Longer interface {
+	// Longer reports whether what comes next in direction d still matters. It is asked
+	// before that is delivered.
+	Longer(d Dir) bool
+}

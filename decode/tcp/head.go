@@ -191,13 +191,18 @@ func (h *half) clashSpans(off int64, b []byte) (at int64, unchecked int, from in
 }
 
 // keepHead appends bytes that are being delivered at h.next.
-func (c *Conn) keepHead(h *half, b []byte) {
-	if h.flags&(forgotten|headLost|decided) != 0 || h.next >= int64(c.head) {
+func (c *Conn) keepHead(h *half, b []byte, d Dir, sink Sink) {
+	if h.flags&(forgotten|headLost|decided) != 0 || h.next >= int64(max(c.head, c.longHead)) {
 		return
 	}
-	if room := int64(c.head) - h.next; int64(len(b)) > room {
-		b = b[:room]
+	room := int64(c.head) - h.next
+	if room < int64(len(b)) {
+		room = c.longRoom(h, room, d, sink)
 	}
+	if room <= 0 {
+		return
+	}
+	b = b[:min(room, int64(len(b)))]
 	if h.flags&condensed != 0 {
 		// A gap would leave what is behind it at the wrong place.
 		if h.head != nil && len(h.head.spans) < maxSpans && h.gap == 0 && h.headEnd() == h.next {
@@ -209,6 +214,16 @@ func (c *Conn) keepHead(h *half, b []byte) {
 		h.head.b = append(h.head.b, b...)
 		h.head.noted(int64(len(h.head.b)))
 	}
+}
+
+// longRoom is the room that the head has for what comes at h.next, where room is not
+// enough for it.
+func (c *Conn) longRoom(h *half, room int64, d Dir, sink Sink) int64 {
+	longer, ok := sink.(Longer)
+	if !ok || h.next >= int64(c.head) && h.headEnd() != h.next || !longer.Longer(d) {
+		return room
+	}
+	return max(room, int64(c.longHead)-h.next)
 }
 
 // headEnd returns how much of the direction is in the head.
@@ -248,7 +263,7 @@ func (c *Conn) growHead(h *half, n int) bool {
 	r := h.head.raw
 	need := len(r.b) + n
 	if need > r.taken {
-		want := min(max(need, 2*r.taken), int(c.head))
+		want := max(need, min(2*r.taken, int(c.head)))
 		if !c.budget.take(want - r.taken) {
 			h.flags |= headLost
 			return false

@@ -58,24 +58,53 @@ func Decided(a, b *Stream) (ends [2]int64, ok bool) {
 // handshakes returns the offset behind the records of both handshakes; -1 if that
 // is not known, or nothing came behind them.
 func (s *Stream) handshakes(h *ServerHello) int64 {
-	if !s.dropped || h == nil {
+	if !s.dropped || h == nil || s.role == RoleUnknown {
 		return -1
 	}
-	most := map[Role]int{RoleClient: 1 + 2, RoleServer: 1 + 3}[s.role]
-	if h.Version.Is13() {
-		most = map[Role]int{RoleClient: 3 + 2, RoleServer: 5 + 3}[s.role]
+	end, n := s.log.handshakes(mostSealed(h.Version, s.role))
+	if n >= int(s.reliable) || n >= s.log.n {
+		return -1
 	}
-	end, sealed, n := int64(0), 0, 0
-	for r := range s.log.All() {
-		if r.Sealed {
+	return end
+}
+
+// mostSealed returns how many encrypted records both handshakes, that of TLS and that
+// of distribution, take in a direction.
+func mostSealed(v Version, r Role) int {
+	switch {
+	case v.Is13() && r == RoleServer:
+		return 5 + 3
+	case v.Is13():
+		return 3 + 2
+	case r == RoleServer:
+		return 1 + 3
+	}
+	return 1 + 2
+}
+
+// handshakes returns the offset behind all records until most that are encrypted,
+// and how many there are. A message above 16 KiB counts as one, however many records
+// it takes: that is a chain of certificates, and comes third at the latest.
+func (l *Records) handshakes(most int) (end int64, n int) {
+	sealed := 0
+	for r := range l.All() {
+		if r.Sealed && (r.Length < maxPlaintext || sealed > 2) {
 			sealed++
 		}
-		if n++; sealed > most && most > 0 && n <= int(s.reliable) {
-			return end
+		if sealed > most {
+			break
 		}
-		end = r.End()
+		end, n = r.End(), n+1
 	}
-	return -1
+	return end, n
+}
+
+// HandshakesEnd returns the offset behind everything of a side, 0 for the client, that
+// a verdict is read from: the encrypted records of the handshake, and those of the
+// distribution handshake.
+func (f *Facts) HandshakesEnd(side int) int64 {
+	end, _ := f.Records[side].handshakes(mostSealed(f.Version, [2]Role{RoleClient, RoleServer}[side]))
+	return end
 }
 
 // unsigned reports whether nothing that crossed in the clear is needed any more

@@ -255,6 +255,16 @@ func (s *Stream) Status() Status {
 	return s.status
 }
 
+// Handshaking reports whether the handshakes of TLS and of distribution, which begin
+// with the stream, may not be over.
+func (s *Stream) Handshaking() bool {
+	if s.start != AtStart || s.status != Synced || s.foreign != nil {
+		return false
+	}
+	_, n := s.log.handshakes(mostSealed(TLS13, RoleServer))
+	return n == s.log.n && n < MaxRecords
+}
+
 // Role says which side sends this direction, if a hello was seen.
 func (s *Stream) Role() Role { return s.role }
 
