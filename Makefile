@@ -69,7 +69,7 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x: executions)
 	  done; \
 	done
 
-# A million connections (KINDS=many at SCALE=1) take more than 20 GB of memory.
+# `go run ./pcaps/bench list` prints the sizes at SCALE=1.
 SCALE ?= 0.1
 bench: build ## measure against tcpdump, ndpiReader and others (needs Linux, hyperfine)
 	$(GO) run ./pcaps/bench measure -scale $(SCALE) $(KINDS)
@@ -120,9 +120,10 @@ vuln: ## look for known vulnerabilities in what the program uses
 lab: ## record pcaps/ anew: real nodes in network namespaces (needs root, Erlang, tcpdump)
 	$(GO) run ./pcaps/lab
 
-# With a tag of its own, because `make test` runs where there is only Go.
+# With a tag of its own, because `make test` runs where there is only Go. Nodes mostly
+# wait, hence more tests at once than there are processors.
 labtest: ## test on real nodes, and with Prometheus (needs root, Erlang, Elixir, tcpdump, tcpreplay, tshark, prometheus, systemd)
-	$(GO) test -tags lab -count=1 -run '^Test(KeyLogScript|Record|Example|Runners|WatchConfined|WatchNodes|WatchPartition|WatchFragments|WatchUnit|Prom.*)$$' ./pcaps/lab ./watch/serve
+	$(GO) test -tags lab -count=1 -parallel 4 -run '^Test(KeyLogScript|Record|Example|Runners|WatchConfined|WatchNodes|WatchPartition|WatchFragments|WatchUnit|Prom.*)$$' ./pcaps/lab ./watch/serve
 	$(GO) test -tags lab -count=1 -run '^Test(Load|Overload|SoakLive)$$' ./pcaps/bench
 
 # These are in `make test`, too, which skips them unless root.

@@ -15,6 +15,7 @@ import (
 // TestExample runs examples/three-nodes in a network namespace of its own, by its
 // policy. `make labtest` runs it.
 func TestExample(t *testing.T) {
+	t.Parallel()
 	if err := checkNeeds(t.Context()); err != nil {
 		t.Fatal(err)
 	}

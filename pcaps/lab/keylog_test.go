@@ -26,6 +26,7 @@ import (
 // distproof open what was recorded. `make labtest` runs it; it needs what
 // the lab needs, and fails without.
 func TestKeyLogScript(t *testing.T) {
+	t.Parallel()
 	pki := testPKI(t)
 	t.Run("TLS 1.3", func(t *testing.T) { testKeyLogTLS13(t, newKeyLogLab(t, pki, "1.3")) })
 	t.Run("TLS 1.2", func(t *testing.T) { testKeyLogTLS12(t, newKeyLogLab(t, pki, "1.2")) })

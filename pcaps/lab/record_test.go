@@ -22,6 +22,7 @@ import (
 // TestRecord has distproof record run scripts that start real nodes. `make
 // labtest` runs it.
 func TestRecord(t *testing.T) {
+	t.Parallel()
 	pki := testPKI(t)
 	program := buildProgram(t)
 	mutual := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3")}

@@ -17,6 +17,7 @@ import (
 // TestRunners has distproof record run mix and rebar3, whose tests start peers,
 // in a network namespace of its own. `make labtest` runs it.
 func TestRunners(t *testing.T) {
+	t.Parallel()
 	pki := testPKI(t, need{"mix", "elixir"}, need{"rebar3", "rebar3"})
 	program := buildProgram(t)
 	certified := side{cert: "localhost", verify: true, require: true}

@@ -76,6 +76,7 @@ func TestWatchNodes(t *testing.T) {
 // either host when its kernel gives the connection up, without a packet of it. The
 // bridge between them, whose kernel never had it, only sees it fall silent.
 func TestWatchPartition(t *testing.T) {
+	t.Parallel()
 	l := newRecordLab(t, testPKI(t))
 	billing := nodeSpec{name: "billing", host: 2, tls: both(2, "1.3"), port: 9100}
 	server, client := l.start(t, billing), l.start(t, nodeSpec{name: "orders", host: 1, tls: both(1, "")})
@@ -116,6 +117,7 @@ func TestWatchPartition(t *testing.T) {
 // TestWatchFragments: what a router takes apart on its way is saved as it came, for
 // verify and for tshark.
 func TestWatchFragments(t *testing.T) {
+	t.Parallel()
 	l := newRecordLab(t, testPKI(t, need{"tshark", "tshark"}))
 	// From host 1 to host 2 it goes by host 3, with a smaller MTU from there on, of
 	// which host 1 learns nothing.

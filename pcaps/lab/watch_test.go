@@ -22,6 +22,7 @@ import (
 // any right that it does not need, keeps the proof, also when it is killed, and
 // cannot open /etc/passwd. `make labtest` runs it.
 func TestWatchConfined(t *testing.T) {
+	t.Parallel()
 	l := newRecordLab(t, testPKI(t))
 	program := buildProgram(t)
 	w := l.watch(t, program, l.net.bridge(), "br0", "--promiscuous")

@@ -23,6 +23,7 @@ const unit = "distproof-watch"
 // it. It captures and serves, reads its policy again, goes on after it was killed,
 // keeps what it saved, and ends when it is told to. `make labtest` runs it.
 func TestWatchUnit(t *testing.T) {
+	t.Parallel()
 	l := newRecordLab(t, testPKI(t, need{"systemd-nspawn", "systemd-container"}, need{"nsenter", "util-linux"}, need{"bash", "bash"}))
 	m := boot(t, l.net.namespace(1), buildProgram(t))
 
