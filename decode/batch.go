@@ -59,7 +59,10 @@ func (l *Live) takePart(b *Batch, i int, hurried bool) {
 	p := &l.parts[i]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.d.shards[i].hurried = hurried
+	d := &l.d.shards[i]
+	if d.hurried = hurried; !hurried {
+		d.resume()
+	}
 	for at, part := range b.parts[:b.n] {
 		if int(part) == i {
 			b.conns[at] = l.take(i, &b.segments[at], b.first+uint64(at), b.clock)

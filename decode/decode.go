@@ -102,6 +102,9 @@ type state struct {
 	epmdPort   bool
 	closing    [2]bool // a FIN or RST was sent
 	forgotten  bool
+	// unchecked says that it was condensed but for signatures, which are still to be
+	// checked.
+	unchecked bool
 	// damaged counts segments with data whose checksum is wrong.
 	damaged uint32
 }

@@ -18,6 +18,18 @@ func (d *Decoder) KeepUnpacked(n int) {
 	}
 }
 
+// Unchecked returns how many connections wait to have their signatures checked.
+func (l *Live) Unchecked() (n int) {
+	for i := range l.d.shards {
+		for _, c := range l.d.shards[i].settled() {
+			if c.state != nil && c.unchecked {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Packs returns how many connections were packed to make room.
 func (d *Decoder) Packs() (n uint) {
 	for i := range d.shards {

@@ -87,10 +87,6 @@ const (
 // settle condenses connections that are quiet by now. Whether one is condensed now
 // or before its next segment makes no difference but in memory.
 func (d *shard) settle(now int64) {
-	if len(d.unchecked) > 0 && !d.hurried {
-		d.young = append(d.unchecked, d.young...)
-		d.unchecked = nil
-	}
 	for n := 0; n < mostAtOnce && len(d.young) > 0 && d.young[0].at <= now; n++ {
 		c := d.young[0].c
 		d.young = d.young[1:]
@@ -99,6 +95,7 @@ func (d *shard) settle(now int64) {
 		case at > now:
 			d.young = append(d.young, young{c, at})
 		case d.hurried && len(d.unchecked) < mostUnchecked && tls.Unchecked(c.streams[0].tls, c.streams[1].tls):
+			c.postpone(now)
 			d.unchecked = append(d.unchecked, young{c, at})
 		default:
 			c.condense(now)
@@ -107,8 +104,26 @@ func (d *shard) settle(now int64) {
 	}
 }
 
+// postpone is [conn.condense] without checking signatures, which is left for later.
+func (c *conn) postpone(now int64) {
+	if c.tcp.Condense(now) {
+		tls.Close(c.streams[0].tls, c.streams[1].tls)
+		c.unchecked = true
+	}
+}
+
+// resume has some of the signatures checked that wait for it: not all of them at once,
+// which would keep segments waiting again.
+func (d *shard) resume() {
+	if n := min(len(d.unchecked), mostAtOnce); n > 0 {
+		d.young = append(d.unchecked[:n:n], d.young...)
+		d.unchecked = d.unchecked[n:]
+	}
+}
+
 // condense gives up what a quiet connection needs no more.
 func (c *conn) condense(now int64) {
+	c.unchecked = false
 	if !c.tcp.Condense(now) {
 		return
 	}
@@ -191,7 +206,9 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 	}
 	dir := c.dir(s)
 	c.note(dir, s)
-	c.condense(s.Time)
+	if !c.unchecked || !d.hurried {
+		c.condense(s.Time)
+	}
 	c.tcp.Segment(dir, s, c)
 	c.forget(dir, s)
 	return c
