@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 )
 
@@ -32,10 +31,7 @@ func renderGitLab(w io.Writer, doc *Document, _ Options) error {
 	if doc.Conclusion == "" {
 		issues = append(issues, notJudgedIssue(doc))
 	}
-	enc := json.NewEncoder(escapingWriter{w})
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(issues)
+	return WriteJSON(w, issues)
 }
 
 func (p *problem) gitlab(doc *Document) gitlabIssue {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
-	"unsafe"
 )
 
 // WriteLine writes v as a line of JSON, as the formats of a report write it: bytes
@@ -12,7 +11,6 @@ import (
 func WriteLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(escapingWriter{w})
 	enc.SetEscapeHTML(false)
-	m := mender{fine: make(map[unsafe.Pointer]bool)}
-	mended, _ := m.mend(reflect.ValueOf(v))
+	mended, _ := newMender().mend(reflect.ValueOf(v))
 	return enc.Encode(mended.Interface())
 }

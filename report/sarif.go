@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -116,10 +115,7 @@ func renderSARIF(w io.Writer, doc *Document, _ Options) error {
 		p := &all[i]
 		run.Results = append(run.Results, p.sarif(doc, index[escape(p.Rule)]))
 	}
-	enc := json.NewEncoder(escapingWriter{w})
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(sarifLog{
+	return WriteJSON(w, sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
 		Version: "2.1.0",
 		Runs:    []sarifRun{run},

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 
 	"distproof/verify"
@@ -28,11 +26,8 @@ func readCookies(files []policy.Ref) ([]verify.Cookie, error) {
 // readCookieFile reads one; by is the flag or the line that names it.
 func readCookieFile(by, path string) ([]verify.Cookie, error) {
 	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("", "%s %s: no such file", by, path)
-	}
 	if err != nil {
-		return nil, usagef("", "%s: %v", by, err)
+		return nil, fileError(by, path, err)
 	}
 	defer file.Close()
 	cookies, err := verify.ReadCookies(file, path)
