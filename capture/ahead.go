@@ -6,31 +6,29 @@ import (
 )
 
 // Records are a chain: the length of one leads to the next, and that one's header
-// is far enough away to be waited for. In a mapped file this wait is most of what
-// reading takes. A piece of the file is therefore walked before it is read, from
-// several places at once, so that the waits are at the same time. Where a record
-// begins there is guessed. A wrong guess costs time and nothing else: all that is
-// made of what is seen is that the processor has it in its cache. See [Part] for
-// what other processors make of a guess.
+// is far enough away to be waited for. In a mapped file this wait would be most of
+// what reading takes. Scouts therefore go ahead of the reader, each in a section
+// of its own, and ask the processor for the headers there without waiting for
+// them: what a scout asks for comes while the reader reads two records, and then
+// it goes on. Where the first record of a section begins is guessed. A wrong
+// guess costs time and nothing else: what scouts see changes nothing but what the
+// processor has in its cache. See [Part] for what other processors make of a
+// guess.
 
 const (
-	// aheadBytes are walked at once: their headers fit into a processor's cache.
-	aheadBytes = 1 << 20
-	// aheadChains is the number of places, about as many as a processor waits for
-	// at the same time.
-	aheadChains = 8
+	// aheadBytes is how far scouts go at most: the headers there fit into a
+	// processor's cache.
+	aheadBytes = 2 << 20
+	// aheadScouts are so many that little is left to the reader, who reads the first
+	// section without one.
+	aheadScouts = 6
 	// aheadSearch is how far a record is searched for, and aheadTries how many places
 	// are looked at that might be one.
 	aheadSearch = 4 << 10
 	aheadTries  = 200
 	// aheadHeader is how much of a record is wanted: its header and those up to
-	// TCP, inside VXLAN too, in lines of the cache.
+	// TCP, inside VXLAN too.
 	aheadHeader = 144
-	aheadLine   = 64
-	// aheadShort is the length of records up to which processors foresee by
-	// themselves what is read next. It is the mean of aheadSample records.
-	aheadShort  = 512
-	aheadSample = 16
 )
 
 // A layout says how records follow one another. The zero value says nothing.
@@ -51,48 +49,55 @@ func (l *layout) length(record []byte) int {
 	return int(max(min(n, maxBlock), blockFrame)) + l.more
 }
 
-// walkAhead touches the headers of the records in b, of which one begins at 0.
-// The result means nothing.
-func (l *layout) walkAhead(b []byte) (touched byte) {
-	last := len(b) - aheadHeader
-	if l.markLength == 0 || last < 0 || l.short(b) {
-		return 0
-	}
-	var at, end [aheadChains]int
-	mark := l.mark(b)
-	for i := range at {
-		if i > 0 {
-			from := i * (len(b) / aheadChains)
-			at[i] = l.guess(b, from, from+aheadSearch, mark)
-			end[i-1] = min(at[i], last)
-		}
-	}
-	end[aheadChains-1] = last
-	for more := true; more; {
-		more = false
-		for i := range at {
-			if at[i] >= end[i] {
-				continue
-			}
-			more = true
-			record := b[at[i]:][:aheadHeader]
-			touched ^= record[aheadLine] ^ record[2*aheadLine] ^ record[aheadHeader-1]
-			at[i] += l.length(record)
-		}
-	}
-	return touched
+// scouts go ahead of a reader. The zero value has none.
+type scouts struct {
+	data   []byte
+	layout layout
+	// Each is at a record, or what is taken for one, until it reaches the end of its
+	// section.
+	at, end [aheadScouts]int
+	// going says that some are under way, and odd that it is the turn of every
+	// second of them.
+	going, odd bool
 }
 
-// short reports whether records are so short that to walk ahead is of no use.
-func (l *layout) short(b []byte) bool {
-	at := 0
-	for range aheadSample {
-		if at > len(b)-aheadHeader {
-			return false
-		}
-		at += l.length(b[at:])
+// send sends scouts ahead of a reader at from, to the end of data. Each section is
+// half as long as all before it together, so that the reader, who is twice as
+// fast, does not catch up.
+func (s *scouts) send(l layout, data []byte, from int) {
+	end := len(data) - aheadHeader
+	if s.going = l.markLength > 0 && from < end; !s.going {
+		return
 	}
-	return at < aheadSample*aheadShort
+	s.data, s.layout = data, l
+	mark, size := l.mark(data[from:]), end-from
+	for i := range s.at {
+		size = size * 2 / 3
+		s.at[i] = min(l.guess(data, from+size, from+size+aheadSearch, mark), end)
+		s.end[i], end = end, s.at[i]
+	}
+}
+
+// step lets every second scout go on to the next record, now that the reader does.
+func (s *scouts) step() {
+	s.odd = !s.odd
+	i := 0
+	if s.odd {
+		i = 1
+	}
+	going := false
+	for ; i < aheadScouts; i += 2 {
+		if s.at[i] >= s.end[i] {
+			continue
+		}
+		going = true
+		s.at[i] += s.layout.length(s.data[s.at[i]:])
+		if s.at[i] < s.end[i] {
+			prefetchHeader(&s.data[s.at[i]])
+		}
+	}
+	// The first one has the longest way.
+	s.going = going || s.at[0] < s.end[0]
 }
 
 // mark returns what a record has in common with those nearby.

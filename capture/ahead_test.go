@@ -51,14 +51,58 @@ func TestGuessFindsRecords(t *testing.T) {
 	}
 }
 
-// TestWalkAheadEnds: whatever the bytes are.
-func TestWalkAheadEnds(t *testing.T) {
+// TestScoutsEnd: whatever the bytes are, they stay in the data, and all arrive
+// before the reader has taken as many records as fit in it.
+func TestScoutsEnd(t *testing.T) {
 	good, _ := recordsOf(binary.LittleEndian, []int{600, 600, 600, 1500, 9000, 40_000, 40_000, 100})
 	for _, b := range [][]byte{nil, {1}, make([]byte, 143), make([]byte, 100_000), bytes.Repeat([]byte{0xff}, 100_000), good} {
 		for _, l := range []layout{{}, layouts[binary.LittleEndian], layouts[binary.BigEndian], {lengthAt: 4, markLength: 4}} {
 			for n := 0; n <= len(b); n += 1 + len(b)/50 {
-				l.walkAhead(b[:n])
+				var s scouts
+				steps := 0
+				for s.send(l, b[:n], n/10); s.going; steps++ {
+					s.step()
+				}
+				if most := n/blockFrame + 2; steps > most {
+					t.Errorf("%d steps, and not %d, for %d bytes", steps, most, n)
+				}
 			}
+		}
+	}
+}
+
+// TestScoutsSeeRecords: together they go to all records behind the first section,
+// and to nothing else.
+func TestScoutsSeeRecords(t *testing.T) {
+	lengths := make([]int, 1000)
+	for i := range lengths {
+		lengths[i] = 60 + i*37%1500
+	}
+	for order, l := range layouts {
+		b, begins := recordsOf(order, lengths)
+		var s scouts
+		s.send(l, b, 0)
+		first, seen := s.at[aheadScouts-1], make(map[int]bool)
+		for s.going {
+			for _, at := range s.at {
+				if at <= len(b)-aheadHeader {
+					seen[at] = true
+				}
+			}
+			s.step()
+		}
+		for at := range seen {
+			if !begins[at] {
+				t.Errorf("%v: no record begins at %d", order, at)
+			}
+		}
+		for at := range begins {
+			if at >= first && at < len(b)-aheadHeader && !seen[at] {
+				t.Errorf("%v: the record at %d was not seen", order, at)
+			}
+		}
+		if first > len(b)/8 {
+			t.Errorf("%v: the first section has %d of %d bytes", order, first, len(b))
 		}
 	}
 }

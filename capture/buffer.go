@@ -25,8 +25,8 @@ type buffer struct {
 	// is not.
 	until int
 	// layout is how records follow one another.
-	layout  layout
-	touched byte
+	layout layout
+	scouts scouts
 }
 
 // mappedBuffer hands out slices of a mapped file.
@@ -48,7 +48,12 @@ func (b *buffer) offset() int64 { return b.base + int64(b.start) }
 func (b *buffer) bytes() []byte { return b.data[b.start:b.end] }
 
 // skip consumes n bytes that need has made available.
-func (b *buffer) skip(n int) { b.start += n }
+func (b *buffer) skip(n int) {
+	b.start += n
+	if b.scouts.going {
+		b.scouts.step()
+	}
+}
 
 // need makes n bytes available, and reports whether the stream has that many.
 // It reads no more than it must wait for: a stream that comes in small pieces
@@ -71,7 +76,7 @@ func (b *buffer) advance() {
 		until = b.mapped.advance(b.start)
 	}
 	b.due = min(b.start+aheadBytes, until)
-	b.touched ^= b.layout.walkAhead(b.data[b.start:b.due])
+	b.scouts.send(b.layout, b.data[:b.due], b.start)
 	if b.due == len(b.data) {
 		b.due = math.MaxInt
 	}
