@@ -101,7 +101,8 @@ type state struct {
 	first      capture.Frame
 	epmdPort   bool
 	closing    [2]bool // a FIN or RST was sent
-	forgotten  bool
+	over       bool    // both sides did
+	settled    bool    // it was quiet, and is not among the shard's young any more
 	// unchecked says that it was condensed but for signatures, which are still to be
 	// checked.
 	unchecked bool
@@ -165,19 +166,15 @@ func (c *conn) note(dir tcp.Dir, s *link.Segment) {
 	}
 }
 
-// forget gives up comparing retransmissions once the connection is over: what
-// comes again of it then is read by nobody.
-func (c *conn) forget(dir tcp.Dir, s *link.Segment) {
-	if c.forgotten {
-		return
+// ended notes that a side ended its stream. It reports whether the connection is
+// over with that.
+func (c *conn) ended(dir tcp.Dir, s *link.Segment) bool {
+	if c.over || !s.Flags.Has(link.FIN) && !s.Flags.Has(link.RST) {
+		return false
 	}
-	if s.Flags.Has(link.FIN) || s.Flags.Has(link.RST) {
-		c.closing[dir] = true
-	}
-	if c.closing == [2]bool{true, true} {
-		c.tcp.Forget()
-		c.forgotten = true
-	}
+	c.closing[dir] = true
+	c.over = c.closing == [2]bool{true, true}
+	return c.over
 }
 
 // Data implements [tcp.Sink].

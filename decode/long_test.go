@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"slices"
 	"testing"
 
 	"distproof/capture/link"
@@ -71,4 +72,43 @@ func inPieces(segments []link.Segment, n int) (out []link.Segment) {
 		out = append(out, s)
 	}
 	return out
+}
+
+// TestClosedTwice: what came first is compared with what comes again after the
+// connection was closed, as it does from a second host whose clock is late.
+func TestClosedTwice(t *testing.T) {
+	for name, r := range map[string]struct {
+		late    int64
+		changed bool
+		server  bool // the server says something
+	}{
+		"soon":                           {20_000_000, false, true},
+		"soon, and other bytes":          {20_000_000, true, true},
+		"late":                           {3 * second, false, true},
+		"late, and other bytes":          {3 * second, true, true},
+		"late, of one side":              {3 * second, false, false},
+		"late, of one side, other bytes": {3 * second, true, false},
+	} {
+		talk := newTalk()
+		d := talk.dials(dialled, listening)
+		if r.server {
+			d.tls13(mutualSession)
+		} else {
+			d.sends(client, mutualSession.clientHello(true))
+		}
+		d.closes(client)
+		for _, s := range talk.segments[:len(talk.segments):len(talk.segments)] {
+			s.Time += r.late
+			if r.changed && len(s.Payload) > 0 {
+				s.Payload = slices.Clone(s.Payload)
+				s.Payload[len(s.Payload)-1]++
+			}
+			talk.segments = append(talk.segments, s)
+		}
+		for side, s := range talk.only(t, decode.Options{}).TCP {
+			if s.Odd().Unchecked > 0 || (s.Odd().Conflicts > 0) != (r.changed && s.Bytes > 0) {
+				t.Errorf("%s: side %d: %d unchecked, %d conflicts", name, side, s.Odd().Unchecked, s.Odd().Conflicts)
+			}
+		}
+	}
 }

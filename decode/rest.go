@@ -102,6 +102,7 @@ func newState(b *tcp.Budget) *state {
 func (c *conn) unpackTo(s *state, p *pack.Packer) {
 	*p = pack.Reader(c.packed)
 	s.pack(p)
+	s.settled = true // or it would not have been packed
 	c.state = s
 }
 
@@ -138,7 +139,7 @@ func (s *state) pack(p *pack.Packer) {
 	}
 	pack.Pair(p, &s.opener, &s.openerSeen)
 	rare := s.damaged > 0 || len(s.encaps) > 0
-	p.Flags(&s.epmdPort, &s.closing[0], &s.closing[1], &s.forgotten, &rare)
+	p.Flags(&s.epmdPort, &s.closing[0], &s.closing[1], &s.over, &rare)
 	if !rare {
 		s.damaged, s.encaps = 0, nil
 		return

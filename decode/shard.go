@@ -99,6 +99,7 @@ func (d *shard) settle(now int64) {
 			d.unchecked = append(d.unchecked, young{c, at})
 		default:
 			c.condense(now)
+			c.settled = true
 			d.rested(c)
 		}
 	}
@@ -121,10 +122,22 @@ func (d *shard) resume() {
 	}
 }
 
+// retire gives up what a connection that is over needs no more. One that is young has
+// time until it is quiet, unless memory is scarce: it may come again in other pieces,
+// from a host whose clock is late.
+func (d *shard) retire(c *conn) {
+	if c.settled || d.budget.Scarce() {
+		c.tcp.Retire()
+	}
+}
+
 // condense gives up what a quiet connection needs no more.
 func (c *conn) condense(now int64) {
 	c.unchecked = false
 	if !c.tcp.Condense(now) {
+		if c.over && now >= c.tcp.Quiet() {
+			c.tcp.Retire()
+		}
 		return
 	}
 	a, b := c.streams[0].tls, c.streams[1].tls
@@ -210,7 +223,9 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 		c.condense(s.Time)
 	}
 	c.tcp.Segment(dir, s, c)
-	c.forget(dir, s)
+	if c.ended(dir, s) {
+		d.retire(c)
+	}
 	return c
 }
 

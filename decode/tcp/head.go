@@ -338,15 +338,33 @@ func (c *Conn) Decided(ends [2]int64) {
 	}
 }
 
+// Retire replaces the retained beginnings of a connection that is over by sums of
+// their pieces, as Condense does, but whether or not everything is acknowledged. A
+// beginning of which something is missing is dropped.
+func (c *Conn) Retire() {
+	for d := range c.half {
+		switch h := &c.half[d]; {
+		case h.flags&condensed != 0:
+		case h.state == stateFixed && h.held == nil && h.gap == 0:
+			c.condense(h)
+		default:
+			c.forget(h)
+		}
+	}
+}
+
 // Forget drops the retained beginnings and keeps no more: when the caller has
 // decided all it needs them for.
 func (c *Conn) Forget() {
 	for d := range c.half {
-		h := &c.half[d]
-		h.flags |= forgotten
-		if h.head != nil && h.head.raw != nil {
-			c.releaseRaw(h)
-		}
-		h.head = nil
+		c.forget(&c.half[d])
 	}
+}
+
+func (c *Conn) forget(h *half) {
+	h.flags |= forgotten
+	if h.head != nil && h.head.raw != nil {
+		c.releaseRaw(h)
+	}
+	h.head = nil
 }

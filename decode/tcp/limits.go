@@ -108,6 +108,9 @@ func (b *Budget) Used() int {
 	return b.total - b.left
 }
 
+// Scarce reports whether more than half of it is held.
+func (b *Budget) Scarce() bool { return b != nil && b.left < b.total/2 }
+
 func (b *Budget) take(n int) bool {
 	if b == nil {
 		return true
