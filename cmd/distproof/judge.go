@@ -15,7 +15,7 @@ import (
 	"distproof/report"
 )
 
-// settings are the flags of verify and inspect.
+// settings are the flags that several commands have.
 type settings struct {
 	outputs                      []string
 	ports, epmdPorts, vxlanPorts ports
