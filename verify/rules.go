@@ -405,7 +405,24 @@ func (r *ruler) coverage() {
 			alike = append(alike, c)
 		}
 	}
-	distribution := len(r.capture.Connections) - count[NoVerdict]
+	r.nothingToVerify(len(r.capture.Connections)-count[NoVerdict], count[Refused])
+	r.leftOut()
+	for _, c := range obscured {
+		r.add(LossyCapture, Medium, c, plural.Of(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
+			"connections have missing or contradictory packets that would show whether they are distribution"))
+	}
+	for _, c := range alike {
+		r.add(NotProven, Medium, c, "TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)",
+			Evidence{c.FirstFrame, "the connection's first packet"})
+	}
+	for _, c := range gapped {
+		r.add(LossyCapture, Medium, c, plural.Of(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
+	}
+}
+
+// nothingToVerify is about a capture with no connection between nodes, or only with
+// such as were refused or are covered by exceptions.
+func (r *ruler) nothingToVerify(distribution, refused int) {
 	delete(r.excused, nil) // findings that are about no connection
 	switch {
 	case distribution == 0:
@@ -415,11 +432,15 @@ func (r *ruler) coverage() {
 		} else {
 			r.add(NothingToVerify, Medium, nil, message)
 		}
-	case distribution == count[Refused]:
+	case distribution == refused:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
-	case distribution == count[Refused]+len(r.excused):
+	case distribution == refused+len(r.excused):
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: exceptions cover all connections between Erlang nodes")
 	}
+}
+
+// leftOut is about what the capture does not have, or nobody can read.
+func (r *ruler) leftOut() {
 	for _, d := range r.cover.Damaged {
 		r.add(LossyCapture, Medium, nil, "a part of the capture is missing: "+d)
 	}
@@ -435,17 +456,6 @@ func (r *ruler) coverage() {
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
 		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural.Of(r.cover.Sealed[why], "packet", "packets"), why))
-	}
-	for _, c := range obscured {
-		r.add(LossyCapture, Medium, c, plural.Of(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
-			"connections have missing or contradictory packets that would show whether they are distribution"))
-	}
-	for _, c := range alike {
-		r.add(NotProven, Medium, c, "TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)",
-			Evidence{c.FirstFrame, "the connection's first packet"})
-	}
-	for _, c := range gapped {
-		r.add(LossyCapture, Medium, c, plural.Of(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
 	}
 }
 
