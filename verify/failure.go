@@ -62,14 +62,11 @@ func unanswered(c *decode.Connection) bool {
 // (OTP, kernel). Who closes sooner does so for another reason.
 const patience = 5 * time.Second
 
-// impatient reports whether the client is known to have closed sooner.
+// impatient reports whether the client is known to have closed sooner. That all was
+// over by then shows it in whatever order the packets of the end were captured.
 func impatient(c *decode.Connection) bool {
 	s := &c.TCP[decode.Client]
-	end := s.Odd().FINAt
-	if !s.FIN {
-		end = s.Odd().RSTAt
-	}
-	return (s.FIN || s.RST) && end.Time-c.First < int64(patience)
+	return (s.FIN || s.RST) && c.Last-c.First < int64(patience)
 }
 
 // causeOf finds the likeliest cause, from what was seen before the end.

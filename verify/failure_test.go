@@ -8,7 +8,6 @@ import (
 
 	"distproof/decode"
 	"distproof/decode/fact"
-	"distproof/decode/tcp"
 	"distproof/decode/tls"
 )
 
@@ -97,7 +96,7 @@ func gaveUpAfter(d time.Duration) change {
 	return func(c *decode.Connection) {
 		c.TCP[server].End = 0
 		c.TCP[client].FIN = true
-		c.TCP[client].Rare = &tcp.Rare{FINAt: tcp.Position{Time: c.First + int64(d)}}
+		c.Last = c.First + int64(d)
 	}
 }
 
