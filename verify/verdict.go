@@ -188,7 +188,7 @@ func distState(c *decode.Connection) State {
 	switch {
 	case f.Shape.Stage == tls.StageAck, f.Ticking:
 		return Up
-	case closed && (f.Shape.Refused || few):
+	case closed && !f.Shape.More && (f.Shape.Refused || few):
 		return DistRefused
 	case few:
 		return Incomplete

@@ -134,6 +134,10 @@ var overTLSRows = []conclusionRow{
 		c.TLS.Shape = tls.Shape{Stage: tls.StageReply}
 		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
 	}), Mutual, DistRefused, ""},
+	{"closed, but the server went on in other sizes", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
+		c.TLS.Shape = tls.Shape{Stage: tls.StageChallenge, More: true}
+		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
+	}), Mutual, Incomplete, ""},
 	{"distribution not finished", with(mutual(), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageReply}
 		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}

@@ -35,6 +35,9 @@ type Shape struct {
 	// ClientName and ServerName are the lengths of the node names in bytes;
 	// valid from StageName and StageChallenge, iff Exact.
 	ClientName, ServerName int
+	// More says that the server sent more than its messages until Stage, and an alert:
+	// it went on in a way that lengths do not tell. Not valid at StageAck.
+	More bool
 	// last: nothing came behind the client's reply but an alert of each side.
 	last bool
 }
@@ -69,9 +72,18 @@ const maxTickets = 4
 // directions. It is a dialogue: each side waits for the other's message before
 // it sends its own, which tells it from requests and answers of the same sizes.
 func shape(v Version, suite Suite, client, server []Record) Shape {
+	out, rest := stages(v, suite, client, server)
+	alert, _ := sealedLength(v, suite, lengthAlert)
+	out.More = len(rest) > 1 || len(rest) == 1 && rest[0].Length != alert
+	return out
+}
+
+// stages is shape but for More, and returns the server's records behind the messages
+// that it found; none at StageAck.
+func stages(v Version, suite Suite, client, server []Record) (out Shape, rest []Record) {
 	zero, exact := sealedLength(v, suite, 0)
 	if zero == 0 || len(client) == 0 {
-		return Shape{}
+		return Shape{}, server
 	}
 	is := func(r Record, n int) bool {
 		length, _ := sealedLength(v, suite, n)
@@ -85,9 +97,9 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		}
 		return false
 	}
-	out := Shape{Exact: exact, ClientName: client[0].Length - zero - lengthSendName}
+	out = Shape{Exact: exact, ClientName: client[0].Length - zero - lengthSendName}
 	if exact && (out.ClientName < 1 || out.ClientName > maxNodeName) {
-		return Shape{}
+		return Shape{}, server
 	}
 	out.Stage = StageName
 	isStatus := func(r Record) bool { return isOne(r, statusLengths) || isOne(r, statusRefusals) }
@@ -95,7 +107,7 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		server = server[i:]
 	}
 	if len(server) == 0 || !sentAfter(server[0], client[0]) {
-		return out
+		return out, server
 	}
 	given := server[0].Length - zero - lengthNamed
 	if exact && !isStatus(server[0]) && given >= out.ClientName+len("x@") && given <= maxNodeName {
@@ -105,18 +117,20 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 	switch {
 	case out.Named:
 	case exact && !plausibleName(out.ClientName):
-		return Shape{}
+		return Shape{}, server
 	case !isOne(server[0], statusLengths):
-		out.Refused = isOne(server[0], statusRefusals)
-		return out
+		if out.Refused = isOne(server[0], statusRefusals); out.Refused {
+			server = server[1:]
+		}
+		return out, server
 	}
 	out.Stage = StageStatus
 	if len(server) < 2 {
-		return out
+		return out, server[1:]
 	}
 	out.ServerName = server[1].Length - zero - lengthChallenge
 	if exact && !plausibleName(out.ServerName) {
-		return out
+		return out, server[1:]
 	}
 	out.Stage = StageChallenge
 	// Between its name and its reply the client may answer the status "alive"
@@ -127,7 +141,7 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 		reply++
 	}
 	if reply >= len(client) || !is(client[reply], lengthReply) || !sentAfter(client[reply], server[1]) {
-		return out
+		return out, server[2:]
 	}
 	if is(client[reply-1], lengthComplement) {
 		out.ClientName += oldNameLess
@@ -138,7 +152,10 @@ func shape(v Version, suite Suite, client, server []Record) Shape {
 	}
 	alert := func(r []Record) bool { return len(r) == 0 || len(r) == 1 && is(r[0], lengthAlert) }
 	out.last = alert(server[2:]) && alert(client[reply+1:])
-	return out
+	if out.Stage == StageAck {
+		return out, nil
+	}
+	return out, server[2:]
 }
 
 func plausibleName(n int) bool { return n >= minNodeName && n <= maxNodeName }

@@ -34,6 +34,7 @@ func TestShape(t *testing.T) {
 	at := func(stage Stage) Shape { return Shape{Stage: stage, Exact: true, ClientName: 11} }
 	both := func(stage Stage) Shape { s := at(stage); s.ServerName = 12; return s }
 	last := func(s Shape) Shape { s.last = true; return s }
+	more := func(s Shape) Shape { s.More = true; return s }
 	refused := at(StageName)
 	refused.Refused = true
 	for name, r := range map[string]struct {
@@ -55,7 +56,7 @@ func TestShape(t *testing.T) {
 		"alive, and an old name":            {TLS13, 0x1302, "c 22, s 10, c 9, s 35, c 13 25, s 21", both(StageAck)},
 		"a wrong cookie":                    {TLS13, 0x1302, "c 30, s 7 35, c 25", last(both(StageReply))},
 		"a wrong cookie, with alerts":       {TLS13, 0x1302, "c 30, s 7 35, c 25, s 2, c 2", last(both(StageReply))},
-		"something else than the ack":       {TLS13, 0x1302, "c 30, s 7 35, c 25, s 22", both(StageReply)},
+		"something else than the ack":       {TLS13, 0x1302, "c 30, s 7 35, c 25, s 22", more(both(StageReply))},
 		"no answer, and the client goes on": {TLS13, 0x1302, "c 30, s 7 35, c 25 30", both(StageReply)},
 		"nok":                               {TLS13, 0x1302, "c 30, s 8", refused},
 		"nok, and an alert":                 {TLS13, 0x1302, "c 30, s 8 2", refused},
@@ -65,29 +66,29 @@ func TestShape(t *testing.T) {
 		"challenge only":                    {TLS13, 0x1302, "c 30, s 7 35", both(StageChallenge)},
 		"another answer":                    {TLS13, 0x1302, "c 30, s 7 35, c 26", both(StageChallenge)},
 		"name only":                         {TLS13, 0x1302, "c 30", at(StageName)},
-		"no status":                         {TLS13, 0x1302, "c 30, s 9 35, c 25, s 21", at(StageName)},
-		"nothing":                           {TLS13, 0x1302, "s 7 35", Shape{}},
-		"too short a name":                  {TLS13, 0x1302, "c 21, s 7 35, c 25, s 21", Shape{}},
+		"no status":                         {TLS13, 0x1302, "c 30, s 9 35, c 25, s 21", more(at(StageName))},
+		"nothing":                           {TLS13, 0x1302, "s 7 35", more(Shape{})},
+		"too short a name":                  {TLS13, 0x1302, "c 21, s 7 35, c 25, s 21", more(Shape{})},
 		"the shortest name":                 {TLS13, 0x1302, "c 22", Shape{Stage: StageName, Exact: true, ClientName: 3}},
 		"the longest name":                  {TLS13, 0x1302, "c 1043", Shape{Stage: StageName, Exact: true, ClientName: 1024}},
-		"too long a name":                   {TLS13, 0x1302, "c 1044, s 7 35, c 25, s 21", Shape{}},
-		"server's name too short":           {TLS13, 0x1302, "c 30, s 7 25, c 25, s 21", Shape{Stage: StageStatus, Exact: true, ClientName: 11, ServerName: 2}},
-		"server's name too long":            {TLS13, 0x1302, "c 30, s 7 1048, c 25, s 21", Shape{Stage: StageStatus, Exact: true, ClientName: 11, ServerName: 1025}},
+		"too long a name":                   {TLS13, 0x1302, "c 1044, s 7 35, c 25, s 21", more(Shape{})},
+		"server's name too short":           {TLS13, 0x1302, "c 30, s 7 25, c 25, s 21", more(Shape{Stage: StageStatus, Exact: true, ClientName: 11, ServerName: 2})},
+		"server's name too long":            {TLS13, 0x1302, "c 30, s 7 1048, c 25, s 21", more(Shape{Stage: StageStatus, Exact: true, ClientName: 11, ServerName: 1025})},
 		"two tickets before":                {TLS13, 0x1302, "s 200 200, c 30, s 7 35, c 25, s 21", both(StageAck)},
 		"four tickets before":               {TLS13, 0x1302, "s 200 200 200 200, c 30, s 7 35, c 25, s 21", both(StageAck)},
-		"five are too many":                 {TLS13, 0x1302, "s 200 200 200 200 200, c 30, s 7 35, c 25, s 21", at(StageName)},
-		"no tickets among data in TLS 1.2":  {TLS12, gcm, "s 200, c 30, s 7 35, c 25, s 21", at(StageName)},
+		"five are too many":                 {TLS13, 0x1302, "s 200 200 200 200 200, c 30, s 7 35, c 25, s 21", more(at(StageName))},
+		"no tickets among data in TLS 1.2":  {TLS12, gcm, "s 200, c 30, s 7 35, c 25, s 21", more(at(StageName))},
 
 		// A dialogue of the same sizes, in which a side does not wait for the other.
-		"status before the name":     {TLS13, 0x1302, "s 7 35, c 30 25, s 21", at(StageName)},
-		"reply before the challenge": {TLS13, 0x1302, "c 30, s 7, c 25, s 35 21", both(StageChallenge)},
-		"reply at once":              {TLS13, 0x1302, "c 30 25, s 7 35 21", both(StageChallenge)},
-		"ack before the reply":       {TLS13, 0x1302, "c 30, s 7 35 21, c 25", both(StageReply)},
+		"status before the name":     {TLS13, 0x1302, "s 7 35, c 30 25, s 21", more(at(StageName))},
+		"reply before the challenge": {TLS13, 0x1302, "c 30, s 7, c 25, s 35 21", more(both(StageChallenge))},
+		"reply at once":              {TLS13, 0x1302, "c 30 25, s 7 35 21", more(both(StageChallenge))},
+		"ack before the reply":       {TLS13, 0x1302, "c 30, s 7 35 21, c 25", more(both(StageReply))},
 
 		// Suites that do not tell.
 		"CBC":     {TLS12, 0xc024, "c 30, s 7 35, c 25, s 21", Shape{Stage: StageAck}},
-		"RC4":     {TLS12, 0x0005, "c 30, s 7 35, c 25, s 21", Shape{}},
-		"unknown": {TLS12, 0xabcd, "c 30, s 7 35, c 25, s 21", Shape{}},
+		"RC4":     {TLS12, 0x0005, "c 30, s 7 35, c 25, s 21", more(Shape{})},
+		"unknown": {TLS12, 0xabcd, "c 30, s 7 35, c 25, s 21", more(Shape{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := dialogue(r.version, r.suite, r.script)
