@@ -105,8 +105,8 @@ func (x splitLog) join(n int) splitLog {
 
 // few appends a few bytes, which takes less time one by one.
 func few(to, from []byte) []byte {
-	for _, c := range from {
-		to = append(to, c)
+	for ; len(from) > 0; from = from[1:] {
+		to = append(to, from[0])
 	}
 	return to
 }
