@@ -13,7 +13,9 @@ const (
 	window = 4 << 20
 	// behind is how far back packets are looked at that others decode. What lies
 	// further back is given back, so that a large file does not fill the memory.
-	behind = 3 * window
+	behind = 12 << 20
+	// lump is given back at once, at the least: all processors have to be told.
+	lump = 8 << 20
 )
 
 // A mapping is a file in memory: its bytes need no copying, and those that
@@ -82,10 +84,10 @@ func (m *mapping) fetch(at int) {
 }
 
 // past returns what lies far behind at and is now to be given back: nothing, or
-// much at once, since all processors have to be told.
+// a lump and more.
 func (m *mapping) past(at int) []byte {
 	done := m.data[m.released:max((at-behind)/page*page, m.released)]
-	if len(done) < window {
+	if len(done) < lump {
 		return nil
 	}
 	m.released += len(done)

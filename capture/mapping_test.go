@@ -90,7 +90,7 @@ func TestGuardLetsOtherPanicsThrough(t *testing.T) {
 
 // TestMappedFileIsGivenBack: what was read does not stay, but for the last part.
 func TestMappedFileIsGivenBack(t *testing.T) {
-	src, err := Open([]string{bigCapture(t, (behind+3*window)/1000)}, Options{})
+	src, err := Open([]string{bigCapture(t, (behind+3*lump)/1000)}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestMappedFileIsGivenBack(t *testing.T) {
 	}
 	var p Packet
 	for src.Next(&p) == nil {
-		if at := int(src.tracks[0].consumed.Load()); m.released < at-behind-window {
+		if at := int(src.tracks[0].consumed.Load()); m.released < at-behind-lump {
 			t.Fatalf("at %d bytes, %d were given back", at, m.released)
 		}
 	}
