@@ -3,6 +3,8 @@ package link
 import (
 	"encoding/binary"
 
+	"github.com/google/gopacket/layers"
+
 	"distproof/capture"
 )
 
@@ -90,30 +92,29 @@ func (d *Decoder) ethernet(r rest) reason {
 }
 
 // llc walks an IEEE 802.2 header. IP is below it only with a SNAP header whose
-// organisation says that an EtherType follows (RFC 1042).
+// organisation says that an EtherType follows (RFC 1042). This is gopacket's,
+// but for the organisation, which its SNAP layer does not look at.
 func (d *Decoder) llc(r rest) reason {
-	const snap, group, unnumbered = 0xaa, 0x01, 0x03
-	// destination (1), source (1), control (1, or 2 if frames are numbered)
-	h, why := r.take(3, protoLLC)
-	if why != found {
-		return why
+	const snap = 0xaa
+	if !safely(&d.llcLayer, r.b) {
+		return r.refused(4, protoLLC)
 	}
-	if h[2]&unnumbered != unnumbered {
-		if _, why := r.take(1, protoLLC); why != found {
-			return why
-		}
-	}
-	if h[0]&^group != snap || h[1]&^group != snap {
+	if d.llcLayer.DSAP != snap || d.llcLayer.SSAP != snap {
 		return reasonLLC
 	}
-	// organisation (3), EtherType (2)
-	if h, why = r.take(5, protoLLC); why != found {
+	if _, why := r.take(len(d.llcLayer.Contents), protoLLC); why != found {
 		return why
 	}
-	if h[0]|h[1]|h[2] != 0 {
+	if !safely(&d.snapLayer, r.b) {
+		return r.refused(5, protoLLC)
+	}
+	if string(d.snapLayer.OrganizationalCode) != "\x00\x00\x00" {
 		return reasonLLC
 	}
-	return d.network(binary.BigEndian.Uint16(h[3:]), r)
+	if _, why := r.take(len(d.snapLayer.Contents), protoLLC); why != found {
+		return why
+	}
+	return d.network(uint16(d.snapLayer.Type), r)
 }
 
 // network goes on with what an EtherType announces.
@@ -173,7 +174,8 @@ const (
 	protocolLLC = 4
 )
 
-// cooked walks a Linux cooked header, version 1.
+// cooked walks a Linux cooked header, version 1. gopacket's layer slices by a
+// length from the packet, and panics.
 func (d *Decoder) cooked(r rest) reason {
 	// packet type (2), ARPHRD type (2), address length (2), address (8), protocol (2)
 	h, why := r.take(16, protoCooked)
@@ -183,7 +185,7 @@ func (d *Decoder) cooked(r rest) reason {
 	return d.cookedProtocol(binary.BigEndian.Uint16(h[2:]), binary.BigEndian.Uint16(h[14:]), r)
 }
 
-// cooked2 walks a Linux cooked header, version 2.
+// cooked2 walks a Linux cooked header, version 2. gopacket has no such layer.
 func (d *Decoder) cooked2(r rest) reason {
 	// protocol (2), reserved (2), interface (4), ARPHRD type (2), packet type (1),
 	// address length (1), address (8)
@@ -208,7 +210,8 @@ func (d *Decoder) cookedProtocol(arphrd, protocol uint16, r rest) reason {
 
 // loopback walks the header of BSD's loopback interface: an address family in
 // the byte order of the capturing host, for LINKTYPE_LOOP in network byte order.
-// The values for IPv6 differ between systems.
+// The values for IPv6 differ between systems. gopacket's layer is not used, as
+// the common path on macOS leads through here.
 func (d *Decoder) loopback(r rest) reason {
 	h, why := r.take(4, protoLoopback)
 	if why != found {
@@ -242,7 +245,8 @@ func (d *Decoder) rawIP(r rest) reason {
 }
 
 // nflog walks a packet logged by Linux netfilter
-// (https://www.tcpdump.org/linktypes/LINKTYPE_NFLOG.html).
+// (https://www.tcpdump.org/linktypes/LINKTYPE_NFLOG.html). gopacket has no such
+// layer.
 func (d *Decoder) nflog(r rest) reason {
 	const payload = 9 // NFULA_PAYLOAD
 	h, why := r.take(4, protoNFLOG)
@@ -291,55 +295,29 @@ func nflogTLV(h []byte, r rest) (size, kind int) {
 	return size, kind
 }
 
-// PPP protocols (Point-to-Point Protocol Field Assignments registry of IANA).
-const (
-	pppIPv4      = 0x0021
-	pppIPv6      = 0x0057
-	pppMPLS      = 0x0281
-	pppMPLSMulti = 0x0283
-)
-
 // ppp walks a PPP header (RFC 1661, Section 2), with or without the address and
 // control field of HDLC framing (RFC 1662).
 func (d *Decoder) ppp(r rest) reason {
-	const allStations, unnumbered = 0xff, 0x03
-	if len(r.b) > 0 && r.b[0] == allStations { // not a protocol: 0xff is reserved
-		h, why := r.take(2, protoPPP)
-		if why != found {
-			return why
-		}
-		if h[1] != unnumbered {
-			return malformed(protoPPP)
-		}
+	l, ok := single(layers.LayerTypePPP, r.b).(*layers.PPP)
+	if !ok {
+		return r.refused(4, protoPPP)
 	}
-	// The first byte of the protocol, which is even, is left out if it is zero.
-	// The last one is odd.
-	h, why := r.take(1, protoPPP)
-	if why != found {
+	if _, why := r.take(len(r.b)-len(l.Payload), protoPPP); why != found {
 		return why
 	}
-	protocol := uint16(h[0])
-	if protocol&1 == 0 {
-		if h, why = r.take(1, protoPPP); why != found {
-			return why
-		}
-		if h[0]&1 == 0 {
-			return malformed(protoPPP)
-		}
-		protocol = protocol<<8 | uint16(h[0])
-	}
-	switch protocol {
-	case pppIPv4:
+	switch l.PPPType {
+	case layers.PPPTypeIPv4:
 		return d.ipv4(r)
-	case pppIPv6:
+	case layers.PPPTypeIPv6:
 		return d.ipv6(r)
-	case pppMPLS, pppMPLSMulti:
+	case layers.PPPTypeMPLSUnicast, layers.PPPTypeMPLSMulticast:
 		return d.mpls(r)
 	}
-	return kindPPP + reason(protocol)
+	return kindPPP + reason(l.PPPType)
 }
 
-// pppoe walks a PPPoE session header (RFC 2516, Section 4).
+// pppoe walks a PPPoE session header (RFC 2516, Section 4). gopacket's layer
+// slices by the length field, and so cannot read a packet that was cut.
 func (d *Decoder) pppoe(r rest) reason {
 	const session = 0
 	// version and type (1), code (1), session (2), length (2)

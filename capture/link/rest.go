@@ -30,6 +30,14 @@ func (r *rest) short(n int, p protocol) reason {
 	return malformed(p)
 }
 
+// refused says why gopacket could not decode a header, which has up to n bytes.
+func (r *rest) refused(n int, p protocol) reason {
+	if len(r.b) < n && len(r.b) < r.wire {
+		return reasonSnapped
+	}
+	return malformed(p)
+}
+
 // limit says that n bytes were on the wire, according to a length field. What
 // is behind them is padding or a frame check sequence. If the packet has fewer
 // bytes, the missing ones count as cut.

@@ -3,6 +3,8 @@ package link
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/google/gopacket/layers"
 )
 
 // UDP ports (Service Name and Port Number registry of IANA).
@@ -102,7 +104,8 @@ func isWireGuard(r rest) bool {
 }
 
 // vxlan walks a VXLAN header (RFC 7348, Section 5), with the generic protocol
-// extension or without.
+// extension or without. It is not gopacket's, which does not know the extension
+// and takes as long as all other headers together.
 func (d *Decoder) vxlan(r rest) reason {
 	const valid, generic = 0x08, 0x04
 	if len(r.b) > 0 && r.b[0]&generic != 0 {
@@ -123,7 +126,7 @@ func (d *Decoder) vxlan(r rest) reason {
 }
 
 // vxlanGPE walks a VXLAN header with the generic protocol extension
-// (draft-ietf-nvo3-vxlan-gpe-13, Section 3).
+// (draft-ietf-nvo3-vxlan-gpe-13, Section 3), which gopacket does not have.
 func (d *Decoder) vxlanGPE(r rest) reason {
 	const valid, typed = 0x08, 0x04
 	// flags (1), reserved (2), next protocol (1), network identifier (3), reserved (1)
@@ -151,7 +154,9 @@ func (d *Decoder) vxlanGPE(r rest) reason {
 	return malformed(protoVXLAN)
 }
 
-// geneve walks a Geneve header (RFC 8926, Section 3.4).
+// geneve walks a Geneve header (RFC 8926, Section 3.4). gopacket's layer reads
+// four of the five bits of an option's length, counts in eight bits, and keeps
+// the options of all earlier packets.
 func (d *Decoder) geneve(r rest) reason {
 	// version and options length (1), flags (1), protocol (2), network identifier (3), reserved (1)
 	h, why := r.take(8, protoGeneve)
@@ -181,7 +186,9 @@ func (d *Decoder) tunnelled(etherType uint16, r rest) reason {
 	return d.network(etherType, r)
 }
 
-// gtp walks a GTP-U header (3GPP TS 29.281, Section 5).
+// gtp walks a GTP-U header (3GPP TS 29.281, Section 5). gopacket's layer computes
+// lengths in 16 bits that wrap, keeps extension headers of earlier packets, and
+// prints to standard output.
 func (d *Decoder) gtp(r rest) reason {
 	const extended, anyOptional, packet = 0x04, 0x07, 0xff
 	// flags (1), message type (1), length (2), tunnel (4)
@@ -235,98 +242,45 @@ func skipGTPExtensions(next byte, r *rest) reason {
 	return found
 }
 
-// What a GRE header has beside its flags and its protocol, in their order.
-const (
-	greChecksum = 0x8000 // checksum (2), offset (2)
-	greRouting  = 0x4000 // routes; implies the field of the checksum
-	greKey      = 0x2000 // key (4)
-	greSequence = 0x1000 // sequence number (4)
-	greAck      = 0x0080 // acknowledgment number (4), behind the routes
-	greVersion  = 0x0007
-)
-
-// gre walks a GRE header (RFC 2784, RFC 2890; with routes RFC 1701; version 1 is
-// RFC 2637).
+// gre walks a GRE header (RFC 2784, RFC 2890; version 1 is RFC 2637).
 func (d *Decoder) gre(r rest) reason {
-	h, why := r.take(4, protoGRE)
-	if why != found {
-		return why
+	g := &d.greLayer
+	if !safely(g, r.b) {
+		return r.refused(20, protoGRE)
 	}
-	flags, protocol := binary.BigEndian.Uint16(h), binary.BigEndian.Uint16(h[2:])
-	if flags&greVersion > 1 {
+	if g.Version > 1 {
 		return malformed(protoGRE)
 	}
-	key, why := greFields(flags, &r)
-	if why != found {
+	if _, why := r.take(len(g.Contents), protoGRE); why != found {
 		return why
 	}
-	switch protocol {
+	switch uint16(g.Protocol) {
 	case etherERSPAN:
-		return d.erspan(r, flags&greSequence != 0)
+		return d.erspan(r, g.SeqPresent)
 	case etherERSPAN3:
 		return d.erspan3(r)
 	}
-	if why := d.path.push(greName(flags, protocol, key)); why != found {
+	if why := d.path.push(greName(g)); why != found {
 		return why
 	}
-	if protocol == etherPPTP {
+	if uint16(g.Protocol) == etherPPTP {
 		if r.wire == 0 {
 			return reasonPPTPAck
 		}
 		return d.ppp(r)
 	}
-	return d.tunnelled(protocol, r)
+	return d.tunnelled(uint16(g.Protocol), r)
 }
 
-// greFields consumes the fields that the flags announce, and returns the key.
-func greFields(flags uint16, r *rest) (key uint32, why reason) {
-	for _, field := range [...]uint16{greChecksum | greRouting, greKey, greSequence, greRouting, greAck} {
-		if flags&field == 0 {
-			continue
-		}
-		if field == greRouting {
-			if why := skipGRERoutes(r); why != found {
-				return 0, why
-			}
-			continue
-		}
-		h, why := r.take(4, protoGRE)
-		if why != found {
-			return 0, why
-		}
-		if field == greKey {
-			key = binary.BigEndian.Uint32(h)
-		}
-	}
-	return key, found
-}
-
-// skipGRERoutes consumes routes, up to and with an empty one.
-func skipGRERoutes(r *rest) reason {
-	for {
-		// address family (2), offset (1), length (1)
-		h, why := r.take(4, protoGRE)
-		if why != found {
-			return why
-		}
-		if binary.BigEndian.Uint16(h) == 0 && h[3] == 0 {
-			return found
-		}
-		if _, why := r.take(int(h[3]), protoGRE); why != found {
-			return why
-		}
-	}
-}
-
-func greName(flags, protocol uint16, key uint32) layer {
-	bridged, keyed := protocol == etherTEB, flags&greKey != 0
+func greName(g *layers.GRE) layer {
+	bridged := uint16(g.Protocol) == etherTEB
 	switch {
-	case bridged && keyed:
-		return layerGRETAPKey | layer(key)
+	case bridged && g.KeyPresent:
+		return layerGRETAPKey | layer(g.Key)
 	case bridged:
 		return layerGRETAP
-	case keyed:
-		return layerGREKey | layer(key)
+	case g.KeyPresent:
+		return layerGREKey | layer(g.Key)
 	}
 	return layerGRE
 }
@@ -341,23 +295,23 @@ func (d *Decoder) erspan(r rest, sequenced bool) reason {
 		}
 		return d.ethernet(r)
 	}
-	// version, VLAN, flags, session (4), index (4)
-	h, why := r.take(8, protoERSPAN)
-	if why != found {
-		return why
+	if !safely(&d.erspanLayer, r.b) {
+		return r.refused(8, protoERSPAN)
 	}
-	if h[0]>>4 != 1 { // the version of type II
+	if d.erspanLayer.Version != layers.ERSPANIIVersion {
 		return malformed(protoERSPAN)
 	}
-	session := binary.BigEndian.Uint16(h[2:]) & 0x03ff
-	if why := d.path.push(layerERSPAN | layer(session)); why != found {
+	if _, why := r.take(len(d.erspanLayer.Contents), protoERSPAN); why != found {
+		return why
+	}
+	if why := d.path.push(layerERSPAN | layer(d.erspanLayer.SessionID)); why != found {
 		return why
 	}
 	return d.ethernet(r)
 }
 
 // erspan3 walks an ERSPAN type III header (draft-foschiano-erspan-03, Section
-// 4.3).
+// 4.3), which gopacket does not have.
 func (d *Decoder) erspan3(r rest) reason {
 	const ethernet, ip, subheader = 0, 2, 0x01
 	// version, VLAN, flags, session (4), timestamp (4), group tag (2), flags (2)
@@ -388,12 +342,14 @@ func (d *Decoder) erspan3(r rest) reason {
 
 // etherIP walks an EtherIP header (RFC 3378, Section 3).
 func (d *Decoder) etherIP(r rest) reason {
-	h, why := r.take(2, protoEtherIP)
-	if why != found {
-		return why
+	if !safely(&d.etherIPLayer, r.b) {
+		return r.refused(2, protoEtherIP)
 	}
-	if h[0]>>4 != 3 { // version
+	if d.etherIPLayer.Version != 3 {
 		return malformed(protoEtherIP)
+	}
+	if _, why := r.take(len(d.etherIPLayer.Contents), protoEtherIP); why != found {
+		return why
 	}
 	if why := d.path.push(layerEtherIP); why != found {
 		return why
@@ -404,15 +360,17 @@ func (d *Decoder) etherIP(r rest) reason {
 // mpls walks a label stack (RFC 3032, Section 2.1).
 func (d *Decoder) mpls(r rest) reason {
 	for {
-		// label (20 bits), class (3), bottom of the stack (1), time to live (8)
-		h, why := r.take(4, protoMPLS)
-		if why != found {
+		l, ok := single(layers.LayerTypeMPLS, r.b).(*layers.MPLS)
+		if !ok {
+			return r.refused(4, protoMPLS)
+		}
+		if _, why := r.take(len(l.Contents), protoMPLS); why != found {
 			return why
 		}
-		if why := d.path.push(layerMPLS | layer(binary.BigEndian.Uint32(h)>>12)); why != found {
+		if why := d.path.push(layerMPLS | layer(l.Label)); why != found {
 			return why
 		}
-		if h[2]&1 != 0 {
+		if l.StackBottom {
 			return d.mplsPayload(r)
 		}
 	}
@@ -422,8 +380,8 @@ func (d *Decoder) mpls(r rest) reason {
 // header is recognised by its version and a length that fits (RFC 4928, Section
 // 3). An Ethernet pseudowire (RFC 4448) may begin with a control word, whose
 // first four bits are zero, and is taken for one only if an IP header is below
-// its Ethernet header: by its first byte alone, an Ethernet address may look
-// like an IP header.
+// its Ethernet header. gopacket guesses by the first byte alone, and would read
+// an Ethernet address for an IP header.
 func (d *Decoder) mplsPayload(r rest) reason {
 	// What the guess looks at: control word, Ethernet header, two VLAN tags, IP header.
 	const guessed = 4 + 14 + 2*4 + 20
