@@ -15,8 +15,9 @@ import (
 // again, as it is then.
 type teller struct {
 	to func(e Event, last bool) bool
-	// round tells what is still there from what is not.
-	round       uint64
+	// round tells what is still there from what is not; held is the last one in which
+	// nothing was said yet of a connection.
+	round, held uint64
 	connections map[string]*told
 	findings    map[findingKey]*toldFinding
 	exchanges   map[exchangeKey]*toldExchange

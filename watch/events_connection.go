@@ -54,7 +54,7 @@ func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) 
 	}
 	if !k.opened {
 		if wait := t.patienceWith(c) - s.At.Sub(k.since); wait > 0 && a.Open && underway(c) && !final {
-			k.held = true
+			k.held, t.held = true, t.round
 			m.soonest(wait)
 			return
 		}

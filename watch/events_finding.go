@@ -82,8 +82,8 @@ func (t *teller) fresh(f *report.Finding, nth map[findingKey]int) (fresh []findi
 func (t *teller) resolved(out *events) {
 	over := make(map[*report.Finding][]findingKey)
 	for key, k := range t.findings {
-		if k.round == t.round {
-			continue
+		if k.round == t.round || nothingSeen(k.finding) && t.held == t.round {
+			continue // what is under way may come to nothing
 		}
 		delete(t.findings, key)
 		if c := t.connections[key.connection]; key.connection != "" && (c == nil || c.round != t.round || c.held) {

@@ -33,17 +33,24 @@ func TestRepeats(t *testing.T) {
 		}
 		try(refused, 5*time.Second)
 		p.wants("the first", "started", "opened c1", "closed c1", "finding DP112")
+		time.Sleep(2 * time.Second) // no attempt at the very end of a minute
 		try(refused, 50*time.Second)
 		p.wants("further ones", "finding DP301")
 		try(refused, 10*time.Second)
 		p.mu.Lock()
 		e := p.events[0]
 		p.mu.Unlock()
-		p.wants("after a minute", "repeated c13")
-		if e.Repeated != 12 || !strings.Contains(e.Message, "the last of 12 attempts within 60 s that came to nothing as c1 did: refused: ") {
+		p.wants("after a minute", "repeated c12")
+		if e.Repeated != 11 || !strings.Contains(e.Message, "the last of 11 attempts within 60 s that came to nothing as c1 did: refused: ") {
 			t.Errorf("%d: %s", e.Repeated, e.Message)
 		}
-		try(refused, 10*time.Second)
+		for i := range refused.steps {
+			p.packets <- refused.packet(i, attempts, time.Now(), nil)
+			time.Sleep(300 * time.Millisecond)
+			p.wants("under way")
+		}
+		attempts++
+		try(refused, 5*time.Second)
 		p.wants("and on")
 		try(other, 5*time.Second)
 		p.wants("for another reason", "opened c16", "closed c16", "finding DP112")
