@@ -82,7 +82,7 @@ func TestNothingSeen(t *testing.T) {
 		p.wants("after a while", "finding DP301", "finding DP303")
 		p.sends(mutual, 1)
 		time.Sleep(time.Second)
-		p.wants("then", "resolved DP301", "opened c1", "closed c1")
+		p.wants("then", "opened c1", "resolved DP301", "closed c1")
 	})
 	perform(t, expecting, func(p *play) {
 		time.Sleep(time.Second)
