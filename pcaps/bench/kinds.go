@@ -25,6 +25,7 @@ var kinds = []kind{
 	{"bulk", "few connections, full-size segments: 2 GB", bulk(false), false},
 	{"small", "few connections, 10 million small segments", small, false},
 	{"many", "1,000,000 TLS connections, all open at once: handshakes, ticks, short traffic: 6.5 GB", many, true},
+	{"mix", "20,000 connections of every verdict that come up, talk, and stay open: 3.6 GB", mix, false},
 	{"mesh", "200 nodes, 19,900 connections, an hour of ticks", mesh, false},
 	{"plain", "cleartext with remote procedure calls and large results: 1 GB", plain, false},
 	{"vxlan", "bulk inside VXLAN: 1 GB", bulk(true), false},
@@ -266,6 +267,39 @@ func many(w *writer, t templates, scale float64) (map[string]int, error) {
 		cs[i].steps = c.withTicks(2, spread)
 	}
 	m := merger{n: n, spacing: spread / int64(n), classes: cs[:]}
+	m.write(w, nil)
+	return m.verdicts(), nil
+}
+
+// mix has the conversations of many, and one in the clear, go on with large results of
+// calls. Of six packets, one is of a handshake.
+func mix(w *writer, t templates, scale float64) (map[string]int, error) {
+	const bursts, spread = 10, 60e9
+	cs := mixed(t)
+	all := append(cs[:], t["plain"].open())
+	call, answers, err := exchange(all[classes])
+	if err != nil {
+		return nil, err
+	}
+	random := noise(fullRecord)
+	large, err := withBinary(answers[len(answers)-1], random)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range all {
+		s, small, result := c.then(), record(random[:60]), record(random)
+		if i == classes {
+			small, result = call, large
+		}
+		for range bursts {
+			s.say(false, small)
+			s.stream(true, result, fullSegment)
+			s.at += spread / bursts
+		}
+		all[i].steps = append(c.steps, s.steps...)
+	}
+	n := scaled(20_000, scale, len(all))
+	m := merger{n: n, spacing: spread / int64(n), classes: all}
 	m.write(w, nil)
 	return m.verdicts(), nil
 }

@@ -56,7 +56,7 @@ func load(args []string, w io.Writer) error {
 	}
 	names := flags.Args()
 	if len(names) == 0 {
-		names = []string{"small", "plain", "many"}
+		names = []string{"mix", "small", "plain", "many"}
 	}
 	var err error
 	if l.distproof, err = filepath.Abs(*program); err != nil {
