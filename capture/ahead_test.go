@@ -35,13 +35,18 @@ var layouts = map[binary.ByteOrder]layout{
 	binary.BigEndian:    {big: true, lengthAt: 8, more: recordLength, markLength: 2},
 }
 
-func TestGuessFindsRecords(t *testing.T) {
+// differentLengths are those of a thousand records.
+func differentLengths() []int {
 	lengths := make([]int, 1000)
 	for i := range lengths {
 		lengths[i] = 60 + i*37%1500
 	}
+	return lengths
+}
+
+func TestGuessFindsRecords(t *testing.T) {
 	for order, l := range layouts {
-		b, begins := recordsOf(order, lengths)
+		b, begins := recordsOf(order, differentLengths())
 		for from := 100; from < len(b)-10_000; from += 997 {
 			at := l.guess(b, from, len(b), l.mark(b))
 			if first := next(begins, from); at != first {
@@ -74,12 +79,8 @@ func TestScoutsEnd(t *testing.T) {
 // TestScoutsSeeRecords: together they go to all records behind the first section,
 // and to nothing else.
 func TestScoutsSeeRecords(t *testing.T) {
-	lengths := make([]int, 1000)
-	for i := range lengths {
-		lengths[i] = 60 + i*37%1500
-	}
 	for order, l := range layouts {
-		b, begins := recordsOf(order, lengths)
+		b, begins := recordsOf(order, differentLengths())
 		var s scouts
 		s.send(l, b, 0)
 		first, seen := s.at[aheadScouts-1], make(map[int]bool)
