@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,8 +122,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		return err
 	}
 	defer saved.cleanup()
-	watched := &pulse{Source: prover.watch(saved)}
-	watched.beat()
+	watched := &pulse{prover.watch(saved), newHeartbeat()}
 
 	x, failure, err := r.follow(argv, source, watched)
 	if err == nil {
@@ -253,7 +251,7 @@ func (a *app) concludeRecord(doc *report.Document, s *settings, failure error) e
 // A pulse notes when packets come.
 type pulse struct {
 	capture.Source
-	last atomic.Pointer[time.Time]
+	*heartbeat
 }
 
 // Next implements [capture.Source].
@@ -263,17 +261,12 @@ func (p *pulse) Next(packet *capture.Packet) error {
 	return err
 }
 
-func (p *pulse) beat() {
-	now := time.Now()
-	p.last.Store(&now)
-}
-
 // settle waits until no packet came for some time, a signal comes, or five times
 // that time is over, and then says false.
 func (p *pulse) settle(quiet time.Duration, signals <-chan os.Signal) bool {
 	began := time.Now()
 	for {
-		silent := time.Since(latest(began, *p.last.Load()))
+		silent := min(p.silence(), time.Since(began))
 		left := 5*quiet - time.Since(began)
 		switch {
 		case silent >= quiet:
@@ -287,11 +280,4 @@ func (p *pulse) settle(quiet time.Duration, signals <-chan os.Signal) bool {
 		case <-time.After(min(quiet-silent, left)):
 		}
 	}
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

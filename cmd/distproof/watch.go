@@ -350,7 +350,7 @@ func (w *watching) listSockets() ([]live.Socket, error) {
 
 // tap is what is shown the packets.
 func (w *watching) tap() watch.Tap {
-	w.pulse = newPulseTap()
+	w.pulse = &pulseTap{heartbeat: newHeartbeat()}
 	w.s.serve.packets = w.pulse.packets.Load
 	if w.keeper == nil {
 		return w.pulse

@@ -2,7 +2,6 @@ package main
 
 import (
 	"sync/atomic"
-	"time"
 
 	"distproof/capture"
 	"distproof/watch"
@@ -25,25 +24,17 @@ func (t taps) State(s *watch.State) {
 	}
 }
 
-// A pulseTap notes that packets come.
+// A pulseTap counts packets, and notes when they come.
 type pulseTap struct {
-	began   time.Time
+	*heartbeat
 	packets atomic.Uint64
-	last    atomic.Int64 // since began
 }
-
-func newPulseTap() *pulseTap { return &pulseTap{began: time.Now()} }
 
 // Packet implements [watch.Tap].
 func (t *pulseTap) Packet(*capture.Packet, uint64) {
 	t.packets.Add(1)
-	t.last.Store(int64(time.Since(t.began)))
+	t.beat()
 }
 
 // State implements [watch.Tap].
 func (*pulseTap) State(*watch.State) {}
-
-// silence is for how long no packet came.
-func (t *pulseTap) silence() time.Duration {
-	return time.Since(t.began) - time.Duration(t.last.Load())
-}
