@@ -21,7 +21,7 @@ type teller struct {
 	connections map[string]*told
 	findings    map[findingKey]*toldFinding
 	exchanges   map[exchangeKey]*toldExchange
-	interfaces  map[string]Interface
+	interfaces  map[string]live.InterfaceState
 	known       map[ends]bool
 	// repeats has the attempts to connect that come to nothing.
 	repeats   map[edge][]*repeats
@@ -39,7 +39,7 @@ type teller struct {
 func newTeller(to func(Event, bool) bool) teller {
 	return teller{
 		to: to, connections: make(map[string]*told), findings: make(map[findingKey]*toldFinding),
-		exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]Interface),
+		exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]live.InterfaceState),
 		repeats: make(map[edge][]*repeats),
 	}
 }
@@ -152,15 +152,20 @@ func (t *teller) surroundings(out *events, s *State) {
 				delete(t.interfaces, i.Name)
 			}
 		}
+		var message string
 		switch {
 		case known && before == i, !known && i.Up && i.Vanished == 0:
+			continue
+		case i.Missing != "":
+			message = i.Name + " is waited for: " + i.Missing
 		case !i.Up:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is down or gone: nothing is captured on it"}, undo)
-		case known:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " was away and is back: it is captured on again"}, undo)
+			message = i.Name + " is down or gone: nothing is captured on it"
+		case known && before.Missing == "":
+			message = i.Name + " was away and is back: it is captured on again"
 		default:
-			out.add(Event{Event: EventInterface, Interface: i.Name, Message: i.Name + " is up: it is captured on"}, undo)
+			message = i.Name + " is up: it is captured on"
 		}
+		out.add(Event{Event: EventInterface, Interface: i.Name, Message: message}, undo)
 	}
 	if dropped := t.dropped; s.Dropped > dropped {
 		lost := s.Dropped - dropped

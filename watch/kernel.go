@@ -46,7 +46,7 @@ type kernel struct {
 	// numbers is how many connections were known when the kernel was asked last,
 	// and interfaces are those as of then.
 	numbers    uint64
-	interfaces []Interface
+	interfaces []live.InterfaceState
 	// shown are the ends of what the last State lists, and shownBlind what it says
 	// of blindness; news says that this is not what the State before said.
 	shown      []netip.AddrPort

@@ -262,9 +262,7 @@ func (m *maker) count(s *State, inputs []capture.Input) {
 		s.Dropped += in.Dropped
 	}
 	if w, ok := m.e.src.(wire); ok {
-		for _, i := range w.Interfaces() {
-			s.Interfaces = append(s.Interfaces, Interface{Name: i.Name, Up: i.Up, Vanished: i.Vanished})
-		}
+		s.Interfaces = w.Interfaces()
 	}
 	m.e.mu.Lock()
 	defer m.e.mu.Unlock()

@@ -80,7 +80,7 @@ type Counters struct {
 	// LastPacket is when the last packet came; zero if none did.
 	LastPacket time.Time
 	// Interfaces are those captured on.
-	Interfaces []Interface
+	Interfaces []live.InterfaceState
 	// Connections counts those ever seen, Folded those that are only counted.
 	Connections, Folded uint64
 	// Forgotten counts connections that were given up for lack of memory.
@@ -91,15 +91,6 @@ type Counters struct {
 	// Policy is the name of the policy in force, and PolicyError why the one that
 	// was to replace it was refused; empty if it was not.
 	Policy, PolicyError string
-}
-
-// Interface is one that is captured on.
-type Interface struct {
-	Name string
-	// Up says that it is there and can carry packets.
-	Up bool
-	// Vanished counts how often it went down or away.
-	Vanished uint64
 }
 
 // The kinds of an [Event]. The words are part of the format.

@@ -3,8 +3,10 @@ package live
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -251,14 +253,30 @@ func (l *links) remove(index int) {
 func (l *links) names() []string {
 	var out []string
 	for _, index := range slices.Sorted(maps.Keys(l.all)) {
-		i := l.all[index]
-		if i.up() {
-			out = append(out, i.name)
-		} else {
-			out = append(out, i.name+" (down)")
-		}
+		out = append(out, l.all[index].name)
 	}
 	return out
+}
+
+// advice lists for the user what there is.
+func (l *links) advice() string {
+	var list []string
+	for _, index := range slices.Sorted(maps.Keys(l.all)) {
+		i := l.all[index]
+		if i.up() {
+			list = append(list, i.name)
+		} else {
+			list = append(list, i.name+" (down)")
+		}
+	}
+	const most = 20
+	if rest := len(list) - most; rest > 1 {
+		list = append(list[:most], fmt.Sprintf("%d more", rest))
+	}
+	if len(list) == 0 {
+		return "there is none"
+	}
+	return "the interfaces are " + strings.Join(list, ", ") + ", and any for all of them"
 }
 
 func (l *links) close() error { return unix.Close(l.fd) }

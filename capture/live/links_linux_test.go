@@ -243,22 +243,39 @@ func TestWaitForInterface(t *testing.T) {
 	for _, interfaces := range [][]string{{"left"}, {"left", "east"}} {
 		a, b := newSpace(t), newSpace(t)
 		s := open(t, Options{Interfaces: interfaces, Namespace: a.name, Wait: true})
-		if notes := s.Notes(); len(notes) != len(interfaces) || !strings.Contains(notes[len(notes)-1], "left: no such interface: it is waited for; the interfaces are lo, ") {
+		if notes := s.Notes(); len(notes) != len(interfaces) || !strings.Contains(notes[0], "left: no such interface: it is waited for; the interfaces are lo, ") {
 			t.Errorf("%q", notes)
+		}
+		if d := s.Inputs()[0].Damage; d == nil || !strings.Contains(d.Reason, "the interface left does not exist") {
+			t.Errorf("damage while there is none: %v", d)
 		}
 		talk(t, a, a, "127.0.0.1:0", 1000) // not on any other
 		a.connected(b)
 		want := []InterfaceState{{Name: "left", Up: true}}
 		if len(interfaces) > 1 {
-			want = append([]InterfaceState{{Name: "east"}}, want...)
+			want = append([]InterfaceState{{Name: "east", Missing: "no such interface"}}, want...)
 		}
 		until(t, s, want...)
 		talk(t, a, b, "10.9.0.2:0", 1000)
 		check(t, all(t, s), 1000, map[bool]capture.LinkType{true: linkEthernet, false: linkCooked}[len(interfaces) == 1])
-		if d := s.Inputs()[0].Damage; d != nil {
-			t.Error(d)
+		if d := s.Inputs()[0].Damage; len(interfaces) == 1 && d != nil || len(interfaces) > 1 && (d == nil || d.Reason != "the interface east does not exist") {
+			t.Errorf("damage: %v", d)
 		}
 	}
+}
+
+// A name that is nearly that of an interface is likely a mistake, which is to be
+// noticed at once.
+func TestMistypedInterface(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	a.connected(b)
+	s := open(t, Options{Interfaces: []string{"lfet"}, Namespace: a.name, Wait: true})
+	until(t, s, InterfaceState{Name: "lfet", Missing: "no such interface; did you mean left?"})
+	if notes := s.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "did you mean left? the interfaces are lo, left, ") {
+		t.Errorf("%q", notes)
+	}
+	a.ip("link add name lfet type veth peer name far")
+	until(t, s, InterfaceState{Name: "lfet"})
 }
 
 // An interface of another kind may take the name of one that is gone.

@@ -56,6 +56,9 @@ type InterfaceState struct {
 	Up bool
 	// Vanished counts how often it was no longer up.
 	Vanished uint64
+	// Missing says so, and which one may be meant, if there was no interface of
+	// this name so far; else it is empty.
+	Missing string
 }
 
 // Statistics count packets since the capture began, as the kernel does.
@@ -111,12 +114,4 @@ func (o *Options) describe() string {
 		text += " (only " + strings.Join(only, ", ") + ")"
 	}
 	return text
-}
-
-// adviceInterfaces lists what there is.
-func adviceInterfaces(names []string) string {
-	if len(names) == 0 {
-		return "there is none"
-	}
-	return "the interfaces are " + strings.Join(names, ", ") + ", and any for all of them"
 }

@@ -579,6 +579,7 @@ func TestOpenErrors(t *testing.T) {
 		{"no interface", Options{}, "no interface", "any"},
 		{"any and another", Options{Interfaces: []string{Any, "lo"}}, "any: has all", ""},
 		{"unknown", Options{Interfaces: []string{"lo", "eth7"}, Namespace: a.name}, "eth7: no such interface", "idle (down)"},
+		{"mistyped", Options{Interfaces: []string{"ilde"}, Namespace: a.name}, "ilde: no such interface", "did you mean idle?\nthe interfaces are lo"},
 		{"down", Options{Interfaces: []string{"idle"}, Namespace: a.name}, "idle: the interface is down", "interfaces are lo, "},
 		{"no namespace", Options{Interfaces: []string{"lo"}, Namespace: "no-such-namespace"}, "network namespace no-such-namespace: there is none", "ip netns list"},
 		{"no process", Options{Interfaces: []string{"lo"}, Namespace: "999999999"}, "there is none", "docker inspect"},

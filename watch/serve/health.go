@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"distproof/watch"
+	"distproof/capture/live"
 )
 
 // stuckTime is how old a State may be while there are packets that it has not.
@@ -14,7 +14,7 @@ const stuckTime = 2 * time.Minute
 // health says why the watch cannot be relied on; empty if it can.
 func (o *Options) health() string {
 	s := o.State()
-	up := func(i watch.Interface) bool { return i.Up }
+	up := func(i live.InterfaceState) bool { return i.Up }
 	switch {
 	case s.Blind != "":
 		return "blind: " + s.Blind

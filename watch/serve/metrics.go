@@ -176,7 +176,7 @@ func collectSaved(n keep.Counters, out chan<- prometheus.Metric) {
 	out <- saveBytesFamily.value(float64(n.Bytes))
 }
 
-func collectInterfaces(all []watch.Interface, out chan<- prometheus.Metric) {
+func collectInterfaces(all []live.InterfaceState, out chan<- prometheus.Metric) {
 	up := 0
 	listed := make(map[string]bool)
 	for _, i := range all {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"distproof/capture/live"
 	"distproof/report"
 	"distproof/watch"
 	"distproof/watch/keep"
@@ -183,7 +184,7 @@ func TestHostileNames(t *testing.T) {
 	s := withCertificates(certificates...)
 	s.Interfaces = nil
 	for i := range 1000 {
-		s.Interfaces = append(s.Interfaces, watch.Interface{Name: fmt.Sprintf("veth%d\n\xff", i), Up: i%4 == 0})
+		s.Interfaces = append(s.Interfaces, live.InterfaceState{Name: fmt.Sprintf("veth%d\n\xff", i), Up: i%4 == 0})
 	}
 	s.Interfaces = append(s.Interfaces, s.Interfaces[0])
 	text := scrape(t, newCollector(options(s)))

@@ -69,7 +69,7 @@ func newState() *watch.State {
 		},
 		Counters: watch.Counters{
 			Packets: 100, Bytes: 6400, Dropped: 3, LastPacket: began.Add(50 * time.Second),
-			Interfaces:  []watch.Interface{{Name: "eth0", Up: true, Vanished: 2}, {Name: "veth1"}},
+			Interfaces:  []live.InterfaceState{{Name: "eth0", Up: true, Vanished: 2}, {Name: "veth1"}},
 			Connections: 19, Folded: 16, Forgotten: 1,
 		},
 	}
@@ -174,8 +174,8 @@ func TestHealth(t *testing.T) {
 		{"a report is under way", func(s *watch.State) { s.At = time.Now() }, 101, ""},
 		{"no report for long", func(s *watch.State) { s.At = time.Now().Add(-time.Hour) }, 101, "stuck: 1h0m0s without a new report, though packets come"},
 		{"blind", func(s *watch.State) { s.Blind = "the kernel\nhas traffic" }, 100, `blind: the kernel\x0ahas traffic`},
-		{"one interface is left", func(s *watch.State) { s.Interfaces = []watch.Interface{{Name: "a"}, {Name: "b", Up: true}} }, 100, ""},
-		{"no interface is left", func(s *watch.State) { s.Interfaces = []watch.Interface{{Name: "a"}, {Name: "b"}} }, 100, "blind: no interface is up"},
+		{"one interface is left", func(s *watch.State) { s.Interfaces = []live.InterfaceState{{Name: "a"}, {Name: "b", Up: true}} }, 100, ""},
+		{"no interface is left", func(s *watch.State) { s.Interfaces = []live.InterfaceState{{Name: "a"}, {Name: "b"}} }, 100, "blind: no interface is up"},
 		{"no interfaces at all", func(s *watch.State) { s.Interfaces = nil }, 100, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

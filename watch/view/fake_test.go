@@ -153,7 +153,7 @@ func stateOfMany(n int) *watch.State {
 	}
 	judge(doc)
 	s.Packets, s.Bytes, s.LastPacket = uint64(n)*37, uint64(n)*4096, s.At.Add(-time.Second)
-	s.Interfaces = []watch.Interface{{Name: "lo", Up: true}}
+	s.Interfaces = []live.InterfaceState{{Name: "lo", Up: true}}
 	s.Policy = "mutual"
 	s.Connections = uint64(n)
 	return s

@@ -185,7 +185,10 @@ func (m *model) troubles() []trouble {
 		add("POLICY", "refused, the one before is still in force: %s", s.PolicyError)
 	}
 	for _, i := range s.Interfaces {
-		if !i.Up {
+		switch {
+		case i.Missing != "":
+			add("MISSING", "%s is waited for: %s", i.Name, i.Missing)
+		case !i.Up:
 			add("DOWN", "%s is down or away: what goes another way is not seen", i.Name)
 		}
 	}

@@ -125,10 +125,17 @@ func troubled() *watch.State {
 	s.Document.Nodes = []report.Node{{Name: "orders@n1.lab", Addresses: []string{"10.30.0.1"}, Ports: []uint16{9100}}}
 	s.Known = []live.Socket{knownSocket("10.30.0.1:9100", "10.30.0.2:40100", 4242), knownSocket("10.30.0.1:40101", "10.30.0.3:9100", 4242)}
 	s.Listeners = []live.Socket{{Local: s.Known[0].Local, Listening: true, Process: s.Known[0].Process}}
-	s.Interfaces = []watch.Interface{{Name: "eth0", Up: true}, {Name: "vethab12", Vanished: 2}}
+	s.Interfaces = []live.InterfaceState{{Name: "eth0", Up: true}, {Name: "vethab12", Vanished: 2}}
 	s.Dropped = 1234
 	s.Blind = "no packet for 1m0s, although the kernel has traffic on eth0\x1b[31m"
 	s.PolicyError = "policy.yaml:3: unknown key \"requires\""
+	return s
+}
+
+// mistyped is a watch of an interface that there is not.
+func mistyped() *watch.State {
+	s := stateOfMany(0)
+	s.Interfaces = []live.InterfaceState{{Name: "etho", Missing: "no such interface; did you mean eth0?"}}
 	return s
 }
 
@@ -140,6 +147,7 @@ func TestScreens(t *testing.T) {
 		keys          []string
 	}{
 		{"empty-80x24", stateOfMany(0), 80, 24, nil},
+		{"mistyped-80x24", mistyped(), 80, 24, nil},
 		{"three-80x24", stateOfMany(3), 80, 24, nil},
 		{"three-200x50", stateOfMany(3), 200, 50, nil},
 		{"many-80x24", stateOfMany(3000), 80, 24, []string{"pgdown", "down"}},
