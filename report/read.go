@@ -59,7 +59,13 @@ func topFields(data []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-func notADocument(err error) error { return fmt.Errorf("not a report of distproof: %w", err) }
+// notADocument is the error of what is not JSON, or has not the types of a document.
+func notADocument(err error) error {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("not a report of distproof: it is not JSON at byte %d: %w", syntax.Offset, err)
+	}
+	return fmt.Errorf("not a report of distproof: %w", err)
+}
 
 // checkSchema refuses what is not a document of this schema, or lacks what
 // every document has: a list that got lost must not look like an empty one.

@@ -29,7 +29,7 @@ func (a *app) readBaseline(s *settings) (*baseline, error) {
 	}
 	doc, err := a.readReport(s.baseline, s.quiet)
 	if err != nil {
-		return nil, fmt.Errorf("--baseline: %w", err)
+		return nil, fmt.Errorf("--baseline %w", err)
 	}
 	if err := report.CheckBaseline(doc); err != nil {
 		return nil, usagef("a baseline is what distproof verify -o json wrote of a whole capture in which everything was decided",

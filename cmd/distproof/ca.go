@@ -2,8 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -14,19 +12,19 @@ import (
 func addCAs(pool *x509.CertPool, by, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fileError(by, path, err)
+		return fileError("", by, path, err)
 	}
 	files := []string{path}
 	if info.IsDir() {
 		if files, err = regularFiles(path); err != nil {
-			return fileError(by, path, err)
+			return fileError("", by, path, err)
 		}
 	}
 	any := false
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return fileError(by, file, err)
+			return fileError("", by, file, err)
 		}
 		any = addCertificates(pool, data) || any
 	}
@@ -64,12 +62,4 @@ func regularFiles(dir string) ([]string, error) {
 		}
 	}
 	return files, nil
-}
-
-// fileError is the error of a file, or a folder, that cannot be read.
-func fileError(by, path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("", "%s %s: no such file", by, path)
-	}
-	return usagef("", "%s: %v", by, err)
 }

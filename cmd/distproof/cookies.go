@@ -27,7 +27,7 @@ func readCookies(files []policy.Ref) ([]verify.Cookie, error) {
 func readCookieFile(by, path string) ([]verify.Cookie, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fileError(by, path, err)
+		return nil, fileError("", by, path, err)
 	}
 	defer file.Close()
 	cookies, err := verify.ReadCookies(file, path)

@@ -104,6 +104,6 @@ func (a *app) concludeDiff(d *report.Diff, s *settings) {
 	}
 	a.code = code
 	if !s.quiet {
-		a.reason = oneLine(fmt.Sprintf("exit code %d: %s%s", code, words, d.Reason))
+		a.reason = report.Escape(fmt.Sprintf("exit code %d: %s%s", code, words, d.Reason))
 	}
 }

@@ -175,9 +175,9 @@ func (a *app) tell(s evidence.Summary, p *prover) {
 	case 1:
 		noun = "bundle"
 	}
-	fmt.Fprintf(a.stderr, "evidence: %d %s in %s\n", s.Bundles, noun, oneLine(p.folder.Path()))
+	fmt.Fprintf(a.stderr, "evidence: %d %s in %s\n", s.Bundles, noun, report.Escape(p.folder.Path()))
 	for _, text := range s.Differ {
-		fmt.Fprintln(a.stderr, "evidence: "+oneLine(text))
+		fmt.Fprintln(a.stderr, "evidence: "+report.Escape(text))
 	}
 	if s.NeedKeyLog > 0 {
 		why := "--evidence-secrets adds the secrets of TLS 1.3 handshakes"

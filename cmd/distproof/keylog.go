@@ -2,15 +2,14 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
 	"distproof/capture"
 	"distproof/decode/secrets"
+	"distproof/report"
 )
 
 // A keyring is the key log of a run: what the files of --keylog hold, which may
@@ -81,11 +80,8 @@ func (k *keyring) more(f *keyLogFile, growing bool) error {
 		return nil
 	}
 	file, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("", "--keylog %s: no such file", f.path)
-	}
 	if err != nil {
-		return usagef("", "--keylog: %v", err)
+		return fileError("", "--keylog", f.path, err)
 	}
 	defer file.Close()
 	if err := f.skip(file); err != nil {
@@ -164,7 +160,7 @@ func (k *keyring) finish() error {
 // do no harm.
 func (k *keyring) tell(w io.Writer) {
 	for _, f := range k.files {
-		s, path := f.stats, oneLine(f.path)
+		s, path := f.stats, report.Escape(f.path)
 		if f.empty() {
 			fmt.Fprintf(w, "%s: no secret found\n", path)
 		}

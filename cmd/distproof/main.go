@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,39 +52,4 @@ func (a *app) run(args []string) int {
 		fmt.Fprintln(a.stderr, a.reason)
 	}
 	return a.code
-}
-
-// printError writes an error line, and a hint line for each advice in err.
-func printError(w io.Writer, err error) {
-	fmt.Fprintln(w, "error: "+oneLine(err.Error()))
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok && h.Hint() != "" {
-		for hint := range strings.SplitSeq(h.Hint(), "\n") {
-			fmt.Fprintln(w, "hint: "+oneLine(hint))
-		}
-	}
-}
-
-// oneLine makes text, in which there may be names of files, fit for a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || 0x7f <= r && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-// A usageError is a command line that makes no sense.
-type usageError struct{ text, hint string }
-
-func (e *usageError) Error() string { return e.text }
-
-// Hint says what would make sense, a line for each advice.
-func (e *usageError) Hint() string { return e.hint }
-
-func usagef(hint, format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...), hint}
 }

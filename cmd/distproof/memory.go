@@ -18,7 +18,6 @@ const leastMemory = 128 << 20
 var units = map[byte]int{'K': 10, 'M': 20, 'G': 30, 'T': 40}
 
 func (m *memory) Set(s string) error {
-	const hint = "--max-memory 2G; K, M, G and T are powers of 1024"
 	text, shift := strings.TrimSuffix(strings.ToUpper(s), "B"), 0
 	text = strings.TrimSuffix(text, "I")
 	if n := len(text); n > 0 && units[text[n-1]] > 0 {
@@ -26,10 +25,10 @@ func (m *memory) Set(s string) error {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > 1<<62>>shift {
-		return usagef(hint, "%q is not an amount of memory", s)
+		return usagef("", "%q is not an amount of memory such as 512M or 2G", s)
 	}
 	if n <<= shift; n > 0 && n < leastMemory {
-		return usagef(hint, "%q is less than 128M, which a run needs at least", s)
+		return usagef("", "%q is less than 128M, which a run needs at least", s)
 	}
 	*m = memory(n)
 	return nil

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"distproof/internal/typo"
+	"distproof/report"
 	"distproof/verify"
 	"distproof/verify/policy"
 )
@@ -160,7 +162,11 @@ func findPolicy(path, by string) (*policy.File, error) {
 	if name, ok := strings.CutPrefix(path, builtinPrefix); ok {
 		f, known := policy.Builtin(name)
 		if !known {
-			return nil, usagef("the built-in policies are "+strings.Join(policy.Builtins(), ", "), "%s %s: unknown policy %q", by, path, name)
+			hint := "the built-in policies are " + strings.Join(policy.Builtins(), ", ")
+			if near := typo.Nearest(name, policy.Builtins()); near != "" {
+				hint = "did you mean " + builtinPrefix + near + "?\n" + hint
+			}
+			return nil, usagef(hint, "%s %s: unknown policy %q", by, path, name)
 		}
 		return f, nil
 	}
@@ -171,7 +177,7 @@ func findPolicy(path, by string) (*policy.File, error) {
 		f.Options.Policy.Name = ""
 		return f, nil
 	case err != nil:
-		return nil, usagef("", "%s: %v", strings.TrimSpace(by+" "+cmp.Or(path, policy.Name)), cause(err))
+		return nil, fileError("", by, cmp.Or(path, policy.Name), err)
 	}
 	f, err := parsePolicy(data, cmp.Or(path, policy.Name))
 	if wrong, ok := errors.AsType[policy.Errors](err); ok {
@@ -244,6 +250,9 @@ working directory, or by the policy that --policy names.`,
   distproof policy show --policy builtin:encrypted`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
 			return usagef("distproof policy init, check, show or schema\nsee "+cmd.CommandPath()+" --help", "no command of policy given")
 		},
 	}
@@ -269,12 +278,12 @@ files that it names. The exit code is 0, or 2 if something is wrong.`,
 func (a *app) checkPolicy(path string, now time.Time) error {
 	data, err := readPolicyFile(path)
 	if err != nil {
-		return usagef("distproof policy check FILE checks another one; distproof policy init --from CAPTURE writes one", "%s: %v", path, cause(err))
+		return fileError("distproof policy check FILE checks another one; distproof policy init --from CAPTURE writes one", "", path, err)
 	}
 	f, err := parsePolicy(data, path)
 	if wrong, ok := errors.AsType[policy.Errors](err); ok {
 		for _, e := range wrong {
-			fmt.Fprintln(a.stderr, "error: "+oneLine(e.Error()))
+			fmt.Fprintln(a.stderr, "error: "+report.Escape(e.Error()))
 		}
 		a.code = exitCouldNotRun
 		return nil
@@ -288,10 +297,10 @@ func (a *app) checkPolicy(path string, now time.Time) error {
 	exceptions := f.Options.Policy.Exceptions
 	for i := range exceptions {
 		if e := &exceptions[i]; e.ExpiredAt(now) {
-			fmt.Fprintln(a.stderr, oneLine(fmt.Sprintf("warning: %s: the exception expired at the end of %s", e.Place, e.Expires.Format(time.DateOnly))))
+			fmt.Fprintln(a.stderr, report.Escape(fmt.Sprintf("warning: %s: the exception expired at the end of %s", e.Place, e.Expires.Format(time.DateOnly))))
 		}
 	}
-	_, err = fmt.Fprintln(a.stdout, oneLine(path+": ok"))
+	_, err = fmt.Fprintln(a.stdout, report.Escape(path+": ok"))
 	return err
 }
 

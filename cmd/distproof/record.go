@@ -114,7 +114,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	defer source.Close()
 	if !s.quiet {
 		for _, note := range source.Notes() {
-			fmt.Fprintln(a.stderr, "record: "+oneLine(note))
+			fmt.Fprintln(a.stderr, "record: "+report.Escape(note))
 		}
 	}
 	saved, err := newSaver(source, s.save)
@@ -134,7 +134,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 	}
 	if err != nil {
 		if failure != nil { // which is not to be hidden
-			fmt.Fprintln(a.stderr, "record: the command failed: "+oneLine(failure.Error()))
+			fmt.Fprintln(a.stderr, "record: the command failed: "+report.Escape(failure.Error()))
 		}
 		return err
 	}
@@ -244,7 +244,7 @@ func (a *app) concludeRecord(doc *report.Document, s *settings, failure error) e
 		return fmt.Errorf("the command failed: %w", failure)
 	}
 	a.code = exitCouldNotRun
-	a.reason = oneLine(fmt.Sprintf("exit code %d: the command failed: %v; while it ran: %s: %s", a.code, failure, words, cmp.Or(doc.Reason, doc.Conclusion)))
+	a.reason = report.Escape(fmt.Sprintf("exit code %d: the command failed: %v; while it ran: %s: %s", a.code, failure, words, cmp.Or(doc.Reason, doc.Conclusion)))
 	return nil
 }
 

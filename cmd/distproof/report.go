@@ -114,7 +114,7 @@ func (a *app) readReport(path string, quiet bool) (*report.Document, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", path, cause(err))
+			return nil, fileError("", "", path, err)
 		}
 		defer f.Close()
 		in, name = f, path
@@ -129,17 +129,9 @@ func (a *app) readReport(path string, quiet bool) (*report.Document, error) {
 		if rest := len(unknown) - shown; rest > 0 {
 			unknown, more = unknown[:shown], fmt.Sprintf(" and %d more", rest)
 		}
-		fmt.Fprintln(a.stderr, oneLine(fmt.Sprintf("warning: %s has fields that this version does not know and leaves out: %s%s", name, strings.Join(unknown, ", "), more)))
+		fmt.Fprintln(a.stderr, report.Escape(fmt.Sprintf("warning: %s has fields that this version does not know and leaves out: %s%s", name, strings.Join(unknown, ", "), more)))
 	}
 	return doc, nil
-}
-
-// cause is what went wrong with a file, without its name.
-func cause(err error) error {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // unreadableReport is the error of a file that is no report. That it is a
@@ -178,7 +170,7 @@ func (a *app) conclude(doc *report.Document, s *settings) error {
 		a.code = code
 	}
 	if !s.quiet {
-		a.reason = oneLine(fmt.Sprintf("exit code %d: %s: %s", a.code, words, cmp.Or(doc.Reason, doc.Conclusion)))
+		a.reason = report.Escape(fmt.Sprintf("exit code %d: %s: %s", a.code, words, cmp.Or(doc.Reason, doc.Conclusion)))
 	}
 	return nil
 }

@@ -29,8 +29,6 @@ cleartext, refused or not provable, and why.`,
 		RunE:          noCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -133,6 +131,8 @@ func wrongValue(invalid *pflag.InvalidValueError) error {
 			return fmt.Errorf("%q is neither true nor false", value)
 		case errors.Is(number, strconv.ErrRange):
 			return fmt.Errorf("%q is out of range", value)
+		case number.Func == "ParseUint" && strings.HasPrefix(value, "-"):
+			return fmt.Errorf("%q is negative", value)
 		}
 		return fmt.Errorf("%q is not a whole number", value)
 	}
@@ -148,8 +148,15 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	if _, err := os.Stat(args[0]); err == nil {
 		return usagef(fmt.Sprintf("distproof verify %s", strings.Join(args, " ")), "%q is a file, not a command", args[0])
 	}
-	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-		return usagef("did you mean distproof "+similar[0]+"?", "unknown command %q", args[0])
+	return unknownCommand(cmd, args[0])
+}
+
+// unknownCommand answers a word that is no command of cmd.
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := "see " + cmd.CommandPath() + " --help"
+	cmd.SuggestionsMinimumDistance = 2
+	if similar := cmd.SuggestionsFor(word); len(similar) > 0 {
+		hint = "did you mean " + cmd.CommandPath() + " " + similar[0] + "?"
 	}
-	return usagef("see distproof --help", "unknown command %q", args[0])
+	return usagef(hint, "unknown command %q", word)
 }

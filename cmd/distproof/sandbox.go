@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/pflag"
+
+	"distproof/report"
 )
 
 // A sandbox says what the process still needs once it locks itself down. That
@@ -47,7 +49,7 @@ func (a *app) lockDown(when string, box *sandbox) error {
 		return usagef("Landlock needs Linux 5.13 or later, and must not be missing from lsm= if that is set; --sandbox auto does without it", "--sandbox required: %v", err)
 	}
 	if err != nil {
-		fmt.Fprintln(a.stderr, "warning: not locked down: "+oneLine(err.Error()))
+		fmt.Fprintln(a.stderr, "warning: not locked down: "+report.Escape(err.Error()))
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func readFilter(path string) ([]bpf.RawInstruction, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, usagef(hint, "--bpf %s: %v", path, cause(err))
+		return nil, fileError(hint, "--bpf", path, err)
 	}
 	defer f.Close()
 	code, err := live.ParseFilter(f)

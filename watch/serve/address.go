@@ -113,6 +113,24 @@ func (a *address) listen() (net.Listener, error) {
 	return net.Listen(a.network, a.address)
 }
 
+// cannotListen is the error of an address that cannot be bound.
+func cannotListen(at string, err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = e.Err
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another program listens there: end it, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "--listen :9464 or an address of this host"
+	}
+	return &OptionError{fmt.Sprintf("--listen %s: %v", at, err), hint}
+}
+
 // listenUnix replaces a socket that nobody has open any more: one that was killed,
 // or that ended without the right to, leaves it. Anything else stays. Its owner and
 // group may connect.
@@ -121,11 +139,11 @@ func listenUnix(path string) (net.Listener, error) {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			conn.Close()
-			return nil, fmt.Errorf("listen unix %s: another program listens there", path)
+			return nil, syscall.EADDRINUSE
 		}
 		const wsaRefused = syscall.Errno(10061) // what Windows says
 		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, wsaRefused) {
-			return nil, fmt.Errorf("listen unix %s: what is there is not replaced: %w", path, err)
+			return nil, fmt.Errorf("the socket that is there is not replaced: %w", err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func New(o Options) (*Server, error) {
 	}
 	listener, err := at.listen()
 	if err != nil {
-		return nil, err
+		return nil, cannotListen(o.Listen, err)
 	}
 	s := &Server{
 		url:  at.url(listener.Addr(), guard.tls != nil),

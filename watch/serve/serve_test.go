@@ -430,8 +430,9 @@ func TestUnixSocket(t *testing.T) {
 	if answer.StatusCode != 200 {
 		t.Error(answer.Status)
 	}
-	if other, err := New(Options{Listen: "unix:" + path, Log: testLog(t)}); err == nil || !strings.Contains(err.Error(), "another program") {
-		t.Errorf("%v, %v", other, err)
+	_, err = New(Options{Listen: "unix:" + path, Log: testLog(t)})
+	if taken, ok := errors.AsType[*OptionError](err); !ok || taken.Error() != "--listen unix:"+path+": address already in use" || !strings.HasPrefix(taken.Hint(), "another program listens there") {
+		t.Error(err)
 	}
 	s.Close()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
