@@ -104,14 +104,19 @@ func (c *conn) client() (tcp.Dir, string) {
 	if cmp.Or(cmp.Compare(c.ends[1].Port, c.ends[0].Port), compare(c.ends[1], c.ends[0])) < 0 {
 		lower = tcp.From1
 	}
-	if c.ends[lower].Port < ephemeral && c.ends[lower.Other()].Port >= ephemeral {
-		return lower.Other(), rolesByPort
+	higher := lower.Other()
+	switch low, high := c.ends[lower].Port, c.ends[higher].Port; {
+	case low < ephemeral && high >= ephemeral:
+		return higher, rolesByPort
+	case low >= ephemeral && low%2 == 0 && high%2 == 1:
+		return lower, rolesUnknown
 	}
-	return lower.Other(), rolesUnknown
+	return higher, rolesUnknown
 }
 
 // ephemeral is the lowest port that Linux hands out to clients. OTP's nodes
-// listen above it too, unless they are told where.
+// listen above it too, unless they are told where: then Linux, as long as it has
+// enough, gives them odd ports and clients even ones.
 const ephemeral = 32768
 
 // The bases of roles that nothing but ports tells, and that nothing tells.

@@ -58,6 +58,12 @@ func TestRoles(t *testing.T) {
 		{"both ports high", func(t *talk) {
 			t.joins("10.1.0.2:45000", "10.1.0.1:44000").sends(client, []byte("hello"))
 		}, decode.Options{}, "10.1.0.2:45000", "unknown"},
+		{"both ports high, only the higher one odd", func(t *talk) {
+			t.joins("10.1.0.2:45001", "10.1.0.1:44000").sends(client, []byte("hello"))
+		}, decode.Options{}, "10.1.0.1:44000", "unknown"},
+		{"both ports high, only the lower one odd", func(t *talk) {
+			t.joins("10.1.0.2:44001", "10.1.0.1:45000").sends(client, []byte("hello"))
+		}, decode.Options{}, "10.1.0.1:45000", "unknown"},
 		{"both ports low", func(t *talk) {
 			t.joins("10.1.0.1:100", "10.1.0.2:101").sends(client, []byte("hello"))
 		}, decode.Options{}, "10.1.0.2:101", "unknown"},

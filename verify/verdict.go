@@ -145,11 +145,13 @@ func withoutData(c *decode.Connection) Conclusion {
 
 // unidentified judges bytes that are neither TLS nor distribution.
 func unidentified(c *decode.Connection) Conclusion {
-	state := openState(c)
+	state, captured := openState(c), c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes > 0
 	switch {
+	case !c.Announced() && !captured:
+		return Conclusion{NoVerdict, Incomplete, "bytes, none of which was captured"}
 	case !c.Announced():
 		return Conclusion{NoVerdict, state, "neither TLS nor distribution"}
-	case c.TCP[decode.Client].Bytes+c.TCP[decode.Server].Bytes == 0:
+	case !captured:
 		return Conclusion{Inconclusive, Incomplete, "bytes on a port of distribution, none of which was captured"}
 	}
 	return Conclusion{Inconclusive, state, "bytes on a port of distribution in which neither TLS nor distribution is recognised"}

@@ -162,6 +162,9 @@ var otherRows = []conclusionRow{
 	{"a gap on a port of distribution", with(other(), announced, func(c *decode.Connection) {
 		c.TCP[client].Bytes, c.TCP[server].Bytes = 0, 0
 	}), Inconclusive, Incomplete, "none of which was captured"},
+	{"something of which nothing was captured", with(other(), func(c *decode.Connection) {
+		c.TCP[client].Bytes, c.TCP[server].Bytes = 0, 0
+	}), NoVerdict, Incomplete, "none of which was captured"},
 	{"nothing sent", silent(), NoVerdict, Incomplete, "no data"},
 	{"nothing sent on a port of distribution", with(silent(), announced), Inconclusive, Incomplete, "nothing sent as far as captured"},
 	{"nothing sent, closed by the server", with(silent(), announced, closedBy(tls.RoleServer)), Refused, Incomplete, "closed by the server before any byte"},
