@@ -74,10 +74,13 @@ func Conclude(c *decode.Connection) Conclusion {
 		v, why := undisputed(c)
 		return Conclusion{v, tlsState(c), why}
 	case decode.TLS:
-		if c.Announced() {
-			return Conclusion{Inconclusive, tlsState(c), "a TLS alert on a port of distribution, and nothing that it answers"}
+		switch {
+		case !c.Announced():
+			return Conclusion{NoVerdict, tlsState(c), "TLS that is not shown to be distribution"}
+		case len(c.TLS.Alerts) == 0:
+			return Conclusion{Inconclusive, tlsState(c), "TLS on a port of distribution, with no part of the handshake whole in the capture: packets are missing, or cut by its snaplen"}
 		}
-		return Conclusion{NoVerdict, tlsState(c), "TLS that is not shown to be distribution"}
+		return Conclusion{Inconclusive, tlsState(c), "a TLS alert on a port of distribution, and nothing that it answers"}
 	case decode.EPMD:
 		return Conclusion{NoVerdict, openState(c), "Erlang port mapper"}
 	case decode.None:

@@ -154,6 +154,9 @@ var otherRows = []conclusionRow{
 	{"an alert on a port of distribution", with(mutual(), generic, announced, func(c *decode.Connection) {
 		c.TLS = &tls.Facts{Session: &tls.Session{Alerts: []tls.SideAlert{{From: tls.RoleServer, Fatal: true}}}}
 	}), Inconclusive, Incomplete, "a TLS alert on a port of distribution"},
+	{"less than a hello on a port of distribution", with(mutual(), generic, announced, func(c *decode.Connection) {
+		c.TLS = &tls.Facts{Session: &tls.Session{}}
+	}), Inconclusive, Incomplete, "no part of the handshake whole in the capture"},
 	{"EPMD", bare(decode.EPMD), NoVerdict, Up, "Erlang port mapper"},
 	{"something else", other(), NoVerdict, Up, "neither TLS nor distribution"},
 	{"something else from the middle", with(other(), func(c *decode.Connection) { c.TCP[client].Start = tcp.StartUnknown }), NoVerdict, Midstream, ""},
