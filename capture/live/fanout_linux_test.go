@@ -104,7 +104,7 @@ func BenchmarkRings(b *testing.B) {
 					filling += time.Since(began)
 					time.Sleep(5 * retirement * time.Millisecond) // until the last block is handed over
 					b.StartTimer()
-					inTurns(rings, func(i int) { drain(b, sources[i], sources[i].Statistics().Packets) })
+					inTurns(rings, func(i int) { drain(b, sources[i], sources[i].counted().packets) })
 					if n := came(sources) - before; n != packets {
 						b.Fatalf("%d packets of %d came", n, packets)
 					}
@@ -128,7 +128,7 @@ func inTurns(n int, f func(i int)) {
 // came is how many packets came, and were not dropped.
 func came(sources []*Source) (n uint64) {
 	for _, s := range sources {
-		n += s.Statistics().Packets - s.Statistics().Dropped
+		n += s.counted().packets - s.counted().dropped
 	}
 	return n
 }

@@ -61,14 +61,6 @@ type InterfaceState struct {
 	Missing string
 }
 
-// Statistics count packets since the capture began, as the kernel does.
-type Statistics struct {
-	// Packets passed the filter. Dropped of them found no room.
-	Packets, Dropped uint64
-	// Full counts how often the ring was full.
-	Full uint64
-}
-
 const (
 	// DefaultBuffer is the size of the ring. At 10 Gbit/s it fills in 50 ms.
 	DefaultBuffer = 64 << 20

@@ -44,9 +44,6 @@ func (*Source) Interfaces() []InterfaceState { return nil }
 // Noticed has something when an interface has changed.
 func (*Source) Noticed() <-chan struct{} { return nil }
 
-// Statistics returns what the kernel counts.
-func (*Source) Statistics() Statistics { return Statistics{} }
-
 // Stop ends the capture.
 func (*Source) Stop() {}
 

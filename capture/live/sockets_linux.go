@@ -67,16 +67,6 @@ func socketsError(err error) error {
 	return e
 }
 
-// Sockets lists the sockets of a network namespace once; see [SocketTable].
-func Sockets(namespace string) ([]Socket, error) {
-	t, err := OpenSockets(namespace)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	return t.List()
-}
-
 // List returns what the kernel had while it was asked, in the order of addresses
 // and ports: connections come and go meanwhile. Of more than [MaxSockets], the
 // rest is left out.

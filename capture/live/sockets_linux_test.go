@@ -15,6 +15,16 @@ import (
 	"distproof/capture"
 )
 
+// listSockets lists the sockets of a namespace once.
+func listSockets(namespace string) ([]Socket, error) {
+	table, err := OpenSockets(namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer table.Close()
+	return table.List()
+}
+
 // Both ends of a connection and the listener are listed, with this process.
 func TestSockets(t *testing.T) {
 	a := newSpace(t)
@@ -33,7 +43,7 @@ func TestSockets(t *testing.T) {
 	defer listener.Close()
 	defer client.Close()
 	defer server.Close()
-	got, err := Sockets(a.name)
+	got, err := listSockets(a.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +88,7 @@ func TestSocketsMapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	got, err := Sockets("")
+	got, err := listSockets("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +108,7 @@ func TestSocketsMapped(t *testing.T) {
 }
 
 func TestSocketsNoNamespace(t *testing.T) {
-	_, err := Sockets("no-such-namespace")
+	_, err := listSockets("no-such-namespace")
 	if e, ok := errors.AsType[*capture.Error](err); !ok || !strings.Contains(e.Error(), "there is none") {
 		t.Error(err)
 	}
@@ -227,7 +237,7 @@ func TestHostileProcessName(t *testing.T) {
 	client, server := a.connect("127.0.0.1:0")
 	defer client.Close()
 	defer server.Close()
-	got, err := Sockets(a.name)
+	got, err := listSockets(a.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +260,7 @@ func TestManySockets(t *testing.T) {
 		client, server := a.connect("127.0.0.1:0")
 		open = append(open, client, server)
 	}
-	got, err := Sockets(a.name)
+	got, err := listSockets(a.name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,6 @@ type SocketTable struct{}
 // OpenSockets fails: this system has no sock_diag.
 func OpenSockets(string) (*SocketTable, error) { return nil, errUnsupported }
 
-// Sockets fails: this system has no sock_diag.
-func Sockets(string) ([]Socket, error) { return nil, errUnsupported }
-
 // List fails.
 func (*SocketTable) List() ([]Socket, error) { return nil, errUnsupported }
 

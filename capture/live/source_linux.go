@@ -29,7 +29,7 @@ type Source struct {
 	stopping bool
 	links    *links
 	states   map[string]*state
-	stats    Statistics
+	stats    statistics
 	// missed counts the packets that crossed interfaces that were back before they
 	// were captured on again.
 	missed uint64
@@ -43,6 +43,14 @@ type Source struct {
 	frame uint32
 	// ended is set when nothing more will come.
 	ended bool
+}
+
+// statistics count packets since the capture began, as the kernel does.
+type statistics struct {
+	// packets passed the filter. dropped of them found no room.
+	packets, dropped uint64
+	// full counts how often the ring was full.
+	full uint64
 }
 
 // Open begins to capture. An [*capture.Error] says what is missing: the
@@ -334,24 +342,16 @@ func (s *Source) Inputs() []capture.Input {
 	return []capture.Input{in}
 }
 
-// Statistics returns what the kernel counts; it may be called from any goroutine.
-func (s *Source) Statistics() Statistics {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.countLost()
-	return s.stats
-}
-
 // countLost adds what the kernel counted, which starts anew when read.
 func (s *Source) countLost() {
 	if s.ring == nil || s.fd < 0 {
 		return
 	}
 	if n, err := unix.GetsockoptTpacketStatsV3(s.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-		s.stats.Packets += uint64(n.Packets)
-		s.stats.Dropped += uint64(n.Drops)
-		s.stats.Full += uint64(n.Freeze_q_cnt)
-		s.in.Dropped = s.stats.Dropped
+		s.stats.packets += uint64(n.Packets)
+		s.stats.dropped += uint64(n.Drops)
+		s.stats.full += uint64(n.Freeze_q_cnt)
+		s.in.Dropped = s.stats.dropped
 	}
 }
 

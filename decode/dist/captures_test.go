@@ -55,7 +55,7 @@ func eachCapture(t *testing.T, part string, f func(t *testing.T, path string)) {
 
 // decodeParts feeds parts in pieces of at most n bytes.
 func decodeParts(start Start, parts []part, n int) Facts {
-	s := NewStream(start)
+	s := Options{}.NewStream(start)
 	for _, p := range parts {
 		if p.gap > 0 {
 			s.Gap(p.at, p.gap)

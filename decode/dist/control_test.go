@@ -538,7 +538,7 @@ func TestPayload(t *testing.T) {
 	secret := regSendTo("rex", tuple(literalPid, tuple(atom("call"), atom("erlang"), atom("set_cookie"), list(atom("hunter2")), literalPid)))
 	data := cat(sendName6, reply, secret, spawnRequest("auth", "set_cookie", atom("hunter2")), regSendTo("token_server", atom("hunter2")), linkMsg,
 		frame(131, 68, 0, tuple(op(6), literalPid, none, atom("x")), tuple(atom("hello"), cat(109, u32(1<<20), zeros(1<<20)))))
-	s := NewStream(AtHandshake)
+	s := Options{}.NewStream(AtHandshake)
 	s.Data(tcp.Position{}, data)
 	if f := s.Facts(); f.Payloads != nil {
 		t.Errorf("kept without being asked: %v", f.Payloads)
@@ -622,7 +622,7 @@ func TestCallsAreBounded(t *testing.T) {
 
 // TestNoAllocations: in the steady state, messages cost none.
 func TestNoAllocations(t *testing.T) {
-	s := NewStream(AtHandshake)
+	s := Options{}.NewStream(AtHandshake)
 	data := cat(regSendAgain, linkMsg, spawn, passThrough, firstFragment, nextFragment, tick, unknownOp,
 		spawnRequest("erpc", "execute_call", literalRef, atom("os"), atom("getenv"), 106),
 		regSendTo("a_name_of_more_than_thirty_two_characters_sup", tuple(atom("$gen_cast"), atom("x"))))

@@ -21,10 +21,6 @@ const (
 
 func (m Match) String() string { return [...]string{"no", "maybe", "yes"}[m] }
 
-// MaxMatch is the number of bytes after which [MatchHandshake] never says
-// Maybe.
-const MaxMatch = 2 * (2 + maxHandshake)
-
 // MatchHandshake tells from the first bytes of a direction whether it is a
 // distribution handshake in the clear. It says Yes only for what nothing else
 // sends: a whole name message of either side with plausible flags and name, or

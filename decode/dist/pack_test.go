@@ -69,7 +69,7 @@ func TestPackAll(t *testing.T) {
 				row.want, row.room, len(r.Packed()), len(w.Packed()), got, got.activity, want, want.activity)
 		}
 	}
-	empty, got := NewStream(Midstream), filled(3, 5)
+	empty, got := Options{}.NewStream(Midstream), filled(3, 5)
 	w := pack.Writer(nil)
 	empty.Pack(&w)
 	r := pack.Reader(w.Packed())

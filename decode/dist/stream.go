@@ -100,9 +100,6 @@ type Options struct {
 }
 
 // NewStream returns a decoder for one direction.
-func NewStream(s Start) *Stream { return Options{}.NewStream(s) }
-
-// NewStream returns a decoder for one direction, with options.
 func (o Options) NewStream(s Start) *Stream {
 	prefix := 2
 	if s == InsideTLS {

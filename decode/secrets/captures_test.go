@@ -72,7 +72,7 @@ func TestCaptures(t *testing.T) {
 				if !refused && (!strings.Contains(got, "client Finished") || !strings.Contains(got, "server Finished")) {
 					t.Errorf("a Finished is missing: %s", got)
 				}
-				if swapped := name == "otp27_13_mutual_keylog"; strings.Contains(name, "13") && (f.client.opener.Which() == 1) != swapped {
+				if swapped := name == "otp27_13_mutual_keylog"; strings.Contains(name, "13") && (f.client.opener.which == 1) != swapped {
 					t.Errorf("the traffic secrets are swapped: %v", !swapped)
 				}
 				if strings.HasPrefix(name, "otp") && !bytes.Contains(f.client.app, []byte("demo@n1.lab")) {

@@ -45,7 +45,7 @@ func (s *side) record() (kind uint8, content []byte, err error) {
 	if s.opener == nil || kind == 20 && s.opener.is13 {
 		return kind, body, nil
 	}
-	seq := s.opener.Sequence()
+	seq := s.opener.seq
 	if kind, content, err = s.opener.Open(nil, kind, version, body); err != nil {
 		return 0, nil, fmt.Errorf("%s record %d: %w", s.name, seq, err)
 	}
@@ -145,7 +145,7 @@ func (f *followed) hellos() (retry bool, err error) {
 		return false, err
 	}
 	c := wire.NewCursor(body)
-	c.Skip("version", 2)
+	c.Bytes("version", 2)
 	copy(f.clientRandom[:], c.Bytes("random", 32))
 	whole, kind, body, err := f.server.message()
 	if err != nil || kind != serverHello {
@@ -176,7 +176,7 @@ func (f *followed) readServerHello(body []byte) {
 	copy(f.serverRandom[:], c.Bytes("random", 32))
 	skip(c.Vector8("session"))
 	f.suite = c.Uint16("suite")
-	c.Skip("compression", 1)
+	c.Bytes("compression", 1)
 	for x := c.Vector16("extensions"); !x.Empty(); {
 		id := x.Uint16("id")
 		v := x.Vector16("extension")

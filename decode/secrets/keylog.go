@@ -161,13 +161,6 @@ func (l *Log) Secrets() int {
 	return l.kept
 }
 
-// Len returns the number of handshakes of which l has secrets.
-func (l *Log) Len() int {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return len(l.byRandom)
-}
-
 // Read adds the key log r, in the NSS format, to l. The error is one of r;
 // lines that are wrong only count.
 func (l *Log) Read(r io.Reader, o Options) (Stats, error) {

@@ -147,10 +147,6 @@ func NewOpener13(suite uint16, secrets ...[]byte) (*Opener, error) {
 	return o, nil
 }
 
-// Which returns the index of the secret that opened the first record, among
-// those given to NewOpener13; -1 if none has opened yet.
-func (o *Opener) Which() int { return o.which }
-
 // first opens the first record with whichever secret can.
 func (o *Opener) first(dst []byte, r sealed) ([]byte, error) {
 	for i, s := range o.secrets {
@@ -198,9 +194,6 @@ func (o *Opener) Next() error {
 	}
 	return o.rekey(next)
 }
-
-// Sequence returns the sequence number of the next record.
-func (o *Opener) Sequence() uint64 { return o.seq }
 
 // Skip says that n records are missing from the capture, or were passed over.
 func (o *Opener) Skip(n uint64) {

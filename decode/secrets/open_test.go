@@ -125,8 +125,8 @@ func TestSkip(t *testing.T) {
 			if _, err := o.record(records[1]); !errors.Is(err, ErrTag) {
 				t.Errorf("opened with another sequence number: %v", err)
 			}
-			if o.Sequence() != 0 {
-				t.Errorf("sequence %d after a record that did not open", o.Sequence())
+			if o.seq != 0 {
+				t.Errorf("sequence %d after a record that did not open", o.seq)
 			}
 			o.Skip(0)
 			o.Skip(1)
@@ -135,8 +135,8 @@ func TestSkip(t *testing.T) {
 					t.Errorf("%d behind the gap: %v, want %v", i, err, want)
 				}
 			}
-			if o.Sequence() != 3 {
-				t.Errorf("sequence %d", o.Sequence())
+			if o.seq != 3 {
+				t.Errorf("sequence %d", o.seq)
 			}
 		})
 	}
@@ -213,7 +213,7 @@ func TestOpener13(t *testing.T) {
 		if _, got, err := o.Open([]byte("before"), 23, 0x0303, r[5:]); !errors.Is(err, ErrContent) || string(got) != "before" {
 			t.Errorf("%q %v", got, err)
 		}
-		if o.Sequence() != 1 {
+		if o.seq != 1 {
 			t.Error("the record was authentic and is done")
 		}
 	})
@@ -227,7 +227,7 @@ func TestOpener13(t *testing.T) {
 	t.Run("either of two secrets", func(t *testing.T) {
 		for i, with := range [][]byte{secret, other} {
 			o, err := NewOpener13(0x1301, secret, other)
-			if err != nil || o.Which() != -1 {
+			if err != nil || o.which != -1 {
 				t.Fatal(err)
 			}
 			if err := o.Next(); err == nil {
@@ -237,8 +237,8 @@ func TestOpener13(t *testing.T) {
 				t.Error(err)
 			}
 			o.Skip(2)
-			if got, err := o.record(seal13(t, 0x1301, with, 2, 23, []byte("x"), 0)); got != "x" || err != nil || o.Which() != i || o.Sequence() != 3 {
-				t.Errorf("%q %v which %d sequence %d", got, err, o.Which(), o.Sequence())
+			if got, err := o.record(seal13(t, 0x1301, with, 2, 23, []byte("x"), 0)); got != "x" || err != nil || o.which != i || o.seq != 3 {
+				t.Errorf("%q %v which %d sequence %d", got, err, o.which, o.seq)
 			}
 			if _, err := o.record(seal13(t, 0x1301, [][]byte{other, secret}[i], 3, 23, []byte("x"), 0)); !errors.Is(err, ErrTag) {
 				t.Errorf("the other secret opened the next record: %v", err)

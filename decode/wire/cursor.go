@@ -41,9 +41,6 @@ func (c *Cursor) Len() int { return len(c.data) }
 // the loop over a list in both cases.
 func (c *Cursor) Empty() bool { return len(c.data) == 0 || *c.err != nil }
 
-// Offset returns the position of the next byte in the outermost slice.
-func (c *Cursor) Offset() int { return c.base }
-
 // Fail records an error at the current offset, unless one is recorded already.
 func (c *Cursor) Fail(field, reason string) {
 	if *c.err == nil {
@@ -70,9 +67,6 @@ func (c *Cursor) Bytes(field string, n int) []byte {
 
 // Rest reads everything that is left.
 func (c *Cursor) Rest() []byte { return c.Bytes("rest", len(c.data)) }
-
-// Skip passes over n bytes.
-func (c *Cursor) Skip(field string, n int) { c.Bytes(field, n) }
 
 // Uint8 reads one byte.
 func (c *Cursor) Uint8(field string) uint8 {

@@ -169,21 +169,31 @@ func (l *recordLab) connect(t *testing.T, c clientSpec) {
 func (l *recordLab) checkSockets(t *testing.T, c clientSpec) {
 	t.Helper()
 	server := netip.AddrPortFrom(netip.MustParseAddr(l.net.address(c.server.host)), uint16(c.server.port))
-	sockets, err := live.Sockets(l.net.namespace(c.node.host))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sockets := l.sockets(t, c.node.host)
 	if !slices.ContainsFunc(sockets, func(s live.Socket) bool { return s.Remote == server && s.Process.Name == "beam.smp" }) {
 		t.Errorf("no connection to %v: %+v", server, sockets)
 	}
-	if sockets, err = live.Sockets(l.net.namespace(c.server.host)); err != nil {
-		t.Fatal(err)
-	}
+	sockets = l.sockets(t, c.server.host)
 	if !slices.ContainsFunc(sockets, func(s live.Socket) bool {
 		return s.Listening && s.Local.Port() == server.Port() && s.Process.Name == "beam.smp"
 	}) {
 		t.Errorf("no listener on %v: %+v", server, sockets)
 	}
+}
+
+// sockets lists those of a host.
+func (l *recordLab) sockets(t *testing.T, host int) []live.Socket {
+	t.Helper()
+	table, err := live.OpenSockets(l.net.namespace(host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	all, err := table.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // Programs of nodes. A server ends with its standard input, as the script keeps
