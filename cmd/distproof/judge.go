@@ -160,34 +160,11 @@ func exitOf(conclusion string) (code int, words string, err error) {
 }
 
 // report is the way of the data: open, analyze, write.
-func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Document, error) {
+func (a *app) report(args []string, s *settings, judging analyzeOptions) (*report.Document, error) {
 	defer paceCollection(s.maxMemory == 0)()
-	outs, err := parseOutputs(s.outputs)
+	p := &publisher{app: a, settings: s, judging: judging}
+	readings, err := p.prepare(args)
 	if err != nil {
-		return nil, err
-	}
-	if !o.Judge {
-		if err := outs.refuseUnjudged(); err != nil {
-			return nil, err
-		}
-	}
-	color, err := a.useColor(s.color)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.refuseTerminal(args); err != nil {
-		return nil, err
-	}
-	readings := a.readings(s, o) // while folders of certificates can be read
-	var box sandbox
-	box.inputs(args)
-	box.inputs(s.keyLogs)
-	box.outputs(outs)
-	box.folder(s.evidence)
-	if err := a.lockDown(s.sandbox, &box); err != nil {
-		return nil, err
-	}
-	if o.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, slices.Contains(args, "-")); err != nil {
 		return nil, err
 	}
 	prover, err := a.newProver(args, s)
@@ -205,35 +182,74 @@ func (a *app) report(args []string, s *settings, o analyzeOptions) (*report.Docu
 	for _, in := range src.Inputs() {
 		readings = append(readings, a.readingsOf("the capture", in.Path)...)
 	}
-	if err := outs.refuse(readings); err != nil {
+	if err := p.outs.refuse(readings); err != nil {
 		return nil, err
 	}
 	clear := a.showProgress(src, s.quiet)
-	o.recognise(s)
-	// What a baseline lets pass, and what is proved, are connections of the document.
-	o.Lazy = outs.oneByOne() && o.Baseline == nil && s.evidence == ""
-	x, err := examine(prover.watch(src), o)
+	x, err := examine(prover.watch(src), p.judging)
 	clear()
 	if err != nil {
 		return nil, err
 	}
-	return x.document, a.publish(x, s, o, prover, outs, color)
+	return x.document, p.publish(x, prover)
 }
 
-// publish writes what comes out of an analysis; no evidence if p is nil.
-func (a *app) publish(x *analysis, s *settings, o analyzeOptions, p *prover, outs outputs, color colorMode) error {
-	o.Keys.tell(a.stderr)
-	if err := o.Baseline.apply(x); err != nil {
+// A publisher writes what comes out of an analysis.
+type publisher struct {
+	*app
+	settings *settings
+	judging  analyzeOptions
+	outs     outputs
+	color    colorMode
+}
+
+// prepare finds what is wrong before captures are opened, and gives up all rights
+// but to read them. It returns what is read besides.
+func (p *publisher) prepare(args []string) (readings []reading, err error) {
+	if p.outs, err = parseOutputs(p.settings.outputs); err != nil {
+		return nil, err
+	}
+	if !p.judging.Judge {
+		if err := p.outs.refuseUnjudged(); err != nil {
+			return nil, err
+		}
+	}
+	if p.color, err = p.useColor(p.settings.color); err != nil {
+		return nil, err
+	}
+	if err := p.refuseTerminal(args); err != nil {
+		return nil, err
+	}
+	readings = p.readings(p.settings, p.judging) // while folders of certificates can be read
+	var box sandbox
+	box.inputs(args)
+	box.inputs(p.settings.keyLogs)
+	box.outputs(p.outs)
+	box.folder(p.settings.evidence)
+	if err := p.lockDown(p.settings.sandbox, &box); err != nil {
+		return nil, err
+	}
+	p.judging.recognise(p.settings)
+	// What a baseline lets pass, and what is proved, are connections of the document.
+	p.judging.Lazy = p.outs.oneByOne() && p.judging.Baseline == nil && p.settings.evidence == ""
+	p.judging.Keys, err = newKeyring(p.settings.keyLogs, secrets.Options{HandshakeOnly: p.settings.handshakeOnly}, slices.Contains(args, "-"))
+	return readings, err
+}
+
+// publish writes the report, and the evidence unless prover is nil.
+func (p *publisher) publish(x *analysis, prover *prover) error {
+	p.judging.Keys.tell(p.stderr)
+	if err := p.judging.Baseline.apply(x); err != nil {
 		return err
 	}
-	s.tolerate(x.document)
+	p.settings.tolerate(x.document)
 	// The report is right, even if there is no evidence to hand out.
-	unproven := a.prove(p, x, o, s.quiet)
+	unproven := p.prove(prover, x, p.judging, p.settings.quiet)
 	render := func(w io.Writer, format string, opt report.Options) error {
 		if x.lazy != nil {
 			return x.lazy.Render(w, format)
 		}
 		return report.Render(w, x.document, format, opt)
 	}
-	return cmp.Or(outs.writeBy(render, a.stdout, color, a.width()), unproven)
+	return cmp.Or(p.outs.writeBy(render, p.stdout, p.color, p.width()), unproven)
 }

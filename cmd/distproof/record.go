@@ -85,16 +85,13 @@ func needsCommand(cmd *cobra.Command, args []string) error {
 
 // A recording is a run of record.
 type recording struct {
-	*app
-	s       *recordSettings
-	outs    outputs
-	color   colorMode
-	judging analyzeOptions
+	publisher
+	s *recordSettings
 }
 
 // record captures while a command runs, and judges.
 func (a *app) record(argv []string, s *recordSettings) error {
-	r := &recording{app: a, s: s}
+	r := &recording{publisher{app: a, settings: &s.settings}, s}
 	if err := r.prepare(argv); err != nil {
 		return err
 	}
@@ -130,7 +127,7 @@ func (a *app) record(argv []string, s *recordSettings) error {
 		if unsaved != nil {
 			proof = nil // what evidence is made from is not there
 		}
-		err = cmp.Or(a.publish(x, &s.settings, r.judging, proof, r.outs, r.color), unsaved)
+		err = cmp.Or(r.publish(x, proof), unsaved)
 	}
 	if err != nil {
 		if failure != nil { // which is not to be hidden
