@@ -156,25 +156,40 @@ func account(c *decode.Connection, sides *[2]dist.Facts, how string) string {
 	return fmt.Sprintf("%s introduced itself to %s %s, and no message followed", names[decode.Client], names[decode.Server], how)
 }
 
+// callAccount tells of the calls of which there were most, and not whether rpc or
+// erpc made them.
 func callAccount(calls []Call, names [2]string, how string) string {
-	slices.SortStableFunc(calls, func(a, b Call) int { return cmp.Compare(b.Count, a.Count) })
-	var parts []string
-	for _, call := range calls[:min(len(calls), maxAccount)] {
+	type deed struct {
+		text  string
+		count uint64
+	}
+	var deeds []deed
+	for _, call := range calls {
 		from, to := names[decode.Client], names[decode.Server]
 		if call.By == sideNames[decode.Server] {
 			from, to = to, from
 		}
-		verb := "called %s on %s"
+		verb := "called"
 		switch call.Means {
 		case dist.BySpawn.String():
-			verb = "spawned %s on %s"
+			verb = "spawned"
 		case dist.ByRequest.String():
-			verb = "asked for %s on %s"
+			verb = "asked for"
 		}
-		parts = append(parts, from+" "+fmt.Sprintf(verb, call.Function, to)+" "+verify.Often(call.Count))
+		text := from + " " + verb + " " + call.Function + " on " + to
+		if i := slices.IndexFunc(deeds, func(d deed) bool { return d.text == text }); i >= 0 {
+			deeds[i].count += call.Count
+		} else {
+			deeds = append(deeds, deed{text, call.Count})
+		}
+	}
+	slices.SortStableFunc(deeds, func(a, b deed) int { return cmp.Compare(b.count, a.count) })
+	var parts []string
+	for _, d := range deeds[:min(len(deeds), maxAccount)] {
+		parts = append(parts, d.text+" "+verify.Often(d.count))
 	}
 	text := strings.Join(parts, ", ") + " " + how
-	if more := len(calls) - len(parts); more > 0 {
+	if more := len(deeds) - len(parts); more > 0 {
 		text += ", and " + plural.Of(more, "more function", "more functions")
 	}
 	return text

@@ -50,6 +50,13 @@ func TestAccount(t *testing.T) {
 				{Means: dist.ByRPC, Function: "m:c/1"}:                       uses(7, 1),
 			}
 		},
+		"a@n1 called m:a/1 on b@n2 3 times, a@n1 spawned m:a/1 on b@n2 once in the clear": func(c *decode.Connection) {
+			c.Dist[decode.Client].Calls = map[dist.Call]dist.Uses{
+				{Means: dist.ByRPC, Function: "m:a/1"}:   uses(4, 1),
+				{Means: dist.ByERPC, Function: "m:a/1"}:  uses(5, 2),
+				{Means: dist.BySpawn, Function: "m:a/1"}: uses(6, 1),
+			}
+		},
 	} {
 		if got := connectionOf(change).Cleartext.Account; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
