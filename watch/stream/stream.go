@@ -58,6 +58,9 @@ func (s *Source) Next(p *capture.Packet) error {
 	if err != nil && s.cut {
 		err = io.EOF
 	}
+	if wrong, ok := errors.AsType[*capture.Error](err); ok {
+		wrong.Path = s.path // it was read as standard input
+	}
 	s.ended = err != nil
 	return err
 }

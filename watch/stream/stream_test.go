@@ -219,6 +219,22 @@ func TestNoCapture(t *testing.T) {
 	}
 }
 
+// The error names the file, as the user does.
+func TestNoCaptureIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(path, []byte(strings.Repeat("notes\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Next(new(capture.Packet)); err == nil || !strings.HasPrefix(err.Error(), path+": not a capture file") {
+		t.Error(err)
+	}
+}
+
 // A file that grows is read while it does, until another one takes its place.
 func TestGrowingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "growing.pcap")
