@@ -32,7 +32,7 @@ func readCookieFile(by, path string) ([]verify.Cookie, error) {
 	defer file.Close()
 	cookies, err := verify.ReadCookies(file, path)
 	if err != nil {
-		return nil, usagef("the file has one cookie per line; lines that begin with # are comments", "%s %s: %v", by, path, err)
+		return nil, fileError("the file has one cookie per line; lines that begin with # are comments", by, path, err)
 	}
 	return cookies, nil
 }

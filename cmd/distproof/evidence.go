@@ -54,7 +54,7 @@ func (a *app) newProver(args []string, s *settings) (*prover, error) {
 		return nil, usagef(e.Hint(), "--evidence %s: %s", s.evidence, e.Reason)
 	}
 	if err != nil {
-		return nil, usagef("", "--evidence %s: %v", s.evidence, err)
+		return nil, usagef("", "--evidence %s: %v", s.evidence, cause(err))
 	}
 	p := &prover{folder: folder, secrets: s.evidenceSecrets, flags: s.recognition()}
 	if slices.Contains(args, "-") {

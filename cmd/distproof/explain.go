@@ -29,7 +29,7 @@ the filters that show the frames in Wireshark.`,
 		Example: `  distproof explain
   distproof explain DP104
   distproof explain --finding report.json#3`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMostOne("rule"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.explain(args, finding, format, &s) },
 	}
 	f := cmd.Flags()

@@ -85,13 +85,13 @@ func (k *keyring) more(f *keyLogFile, growing bool) error {
 	}
 	defer file.Close()
 	if err := f.skip(file); err != nil {
-		return usagef("", "--keylog %s: %v", f.path, err)
+		return fileError("", "--keylog", f.path, err)
 	}
 	o := k.options
 	o.Growing = growing && !f.whole
 	stats, err := k.log.Read(file, o)
 	if err != nil {
-		return usagef("", "--keylog %s: %v", f.path, err)
+		return fileError("", "--keylog", f.path, err)
 	}
 	f.offset += stats.Bytes
 	f.stats.Add(stats)

@@ -41,6 +41,7 @@ type app struct {
 func (a *app) run(args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
+	strict(root, args)
 	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
 		completeWords(root)
 	}

@@ -211,7 +211,7 @@ func (outs outputs) writeBy(render func(io.Writer, string, report.Options) error
 		}
 		opt := report.Options{Color: color.files}
 		if err := writeFile(out.path, func(w io.Writer) error { return render(w, out.format, opt) }); err != nil {
-			return fmt.Errorf("cannot write %s: %w", out.path, err)
+			return fmt.Errorf("cannot write %s: %w", out.path, cause(err))
 		}
 	}
 	for _, out := range outs {

@@ -249,12 +249,7 @@ working directory, or by the policy that --policy names.`,
   distproof policy check
   distproof policy show --policy builtin:encrypted`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return usagef("distproof policy init, check, show or schema\nsee "+cmd.CommandPath()+" --help", "no command of policy given")
-		},
+		RunE: needsSubcommand,
 	}
 	cmd.AddCommand(a.policyInitCommand(), a.policyCheckCommand(), a.policyShowCommand(), a.policySchemaCommand())
 	return cmd
@@ -268,7 +263,7 @@ func (a *app) policyCheckCommand() *cobra.Command {
 files that it names. The exit code is 0, or 2 if something is wrong.`,
 		Example: `  distproof policy check
   distproof policy check ci/distproof.yaml`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMostOne("policy"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.checkPolicy(cmp.Or(strings.Join(args, ""), policy.Name), time.Now())
 		},
@@ -314,7 +309,7 @@ beside each value where it comes from: a line of the file, a flag, a variable,
 or the default. The output is itself a valid policy.`,
 		Example: `  distproof policy show
   distproof policy show --policy builtin:observe --fail-on medium`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			f, err := s.readPolicy(time.Now())
 			if err != nil {
@@ -338,7 +333,7 @@ func (a *app) policySchemaCommand() *cobra.Command {
 complete and check a policy whose first line names the schema's file:
   # yaml-language-server: $schema=` + policy.SchemaName,
 		Example: `  distproof policy schema > ` + policy.SchemaName,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := bytes.NewReader(policy.Schema()).WriteTo(a.stdout)
 			return err

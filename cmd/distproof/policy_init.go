@@ -36,7 +36,7 @@ pairs, CAs. What cannot be known from the capture becomes a comment that says
 so. A capture that would not pass is refused.`,
 		Example: `  distproof policy init --from good.pcap -o distproof.yaml
   distproof policy init --from good.pcap --keylog keys.log`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return a.initPolicy(&s, time.Now()) },
 	}
 	f := cmd.Flags()
@@ -86,7 +86,7 @@ func (a *app) initPolicy(s *initSettings, now time.Time) error {
 		return err
 	}
 	if err := writeFile(s.out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
-		return fmt.Errorf("cannot write %s: %w", s.out, err)
+		return fmt.Errorf("cannot write %s: %w", s.out, cause(err))
 	}
 	return nil
 }

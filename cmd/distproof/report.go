@@ -140,7 +140,7 @@ func unreadableReport(name string, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the file ends early")
 	}
-	return usagef("distproof report reads what -o json wrote; distproof verify reads captures", "%s: %v", name, err)
+	return usagef("distproof report reads what -o json wrote; distproof verify reads captures", "%s: %v", name, cause(err))
 }
 
 // tolerate writes into the report that an inconclusive run is let pass.

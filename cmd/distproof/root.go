@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,26 +136,4 @@ func wrongValue(invalid *pflag.InvalidValueError) error {
 		return fmt.Errorf("%q is not a whole number", value)
 	}
 	return invalid.Unwrap()
-}
-
-// noCommand answers a command line without a command. It is an error: a gate
-// whose command got lost must not pass.
-func noCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usagef("distproof verify FILE judges a capture\nsee distproof --help", "no command given")
-	}
-	if _, err := os.Stat(args[0]); err == nil {
-		return usagef(fmt.Sprintf("distproof verify %s", strings.Join(args, " ")), "%q is a file, not a command", args[0])
-	}
-	return unknownCommand(cmd, args[0])
-}
-
-// unknownCommand answers a word that is no command of cmd.
-func unknownCommand(cmd *cobra.Command, word string) error {
-	hint := "see " + cmd.CommandPath() + " --help"
-	cmd.SuggestionsMinimumDistance = 2
-	if similar := cmd.SuggestionsFor(word); len(similar) > 0 {
-		hint = "did you mean " + cmd.CommandPath() + " " + similar[0] + "?"
-	}
-	return usagef(hint, "unknown command %q", word)
 }

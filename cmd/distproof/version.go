@@ -32,12 +32,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("see distproof version --help", "version takes no arguments, got %q", args[0])
-			}
-			return nil
-		},
+		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.stdout, "distproof %s (%s, %s/%s)\nsandbox: %s\n", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, sandboxed())
 			return err
