@@ -1,7 +1,9 @@
 package decode
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 
 	"distproof/capture"
 	"distproof/decode/dist"
@@ -174,6 +176,44 @@ type Capture struct {
 	// what the decoder was told: for a [Follower].
 	orders  []uint64
 	options Options
+}
+
+// Places finds the connections of a capture in it. Those that are asked for in their
+// order it finds at once. It is not safe for concurrent use.
+type Places struct {
+	all []*Connection
+	// unnumbered has all if they have no numbers.
+	unnumbered map[*Connection]int
+	next       int
+}
+
+// Places returns what finds the capture's connections.
+func (c *Capture) Places() *Places {
+	p := &Places{all: c.Connections}
+	if len(p.all) == 0 || p.all[0].Number != 0 {
+		return p
+	}
+	p.unnumbered = make(map[*Connection]int, len(p.all))
+	for i, x := range p.all {
+		p.unnumbered[x] = i
+	}
+	return p
+}
+
+// Of returns the index of one of the capture's connections.
+func (p *Places) Of(x *Connection) int {
+	at := p.next
+	switch {
+	case at < len(p.all) && p.all[at] == x:
+	case at > 0 && p.all[at-1] == x: // again
+		at--
+	case x.Number == 0:
+		at = p.unnumbered[x]
+	default:
+		at, _ = slices.BinarySearchFunc(p.all, x.Number, func(c *Connection, n uint64) int { return cmp.Compare(c.Number, n) })
+	}
+	p.next = at + 1
+	return at
 }
 
 // Frame names a packet of the capture.

@@ -38,17 +38,27 @@ func (c *conn) factsWith(client tcp.Dir, basis string, encapsulation func(uint16
 	slices.Sort(out.Encapsulation)
 	out.Ending = ending(out)
 	out.identify([2]*stream{&c.streams[dirs[0]], &c.streams[dirs[1]]})
-	for _, b := range usualBases {
-		if slices.Equal(out.ProtocolBasis, b) {
-			out.ProtocolBasis = b
-		}
-	}
 	return out
 }
 
 // usualBases are those of most connections, which have them in common: whoever
 // appends to one gets another.
-var usualBases = [][]string{{ByRecordSizes}, {ByRecordSizes, ByTicks}}
+var usualBases = [][]string{
+	{ByRecordSizes}, {ByEPMD, ByRecordSizes}, {ByRecordSizes, ByPort}, {ByEPMD, ByRecordSizes, ByPort},
+	{ByRecordSizes, ByTicks}, {ByEPMD, ByRecordSizes, ByTicks}, {ByRecordSizes, ByTicks, ByPort}, {ByEPMD, ByRecordSizes, ByTicks, ByPort},
+	{ByHandshake}, {ByEPMD, ByHandshake}, {ByHandshake, ByPort}, {ByEPMD, ByHandshake, ByPort},
+	{ByEPMD}, {ByPort}, {ByListener},
+}
+
+// basisOf returns the bases a and b, one behind the other.
+func basisOf(a, b []string) []string {
+	for _, u := range usualBases {
+		if len(u) == len(a)+len(b) && slices.Equal(u[:len(a)], a) && slices.Equal(u[len(a):], b) {
+			return u
+		}
+	}
+	return slices.Concat(a, b)
+}
 
 // span returns the times of the first and last packet.
 func span(sides [2]tcp.Stats) (first, last int64) {
@@ -317,6 +327,6 @@ func (c *Connection) showsOther() bool {
 
 func (c *Connection) addBasis(b string) {
 	if !slices.Contains(c.ProtocolBasis, b) {
-		c.ProtocolBasis = append(c.ProtocolBasis, b)
+		c.ProtocolBasis = basisOf(c.ProtocolBasis, []string{b})
 	}
 }

@@ -22,6 +22,8 @@ type Registry struct {
 	Exchanges []Exchange
 
 	byAddress map[netip.AddrPort][]string
+	// overLoopback has the names of what was announced over loopback, by port.
+	overLoopback map[uint16][]string
 	// hosts are the addresses whose own port mapper answered.
 	hosts map[netip.Addr]bool
 }
@@ -53,7 +55,7 @@ func (c *Capture) join(o Options, swapped func(int) *Connection) {
 func (c *Capture) readRegistry() {
 	r := &c.Registry
 	r.Requests, r.byAddress = make(map[string]uint64), make(map[netip.AddrPort][]string)
-	r.hosts = make(map[netip.Addr]bool)
+	r.overLoopback, r.hosts = make(map[uint16][]string), make(map[netip.Addr]bool)
 	names, clients := make(map[Registration]bool), make(map[netip.Addr]bool)
 	for _, x := range c.Connections {
 		if x.Protocol != EPMD {
@@ -75,6 +77,9 @@ func (c *Capture) readRegistry() {
 		at := netip.AddrPortFrom(n.Host, n.Port)
 		r.byAddress[at] = append(r.byAddress[at], n.Node)
 		r.hosts[n.Host] = true
+		if n.Host == loopback4 || n.Host == loopback6 {
+			r.overLoopback[n.Port] = append(r.overLoopback[n.Port], n.Node)
+		}
 	}
 }
 
@@ -84,11 +89,7 @@ var loopback4, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loo
 // mapper says over loopback holds for every address of its host, which is not
 // known.
 func (r *Registry) announced(a netip.AddrPort) bool {
-	return len(r.byAddress[a]) > 0 || len(r.overLoopback(a.Port())) > 0
-}
-
-func (r *Registry) overLoopback(port uint16) []string {
-	return slices.Concat(r.byAddress[netip.AddrPortFrom(loopback4, port)], r.byAddress[netip.AddrPortFrom(loopback6, port)])
+	return len(r.byAddress[a]) > 0 || len(r.overLoopback[a.Port()]) > 0
 }
 
 // nodeOf returns the name of the node on the given host that listens at e; ""
@@ -99,7 +100,7 @@ func (r *Registry) overLoopback(port uint16) []string {
 func (r *Registry) nodeOf(e *End, host string) string {
 	names := r.byAddress[e.Address]
 	if len(names) == 0 && e.NodeLength != 0 && !r.hosts[e.Address.Addr()] {
-		names = r.overLoopback(e.Address.Port())
+		names = r.overLoopback[e.Address.Port()]
 	}
 	found := ""
 	for _, short := range names {
@@ -139,14 +140,14 @@ func (c *Capture) announce(x *Connection, o Options) {
 	}
 	guessed, named := x.guessed(), false
 	if slices.Contains(o.Ports, x.Ends[Server].Address.Port()) {
-		x.ProtocolBasis = append(x.ProtocolBasis, ByPort)
+		x.ProtocolBasis = basisOf(x.ProtocolBasis, []string{ByPort})
 		named = true
 		if guessed {
 			x.RolesBasis = rolesByPort
 		}
 	}
 	if c.Registry.announced(x.Ends[Server].Address) {
-		x.ProtocolBasis = slices.Insert(x.ProtocolBasis, 0, ByEPMD)
+		x.ProtocolBasis = basisOf([]string{ByEPMD}, x.ProtocolBasis)
 		named = true
 		if guessed {
 			x.RolesBasis = "epmd"
@@ -167,7 +168,10 @@ func (c *Capture) announce(x *Connection, o Options) {
 // that was read counts, issued by the same server before: in the clear, or in
 // TLS 1.3, where the session id means nothing, tickets that were decrypted.
 func (c *Capture) linkSessions() {
-	sessions := make(sessions)
+	sessions := c.wantedSessions()
+	if len(sessions.wanted) == 0 {
+		return
+	}
 	for _, x := range c.Connections {
 		if x.TLS == nil {
 			continue
@@ -184,8 +188,29 @@ func (c *Capture) linkSessions() {
 }
 
 // sessions has the full handshakes behind session ids and tickets; nil where
-// one stands for several.
-type sessions map[sessionKey]*Connection
+// one stands for several. Those that nobody came with are left out: every full
+// handshake issues one.
+type sessions struct {
+	origins map[sessionKey]*Connection
+	wanted  map[sessionKey]bool
+}
+
+// wantedSessions returns sessions with what clients came with.
+func (c *Capture) wantedSessions() sessions {
+	s := sessions{make(map[sessionKey]*Connection), make(map[sessionKey]bool)}
+	for _, x := range c.Connections {
+		if x.TLS == nil || x.TLS.Resumed.Isnt() {
+			continue
+		}
+		for _, t := range x.TLS.Offered {
+			s.wanted[sessionKey{t, x.Ends[Server].Address}] = true
+		}
+		if h := x.TLS.Client; h != nil && h.Ticket != (tls.Ticket{}) {
+			s.wanted[sessionKey{h.Ticket, x.Ends[Server].Address}] = true
+		}
+	}
+	return s
+}
 
 type sessionKey struct {
 	ticket tls.Ticket
@@ -197,7 +222,7 @@ type sessionKey struct {
 func (s sessions) origin(x *Connection) *Connection {
 	var found *Connection
 	for _, t := range x.TLS.Offered {
-		origin, known := s[sessionKey{t, x.Ends[Server].Address}]
+		origin, known := s.origins[sessionKey{t, x.Ends[Server].Address}]
 		switch {
 		case !known:
 		case origin == nil, found != nil && found != origin:
@@ -208,7 +233,7 @@ func (s sessions) origin(x *Connection) *Connection {
 	}
 	// A server goes by the ticket, if one is offered, and echoes any session id
 	// beside it (RFC 5077, Section 3.4): the id may be somebody else's.
-	if h := x.TLS.Client; h != nil && !x.TLS.Version.Is13() && h.Ticket != (tls.Ticket{}) && s[sessionKey{h.Ticket, x.Ends[Server].Address}] == nil {
+	if h := x.TLS.Client; h != nil && !x.TLS.Version.Is13() && h.Ticket != (tls.Ticket{}) && s.origins[sessionKey{h.Ticket, x.Ends[Server].Address}] == nil {
 		return nil
 	}
 	if found != nil && !found.TLS.Continues(x.TLS) {
@@ -220,10 +245,12 @@ func (s sessions) origin(x *Connection) *Connection {
 func (s sessions) add(x, origin *Connection) {
 	for _, t := range x.TLS.Issued {
 		key := sessionKey{t, x.Ends[Server].Address}
-		if known, ok := s[key]; ok && known != origin {
-			s[key] = nil
-			continue
+		known, again := s.origins[key]
+		switch {
+		case again && known != origin:
+			s.origins[key] = nil
+		case s.wanted[key]:
+			s.origins[key] = origin
 		}
-		s[key] = origin
 	}
 }

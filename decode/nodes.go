@@ -194,14 +194,12 @@ func (c *Capture) correctName(x *Connection, n *naming) {
 	end := &x.Ends[Server]
 	asked := end.Host
 	switch {
-	case x.TLS == nil || x.TLS.Established.Is():
-		return
 	case end.NodeBasis == FromSNI:
 		_, asked, _ = strings.Cut(end.Node, "@")
 	case end.HostBasis != HostFromSNI:
 		return
 	}
-	if known := n.hosts[end.Address.Addr()]; known != "" && known != asked {
+	if known := n.hosts[end.Address.Addr()]; known != "" && known != asked && !x.TLS.Established.Is() {
 		end.Node, end.NodeBasis, end.Host, end.HostBasis = "", "", "", ""
 	}
 }
@@ -222,6 +220,9 @@ func (c *Capture) nameByRegistry(x *Connection, n *naming) {
 // nameRegistered names the nodes that EPMD announced and nobody reached, where
 // the host of the address is known.
 func (c *Capture) nameRegistered(n *naming) {
+	if len(c.Registry.Names) == 0 {
+		return
+	}
 	reached := make(map[netip.AddrPort]bool)
 	for _, x := range c.Connections {
 		reached[x.Ends[Server].Address] = true
@@ -252,47 +253,62 @@ func (n *naming) seeHost(a netip.Addr, host string) {
 
 // host fills in the host of an end whose node is not known.
 func (n *naming) host(e *End) {
-	if host := n.hosts[e.Address.Addr()]; e.Node == "" && e.Host == "" && host != "" {
+	if e.Node != "" || e.Host != "" {
+		return
+	}
+	if host := n.hosts[e.Address.Addr()]; host != "" {
 		e.Host, e.HostBasis = host, HostFromAddress
 	}
 }
 
-// soleHosts has the names of certificates that are for one host and were shown
-// from one address.
-type soleHosts map[[32]byte]soleHost
+// A proof is that the client of a connection between nodes has the key of a
+// certificate.
+type proof struct {
+	by *Connection
+	of *soleHost
+}
 
+func (p proof) from() netip.Addr { return p.by.Ends[Client].Address.Addr() }
+
+// A soleHost has the name of a certificate that is for one host and was shown from
+// one address; "" if there is no name, or several, or it was shown from several.
 type soleHost struct {
-	name string // "" if there is no name, or several
+	name string
 	from netip.Addr
 }
 
-// soleHosts reads the clients' certificates whose key was proved.
-func (c *Capture) soleHosts() soleHosts {
-	out := make(soleHosts)
+// clientProofs finds the clients that proved to have the key of a certificate.
+func (c *Capture) clientProofs() []proof {
+	var out []proof
+	bySum := make(map[[sha256.Size]byte]*soleHost)
+	byPlace := make(map[*[]byte]*soleHost) // connections share chains
 	for _, x := range c.Connections {
-		key, ok := x.provedCertificate()
-		if !ok {
+		if !x.provesCertificate() {
 			continue
 		}
-		from := x.Ends[Client].Address.Addr()
-		known, seen := out[key]
-		switch {
-		case !seen:
-			out[key] = soleHost{soleName(x.TLS.ClientCertificate.Chain[0]), from}
-		case known.from != from:
-			out[key] = soleHost{}
+		der := &x.TLS.ClientCertificate.Chain[0]
+		host := byPlace[der]
+		if host == nil {
+			sum := sha256.Sum256(*der)
+			if host = bySum[sum]; host == nil {
+				host = &soleHost{soleName(*der), x.Ends[Client].Address.Addr()}
+				bySum[sum] = host
+			}
+			byPlace[der] = host
 		}
+		p := proof{x, host}
+		if p.from() != host.from {
+			host.name = ""
+		}
+		out = append(out, p)
 	}
-	return out
+	return slices.DeleteFunc(out, func(p proof) bool { return p.of.name == "" })
 }
 
-// provedCertificate returns the sum of the certificate whose key the client of a
-// connection between nodes proved to have.
-func (c *Connection) provedCertificate() (sum [32]byte, ok bool) {
-	if c.Protocol != DistTLS || !c.TLS.Established.Is() || !c.TLS.ClientCertificate.Signature.Is() || len(c.TLS.ClientCertificate.Chain) == 0 {
-		return sum, false
-	}
-	return sha256.Sum256(c.TLS.ClientCertificate.Chain[0]), true
+// provesCertificate reports whether c is between nodes and its client proved to
+// have a certificate's key.
+func (c *Connection) provesCertificate() bool {
+	return c.Protocol == DistTLS && c.TLS.Established.Is() && c.TLS.ClientCertificate.Signature.Is() && len(c.TLS.ClientCertificate.Chain) > 0
 }
 
 // soleName returns the one host that a certificate is for; "" if there are none
@@ -309,28 +325,20 @@ func soleName(der []byte) string {
 // nothing else does. Where other connections tell another host of the address,
 // it has several, or the certificate is not for a host: nothing is claimed then.
 func (c *Capture) hostsFromCertificates(n *naming) {
-	certificates := c.soleHosts()
-	told := make(map[*Connection]string)
+	proofs := c.clientProofs()
 	disputed := make(map[netip.Addr]bool)
-	for _, x := range c.Connections {
-		key, ok := x.provedCertificate()
-		host := certificates[key].name
-		if !ok || host == "" {
-			continue
-		}
-		told[x] = host
-		from := x.Ends[Client].Address.Addr()
-		if known := n.hosts[from]; known != "" && known != host {
-			disputed[from] = true
+	for _, p := range proofs {
+		if known := n.hosts[p.from()]; known != "" && known != p.of.name {
+			disputed[p.from()] = true
 		}
 	}
 	for a := range disputed {
 		n.hosts[a] = ""
 	}
-	for x, host := range told {
-		end := &x.Ends[Client]
-		if end.Node == "" && end.Host == "" && !disputed[end.Address.Addr()] {
-			end.Host, end.HostBasis = host, HostFromCertificate
+	for _, p := range proofs {
+		end := &p.by.Ends[Client]
+		if end.Node == "" && end.Host == "" && !disputed[p.from()] {
+			end.Host, end.HostBasis = p.of.name, HostFromCertificate
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"distproof/capture"
@@ -26,14 +27,18 @@ func newDocument(tool Tool, inputs []capture.Input, undecoded []map[string]uint6
 	doc := b.head(tool, inputs, undecoded)
 	doc.Connections = make([]Connection, len(c.Connections))
 	inParallel(len(doc.Connections), func(i int) { doc.Connections[i] = connection(b, i) })
+	likely, edges := newLikely(doc.Nodes), edges{}
 	for i := range doc.Connections {
-		doc.Summary.add(&doc.Connections[i])
+		c := &doc.Connections[i]
+		likely.name(c)
+		doc.Summary.add(c)
+		edges.add(c)
 	}
+	doc.Edges = edges.all()
+	places := c.Places()
 	for _, f := range j.Findings {
-		doc.Findings = append(doc.Findings, b.finding(f))
+		doc.Findings = append(doc.Findings, b.finding(f, func(x *decode.Connection) string { return doc.Connections[places.Of(x)].ID }))
 	}
-	nameLikely(doc)
-	doc.Edges = newEdges(doc.Connections)
 	doc.Mesh = newMesh(doc)
 	return doc
 }
@@ -63,7 +68,7 @@ type builder struct {
 }
 
 func newBuilder(c *decode.Capture, j *verify.Judgement) *builder {
-	return &builder{capture: c, judgement: j, found: newFound(c.Connections, j.Findings)}
+	return &builder{capture: c, judgement: j, found: newFound(c, j.Findings)}
 }
 
 // id returns the id of a connection; "" for nil.
@@ -73,7 +78,7 @@ func (b *builder) id(c *decode.Connection) string {
 	}
 	number := c.Number
 	if number == 0 {
-		number = uint64(b.found.place(c) + 1)
+		number = uint64(slices.Index(b.capture.Connections, c) + 1) // no decoder made it
 	}
 	return "c" + strconv.FormatUint(number, 10)
 }
@@ -328,13 +333,14 @@ func newCertificate(c *verify.Certificate) Certificate {
 	return out
 }
 
-func (b *builder) finding(f verify.Finding) Finding {
+// finding makes a finding, with what names connections.
+func (b *builder) finding(f verify.Finding, id func(*decode.Connection) string) Finding {
 	out := Finding{
 		Rule: string(f.Rule), Severity: string(f.Severity), Title: f.Rule.Title(), Message: f.Message, Fix: cmp.Or(f.Fix, f.Rule.Fix()),
 		Status: statusOpen, Connections: make([]string, 0, len(f.Connections)), Evidence: make([]Evidence, 0, len(f.Evidence)),
 	}
 	for _, c := range f.Connections {
-		out.Connections = append(out.Connections, b.id(c))
+		out.Connections = append(out.Connections, id(c))
 	}
 	for _, e := range f.Evidence {
 		out.Evidence = append(out.Evidence, Evidence{Frame: e.Frame.Number, Input: int(e.Frame.Input), Text: e.Text})

@@ -37,7 +37,9 @@ func (b *Builder) New(tool Tool, inputs []capture.Input, undecoded []map[string]
 	doc := newDocument(tool, inputs, undecoded, c, j, func(x *builder, i int) Connection {
 		m, at := x.madeOf(i), before[i]
 		if at >= 0 && b.made[at].same(&m) {
-			now[i] = b.made[at]
+			if at != i || &now[i] != &b.made[i] {
+				now[i] = b.made[at]
+			}
 			again := b.last.Connections[at]
 			again.Client.LikelyNode, again.Server.LikelyNode = "", ""
 			return again

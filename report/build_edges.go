@@ -15,15 +15,6 @@ func (e Endpoint) EdgeLabel() string {
 	return e.Label()
 }
 
-// nameLikely finds the likely nodes of ends of which the host and the length of
-// the name are known.
-func nameLikely(doc *Document) {
-	likely := newLikely(doc.Nodes)
-	for i := range doc.Connections {
-		likely.name(&doc.Connections[i])
-	}
-}
-
 // likely has the only nodes that are known of a host and have names of a length; ""
 // if there are several.
 type likely map[nameKind]string
@@ -59,45 +50,70 @@ func (l likely) name(c *Connection) {
 	}
 }
 
-// newEdges puts the distribution connections from one node to another together.
-func newEdges(connections []Connection) []Edge {
-	var edges edges
-	for i := range connections {
-		edges.add(&connections[i])
-	}
-	return edges.all()
-}
-
-// edges are gathered connection by connection.
+// edges puts the distribution connections from one node to another together, one
+// after the other.
 type edges struct {
-	list  []Edge
+	list []Edge
+	// index has the places in list by labels, and seen by what labels are made of: many
+	// connections have the same ends.
 	index map[edgePair]int
+	seen  map[[2]edgeEnd]edgePlace
 }
 
 type edgePair struct{ from, to string }
+
+// An edgeEnd is what [Endpoint.EdgeLabel] and [Endpoint.Label] look at.
+type edgeEnd struct{ node, likely, host, address string }
+
+func edgeEndOf(e *Endpoint) edgeEnd {
+	switch {
+	case e.Node != "":
+		return edgeEnd{node: e.Node}
+	case e.Host != "":
+		return edgeEnd{likely: e.LikelyNode, host: e.Host}
+	}
+	return edgeEnd{likely: e.LikelyNode, address: e.Address}
+}
+
+// An edgePlace is an edge's place, and whether its connections are only likely its.
+type edgePlace struct {
+	at     int
+	likely bool
+}
 
 func (es *edges) add(c *Connection) {
 	if c.Verdict == nil {
 		return
 	}
+	ends := [2]edgeEnd{edgeEndOf(&c.Client), edgeEndOf(&c.Server)}
+	place, ok := es.seen[ends]
+	if !ok {
+		place = es.place(c)
+		es.seen[ends] = place
+	}
+	e := &es.list[place.at]
+	e.Connections++
+	if place.likely {
+		e.Likely++
+	}
+	if *c.Verdict != e.Verdict && verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
+		e.Verdict = *c.Verdict
+	}
+}
+
+// place finds the edge of a connection, which may be new.
+func (es *edges) place(c *Connection) edgePlace {
+	if es.index == nil {
+		es.index, es.seen = make(map[edgePair]int), make(map[[2]edgeEnd]edgePlace)
+	}
 	p := edgePair{c.Client.EdgeLabel(), c.Server.EdgeLabel()}
 	at, ok := es.index[p]
 	if !ok {
-		if es.index == nil {
-			es.index = make(map[edgePair]int)
-		}
 		at = len(es.list)
 		es.index[p] = at
 		es.list = append(es.list, Edge{From: p.from, To: p.to, Verdict: *c.Verdict})
 	}
-	e := &es.list[at]
-	e.Connections++
-	if p != (edgePair{c.Client.Label(), c.Server.Label()}) {
-		e.Likely++
-	}
-	if verify.Verdict(*c.Verdict).Worse(verify.Verdict(e.Verdict)) {
-		e.Verdict = *c.Verdict
-	}
+	return edgePlace{at, p != edgePair{c.Client.Label(), c.Server.Label()}}
 }
 
 func (es *edges) all() []Edge { return notNil(es.list) }

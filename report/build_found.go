@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"slices"
 
 	"distproof/decode"
@@ -10,42 +9,26 @@ import (
 
 // found has the rules of the findings by the connections that they concern.
 type found struct {
-	connections []*decode.Connection
-	// unnumbered are the places of connections without numbers.
-	unnumbered map[*decode.Connection]int
 	// by says for the connections which of lists they have; nil if there are no
 	// findings. The first list is empty.
 	by    []uint32
 	lists [][]string
 }
 
-func newFound(connections []*decode.Connection, findings []verify.Finding) found {
-	f := found{connections: connections, lists: [][]string{nil}}
-	for i, c := range connections {
-		if c.Number != 0 {
-			continue
-		}
-		if f.unnumbered == nil {
-			f.unnumbered = make(map[*decode.Connection]int)
-		}
-		f.unnumbered[c] = i
-	}
-	type addition struct {
-		to   uint32
-		rule string
-	}
-	known := make(map[addition]uint32)
+func newFound(all *decode.Capture, findings []verify.Finding) found {
+	f := found{lists: [][]string{nil}}
+	places := all.Places()
 	for _, x := range findings {
+		with := make(map[uint32]uint32) // which lists become which by this rule
 		for _, c := range x.Connections {
 			if f.by == nil {
-				f.by = make([]uint32, len(connections))
+				f.by = make([]uint32, len(all.Connections))
 			}
-			at := &f.by[f.place(c)]
-			a := addition{*at, string(x.Rule)}
-			list, ok := known[a]
+			at := &f.by[places.Of(c)]
+			list, ok := with[*at]
 			if !ok {
-				list = f.with(f.lists[a.to], a.rule)
-				known[a] = list
+				list = f.with(f.lists[*at], string(x.Rule))
+				with[*at] = list
 			}
 			*at = list
 		}
@@ -76,17 +59,4 @@ func (f *found) of(i int) []string {
 		return nil
 	}
 	return slices.Clip(f.lists[f.by[i]])
-}
-
-// place returns the place of a connection among all of them, which are in the order
-// of their numbers.
-func (f *found) place(c *decode.Connection) int {
-	if i := c.Number - 1; i < uint64(len(f.connections)) && f.connections[i] == c {
-		return int(i)
-	}
-	if c.Number == 0 {
-		return f.unnumbered[c]
-	}
-	at, _ := slices.BinarySearchFunc(f.connections, c.Number, func(c *decode.Connection, n uint64) int { return cmp.Compare(c.Number, n) })
-	return at
 }

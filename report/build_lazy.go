@@ -64,7 +64,9 @@ func (l *Lazy) Render(w io.Writer, format string) error {
 	}
 	doc, all := legible(l.Document), lists{
 		list[Connection]{len(l.builder.capture.Connections), func(i int) *Connection { return legibly(l, l.connection(i)) }},
-		list[Finding]{len(l.builder.judgement.Findings), func(i int) *Finding { return legibly(l, l.builder.finding(l.builder.judgement.Findings[i])) }},
+		list[Finding]{len(l.builder.judgement.Findings), func(i int) *Finding {
+			return legibly(l, l.builder.finding(l.builder.judgement.Findings[i], l.builder.id))
+		}},
 	}
 	return write(w, doc, all)
 }

@@ -87,3 +87,18 @@ func TestFullMesh(t *testing.T) {
 		t.Errorf("JSON has %d connections and %d edges, want %d", connections, edges, pairs)
 	}
 }
+
+func nameLikely(doc *Document) {
+	likely := newLikely(doc.Nodes)
+	for i := range doc.Connections {
+		likely.name(&doc.Connections[i])
+	}
+}
+
+func newEdges(connections []Connection) []Edge {
+	var edges edges
+	for i := range connections {
+		edges.add(&connections[i])
+	}
+	return edges.all()
+}

@@ -95,6 +95,9 @@ func inRanges(ranges []PortRange, port uint16) bool {
 
 // allowLists has the rules about who may take part.
 func (r *ruler) allowLists() {
+	if len(r.options.AllowNodes)+len(r.options.AllowNetworks)+len(r.options.AllowPorts) == 0 {
+		return
+	}
 	for i, c := range r.capture.Connections {
 		k := r.judgement.Conclusions[i]
 		if k.Verdict == NoVerdict && !(c.Announced() && c.Protocol == decode.None) {
@@ -148,7 +151,7 @@ func (r *ruler) allowNodes(c *decode.Connection, k Conclusion) {
 			unknown = true
 		default:
 			r.add(NodeNotAllowed, gravityOf(k), c, fmt.Sprintf("%s is not on the list of allowed nodes%s", describe(name, host), attempt(k)),
-				Evidence{c.FirstFrame, fmt.Sprintf("the first packet of the connection; the node is at %s", e.Address.Addr())})
+				Evidence{c.FirstFrame, r.text("the first packet of the connection; the node is at %s", e.Address.Addr().String())})
 		}
 	}
 	// Of an attempt that came to nothing it does not matter whose it was.
@@ -208,7 +211,7 @@ func (r *ruler) allowNetworks(c *decode.Connection, k Conclusion) {
 			continue
 		}
 		r.add(NotWhereAllowed, gravityOf(k), c, fmt.Sprintf("%s is outside the allowed networks%s", a, attempt(k)),
-			Evidence{c.FirstFrame, fmt.Sprintf("it is the %s of the connection that begins here", who)})
+			Evidence{c.FirstFrame, r.text("it is the %s of the connection that begins here", who)})
 	}
 }
 
@@ -223,12 +226,12 @@ func (r *ruler) allowPorts(c *decode.Connection, k Conclusion) {
 	allowed, otherAllowed := inRanges(r.options.AllowPorts, port), inRanges(r.options.AllowPorts, other)
 	if c.RolesUnknown() && allowed != otherAllowed {
 		r.undecided(NotWhereAllowed, c, "it is not known which side listens, so it cannot be told whether the port is allowed",
-			Evidence{c.FirstFrame, fmt.Sprintf("ports %d and %d", other, port)}).by("distribution.ports")
+			Evidence{c.FirstFrame, r.text("ports %s and %s", strconv.Itoa(int(other)), strconv.Itoa(int(port)))}).by("distribution.ports")
 		return
 	}
 	if !allowed {
 		r.add(NotWhereAllowed, gravityOf(k), c, fmt.Sprintf("port %d is outside the allowed ports%s", port, attempt(k)),
-			Evidence{c.FirstFrame, fmt.Sprintf("a connection to %s begins here", c.Ends[decode.Server].Address)}).by("distribution.ports")
+			Evidence{c.FirstFrame, r.text("a connection to %s begins here", c.Ends[decode.Server].Address.String())}).by("distribution.ports")
 	}
 }
 

@@ -56,14 +56,16 @@ func (k Key) String() string {
 type certificateStore struct {
 	certificates map[[32]byte]*Certificate
 	// chains has what was read of chains that several connections share, by the
-	// place of the first certificate.
+	// place of the first certificate; and bySums all, by their certificates' hashes.
 	chains map[*[]byte][]*Certificate
+	bySums map[string][]*Certificate
 }
 
 func newCertificateStore() certificateStore {
-	return certificateStore{make(map[[32]byte]*Certificate), make(map[*[]byte][]*Certificate)}
+	return certificateStore{make(map[[32]byte]*Certificate), make(map[*[]byte][]*Certificate), make(map[string][]*Certificate)}
 }
 
+// chain returns the certificates of a chain: for the same ones the same slice.
 func (s certificateStore) chain(ders [][]byte) []*Certificate {
 	if len(ders) == 0 {
 		return nil
@@ -72,6 +74,7 @@ func (s certificateStore) chain(ders [][]byte) []*Certificate {
 		return known
 	}
 	var out []*Certificate
+	var sums []byte
 	for _, der := range ders {
 		sum := sha256.Sum256(der)
 		cert, ok := s.certificates[sum]
@@ -79,9 +82,12 @@ func (s certificateStore) chain(ders [][]byte) []*Certificate {
 			cert = readCertificate(der)
 			s.certificates[sum] = cert
 		}
-		out = append(out, cert)
+		out, sums = append(out, cert), append(sums, sum[:]...)
 	}
-	s.chains[&ders[0]] = out
+	if known, ok := s.bySums[string(sums)]; ok {
+		out = known
+	}
+	s.chains[&ders[0]], s.bySums[string(sums)] = out, out
 	return out
 }
 

@@ -58,40 +58,33 @@ type Certificates struct {
 	ClientChain, ServerChain []*Certificate
 }
 
-// An examiner checks certificates.
+// An examiner checks certificates. What is the same for many connections, it finds
+// out once: they show a few chains, to those who want a few hosts.
 type examiner struct {
 	store  certificateStore
 	chains chainChecker
 	// anyHost leaves names out.
 	anyHost bool
-	// results has those that several connections share.
+	// hidden has the results where there is no chain, by the reason, and checked those
+	// for chains; results has what connections have of both.
+	hidden  once.Table[string, *Verification]
+	checked once.Table[checkKey, *Verification]
 	results once.Table[resultKey, *Certificates]
 }
 
-// A resultKey tells results apart.
-type resultKey struct {
-	client, server             VerifyStatus
-	clientReason, serverReason string
-	clientChain, serverChain   **Certificate
-	problems                   string
+// A checkKey has all that the result for a chain depends on.
+type checkKey struct {
+	chain **Certificate // its first one's place
+	usage x509.ExtKeyUsage
+	host  host
+	when  moment
+	built *chainAnswer
 }
 
-// share returns a result that is the same as out, kept once.
-func (x *examiner) share(out Certificates) *Certificates {
-	first := func(chain []*Certificate) **Certificate {
-		if len(chain) == 0 {
-			return nil
-		}
-		return &chain[0]
-	}
-	key := resultKey{out.Client.Status, out.Server.Status, out.Client.Reason, out.Server.Reason, first(out.ClientChain), first(out.ServerChain), ""}
-	if len(out.Client.Problems)+len(out.Server.Problems) > 0 {
-		key.problems = fmt.Sprintf("%q", [2][]Problem{out.Client.Problems, out.Server.Problems})
-	}
-	return x.results.Get(key, func() *Certificates {
-		kept := out
-		return &kept
-	})
+// A resultKey tells the results for connections apart.
+type resultKey struct {
+	client, server           *Verification
+	clientChain, serverChain **Certificate
 }
 
 func newExaminer(cas *x509.CertPool) *examiner {
@@ -99,28 +92,36 @@ func newExaminer(cas *x509.CertPool) *examiner {
 }
 
 // examine verifies the chains of a connection at the time when they crossed:
-// what has expired since was good then.
+// what has expired since was good then. Connections may have the same result: it
+// must not be changed.
 func (x *examiner) examine(c *decode.Connection) *Certificates {
 	f := c.TLS
 	if f == nil {
-		return x.share(Certificates{})
+		return x.results.Get(resultKey{}, func() *Certificates { return new(Certificates) })
 	}
-	out := Certificates{ClientChain: x.store.chain(f.ClientCertificate.Chain), ServerChain: x.store.chain(f.ServerCertificate.Chain)}
+	client, server := x.store.chain(f.ClientCertificate.Chain), x.store.chain(f.ServerCertificate.Chain)
 	at := timeOf(c)
-	h := dialledHost(c)
-	h.any = x.anyHost
-	out.Server = x.verify(out.ServerChain, at, x509.ExtKeyUsageServerAuth, h)
-	out.Client = x.verify(out.ClientChain, at, x509.ExtKeyUsageClientAuth, host{})
-	if len(out.ServerChain) == 0 {
-		out.Server.Reason = notVisible(f)
+	var key resultKey
+	if len(server) > 0 {
+		h := dialledHost(c)
+		h.any = x.anyHost
+		key.server, key.serverChain = x.verify(server, at, x509.ExtKeyUsageServerAuth, h), &server[0]
+	} else {
+		key.server = x.notChecked(notVisible(f))
 	}
-	if len(out.ClientChain) == 0 {
-		out.Client.Reason = notVisible(f)
-		if s := f.ClientCertificate.Status; s == tls.NotRequested || s == tls.Empty {
-			out.Client.Reason = "no client certificate"
-		}
+	switch s := f.ClientCertificate.Status; {
+	case len(client) > 0:
+		key.client, key.clientChain = x.verify(client, at, x509.ExtKeyUsageClientAuth, host{}), &client[0]
+	case s == tls.NotRequested || s == tls.Empty:
+		key.client = x.notChecked("no client certificate")
+	default:
+		key.client = x.notChecked(notVisible(f))
 	}
-	return x.share(out)
+	return x.results.Get(key, func() *Certificates { return &Certificates{*key.client, *key.server, client, server} })
+}
+
+func (x *examiner) notChecked(reason string) *Verification {
+	return x.hidden.Get(reason, func() *Verification { return &Verification{Status: VerifyNotChecked, Reason: reason} })
 }
 
 // timeOf is when a connection began; zero if the capture does not tell.
@@ -145,30 +146,29 @@ func notVisible(f *tls.Facts) string {
 // verify checks a chain at a time. The zero time stands for one that the capture
 // does not tell: then the chain is held good as of its first day. The zero host
 // stands for one that is not known.
-func (x *examiner) verify(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h host) Verification {
-	if len(chain) == 0 {
-		return Verification{Status: VerifyNotChecked}
+func (x *examiner) verify(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h host) *Verification {
+	leaf, when, built := chain[0], inside, (*chainAnswer)(nil)
+	if leaf.X509 != nil {
+		when, built = momentOf(leaf.X509, at), x.chains.check(chain, at, usage)
 	}
-	leaf := chain[0]
-	if leaf.X509 == nil {
-		return Verification{Status: VerifyNotChecked, Reason: "the certificate cannot be parsed: " + leaf.Problem}
-	}
-	problems := ownProblems(chain, at, usage, h)
-	root, unchecked := "", "no CA given (--ca)"
-	if x.chains.cas != nil {
-		var err error
-		root, err = x.chains.check(chain, at, usage)
+	return x.checked.Get(checkKey{&chain[0], usage, h, when, built}, func() *Verification {
+		if leaf.X509 == nil {
+			return &Verification{Status: VerifyNotChecked, Reason: "the certificate cannot be parsed: " + leaf.Problem}
+		}
+		problems, root, unchecked := ownProblems(chain, when, usage, h), "", ""
 		switch hash := obsoleteChain(chain); {
-		case err == nil:
-			unchecked = ""
+		case built == nil:
+			unchecked = "no CA given (--ca)"
+		case built.err == nil:
+			root = built.root
 		case hash != "":
 			unchecked = "signed with " + hash + ", which proves nothing"
 		default:
-			unchecked = ""
-			problems = addChainProblem(problems, chainProblem(chain, err))
+			problems = addChainProblem(problems, chainProblem(chain, built.err))
 		}
-	}
-	return result(problems, unchecked, checked(h, leaf, usage, root))
+		v := result(problems, unchecked, checked(h, leaf, usage, root))
+		return &v
+	})
 }
 
 // addChainProblem adds that no chain was found. Of a self-signed certificate
@@ -215,7 +215,7 @@ func checked(h host, leaf *Certificate, usage x509.ExtKeyUsage, root string) str
 }
 
 // ownProblems are those that need no CA to be seen.
-func ownProblems(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h host) []Problem {
+func ownProblems(chain []*Certificate, when moment, usage x509.ExtKeyUsage, h host) []Problem {
 	leaf := chain[0]
 	var out []Problem
 	switch leaf.matches(h) {
@@ -232,9 +232,9 @@ func ownProblems(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h h
 	if !allows(leaf.X509, usage) {
 		out = append(out, Problem{WrongUsage, fmt.Sprintf("its extended key usage is %s, without %s", strings.Join(leaf.ExtendedKeyUsage(), ", "), usage), High})
 	}
-	if text := outsideValidity(leaf.X509, at); text != "" {
+	if text := when.outside(leaf.X509); text != "" {
 		s := High
-		if within(at, leaf.X509).Sub(at).Abs() < 24*time.Hour {
+		if when == justBefore || when == justAfter {
 			s = Medium // clocks may differ
 		}
 		out = append(out, Problem{OutsideValidity, "it " + text, s})
@@ -248,15 +248,42 @@ func ownProblems(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage, h h
 	return out
 }
 
-// outsideValidity says how a certificate was not valid at a time; "" if it was,
-// or if that cannot be told.
-func outsideValidity(cert *x509.Certificate, at time.Time) string {
-	switch {
-	case at.IsZero():
-		return ""
-	case at.After(cert.NotAfter):
+// A moment is where a time is to a certificate's validity.
+type moment uint8
+
+const (
+	inside     moment = iota // or not known
+	justBefore               // by less than a day
+	longBefore
+	justAfter // by less than a day
+	longAfter
+)
+
+func momentOf(cert *x509.Certificate, at time.Time) moment {
+	if at.IsZero() {
+		return inside
+	}
+	near := within(at, cert).Sub(at).Abs() < 24*time.Hour
+	switch late, early := at.After(cert.NotAfter), at.Before(cert.NotBefore); {
+	case late && near:
+		return justAfter
+	case late:
+		return longAfter
+	case early && near:
+		return justBefore
+	case early:
+		return longBefore
+	}
+	return inside
+}
+
+// outside says how a certificate was not valid; "" if it was, or if that cannot be
+// told.
+func (m moment) outside(cert *x509.Certificate) string {
+	switch m {
+	case justAfter, longAfter:
 		return fmt.Sprintf("expired at %s", cert.NotAfter.UTC().Format(time.RFC3339))
-	case at.Before(cert.NotBefore):
+	case justBefore, longBefore:
 		return fmt.Sprintf("is not valid before %s", cert.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return ""

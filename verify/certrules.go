@@ -2,11 +2,13 @@ package verify
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"distproof/decode"
+	"distproof/decode/secrets"
 	"distproof/decode/tls"
 	"distproof/internal/plural"
 )
@@ -27,12 +29,61 @@ func (r *ruler) certificates(c *decode.Connection, v *Certificates) {
 	if v.Server.Status == VerifyFailed {
 		r.acceptedServer(c, v.Server)
 	}
+	if r.nothingWrong(c, v) {
+		return
+	}
 	for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
 		for i, cert := range chain {
 			r.validity(c, side, cert, i > 0)
 			r.weakCertificate(c, side, cert, i > 0)
 		}
 	}
+}
+
+// A period is when nothing is wrong with certificates; never if it has no end.
+type period struct{ from, to time.Time }
+
+// nothingWrong reports whether there is nothing to find out about the certificates of
+// a connection one by one.
+func (r *ruler) nothingWrong(c *decode.Connection, v *Certificates) bool {
+	sound := r.sound.Get(v, func() period { return r.soundness(v) })
+	at := timeOf(c)
+	return !sound.to.IsZero() && (at.IsZero() || !at.Before(sound.from) && !r.usedUntil(c, at).After(sound.to))
+}
+
+// soundness returns when [ruler.validity] finds nothing of certificates of which
+// [ruler.weakCertificate] finds nothing.
+func (r *ruler) soundness(v *Certificates) period {
+	out := period{to: time.Unix(1<<40, 0)}
+	for _, chain := range [][]*Certificate{v.ClientChain, v.ServerChain} {
+		for i, cert := range chain {
+			_, weak := weakKey(cert.Key)
+			_, small := r.smallKey(cert)
+			if weak != "" || small != "" || cert.forgeable() {
+				return period{}
+			}
+			if cert.X509 == nil || i > 0 && cert.SelfSigned {
+				continue
+			}
+			if from := cert.X509.NotBefore; from.After(out.from) {
+				out.from = from
+			}
+			if to := cert.X509.NotAfter.Add(-max(r.options.ExpiresWithin, 0)); to.Before(out.to) {
+				out.to = to
+			}
+		}
+	}
+	return out
+}
+
+// usedUntil returns until when a connection that began at a time is known to be open.
+func (r *ruler) usedUntil(c *decode.Connection, at time.Time) time.Time {
+	if r.options.Used != nil {
+		if until := r.options.Used(c); until.After(at) {
+			return until
+		}
+	}
+	return at
 }
 
 func (r *ruler) wrongSignatures(c *decode.Connection) {
@@ -48,11 +99,11 @@ func (r *ruler) wrongSignatures(c *decode.Connection) {
 func (r *ruler) acceptedServer(c *decode.Connection, v Verification) {
 	var steps []Evidence
 	if h := dialledHost(c); h.asked && (v.has(WrongName) || v.has(CommonNameOnly)) {
-		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), "the client asked for " + clip(h.name)})
+		steps = append(steps, Evidence{frameOf(c, decode.Client, tls.TypeClientHello), r.text("the client asked for %s", clip(h.name))})
 	}
-	steps = append(steps, Evidence{certificateFrame(c, decode.Server), "the server's certificate: " + v.Reason},
+	steps = append(steps, Evidence{certificateFrame(c, decode.Server), r.text("the server's certificate: %s", v.Reason)},
 		Evidence{wentOnFrame(c), "the client continued the handshake nevertheless"})
-	r.add(ServerCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v)), steps...)
+	r.add(ServerCertNotVerifiable, worst(v.Problems), c, r.text("the server's certificate does not verify, yet the client accepted it: %s. %s", v.Reason, clientConclusion(v)), steps...)
 }
 
 // clientConclusion says what follows for the client that accepted a certificate
@@ -77,14 +128,14 @@ func clientConclusion(v Verification) string {
 // acceptedClient says what it shows of the server that it went on.
 func (r *ruler) acceptedClient(c *decode.Connection, v Verification) {
 	steps := []Evidence{
-		{c.TLS.Flight, "the client's certificate: " + v.Reason},
-		{acceptedFrame(c), fmt.Sprintf("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis)},
+		{c.TLS.Flight, r.text("the client's certificate: %s", v.Reason)},
+		{acceptedFrame(c), r.text("%s (%s)", c.TLS.Established.Reason, c.TLS.Established.Basis.String())},
 	}
 	why := "So the server has a custom verify_fun that accepts this"
 	if v.has(NoChain) {
 		why = "So the server's cacertfile has other CAs than those given here, or a custom verify_fun accepts this"
 	}
-	r.add(ClientCertNotVerifiable, worst(v.Problems), c, fmt.Sprintf("the client's certificate does not verify, yet the server accepted it: %s. %s", v.Reason, why), steps...)
+	r.add(ClientCertNotVerifiable, worst(v.Problems), c, r.text("the client's certificate does not verify, yet the server accepted it: %s. %s", v.Reason, why), steps...)
 }
 
 // has reports whether there is a problem of that kind.
@@ -119,17 +170,13 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 		return
 	}
 	evidence := func() Evidence {
-		return Evidence{certificateFrame(c, side), fmt.Sprintf("valid from %s to %s", cert.X509.NotBefore.UTC().Format(time.RFC3339), cert.X509.NotAfter.UTC().Format(time.RFC3339))}
+		return Evidence{certificateFrame(c, side), r.text("valid from %s to %s", cert.X509.NotBefore.UTC().Format(time.RFC3339), cert.X509.NotAfter.UTC().Format(time.RFC3339))}
 	}
-	if text := outsideValidity(cert.X509, at); text != "" {
+	if text := momentOf(cert.X509, at).outside(cert.X509); text != "" {
 		r.add(CertificateExpired, High, c, whose(side, cert, ca)+" "+text, evidence())
 		return
 	}
-	if used := r.options.Used; used != nil {
-		if until := used(c); until.After(at) {
-			at = until
-		}
-	}
+	at = r.usedUntil(c, at)
 	if at.After(cert.X509.NotAfter) {
 		r.add(CertificateExpired, Medium, c, fmt.Sprintf("%s expired at %s, while the connection was open: it stays up, but cannot be established again with this certificate",
 			whose(side, cert, ca), cert.X509.NotAfter.UTC().Format(time.RFC3339)), evidence())
@@ -144,13 +191,17 @@ func (r *ruler) validity(c *decode.Connection, side int, cert *Certificate, ca b
 // weakCertificate finds keys that are too short, and signatures that can be
 // forged. That of a root proves nothing anyway.
 func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificate, ca bool) {
-	evidence := func() Evidence { return Evidence{certificateFrame(c, side), sides[side] + "'s certificates"} }
+	evidence := func() Evidence {
+		return Evidence{certificateFrame(c, side), r.text("%s's certificates", sides[side])}
+	}
 	if s, why := weakKey(cert.Key); why != "" {
 		r.addFix(WeakTLS, s, c, fmt.Sprintf("%s has a weak key: %s", whose(side, cert, ca), why), newCertificateFix, evidence())
+	} else if setting, why := r.smallKey(cert); why != "" {
+		f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a smaller key than the policy allows: %s", whose(side, cert, ca), why), evidence()).by(setting)
+		f.Fix = newCertificateFix
 	}
-	r.smallKey(c, cert, func() string { return whose(side, cert, ca) }, evidence)
-	if hash := cert.obsoleteHash(); hash != "" && !cert.SelfSigned {
-		s := High
+	if cert.forgeable() {
+		s, hash := High, cert.obsoleteHash()
 		if hash == "SHA-1" {
 			s = Medium
 		}
@@ -158,31 +209,29 @@ func (r *ruler) weakCertificate(c *decode.Connection, side int, cert *Certificat
 	}
 }
 
+// forgeable reports whether the certificate rests on a signature with a broken hash.
+func (c *Certificate) forgeable() bool { return !c.SelfSigned && c.obsoleteHash() != "" }
+
 // The least sizes that are not weak (NIST SP 800-131A).
 const (
 	leastRSA   = 2048
 	leastCurve = 224
 )
 
-// smallKey finds a key that is not weak, and smaller than the policy takes.
-func (r *ruler) smallKey(c *decode.Connection, cert *Certificate, whose func() string, evidence func() Evidence) {
-	p, k := &r.options.Policy.Certificates, cert.Key
-	if _, weak := weakKey(k); weak != "" || k.Bits == 0 {
-		return
+// smallKey says of a key in what it is smaller than the policy takes, and by which
+// setting; "" if it is not.
+func (r *ruler) smallKey(cert *Certificate) (setting, why string) {
+	p, k, least := &r.options.Policy.Certificates, cert.Key, 0
+	switch {
+	case strings.HasPrefix(k.Name, "RSA"):
+		setting, least = "certificates.min_rsa_bits", p.MinRSA
+	case k.Name == "ECDSA":
+		setting, least = "certificates.min_ec_bits", p.MinCurve
 	}
-	for _, least := range []struct {
-		is      bool
-		bits    int
-		setting string
-	}{
-		{strings.HasPrefix(k.Name, "RSA"), p.MinRSA, "certificates.min_rsa_bits"},
-		{k.Name == "ECDSA", p.MinCurve, "certificates.min_ec_bits"},
-	} {
-		if least.is && k.Bits < least.bits {
-			f := r.add(WeakTLS, High, c, fmt.Sprintf("%s has a smaller key than the policy allows: %s, under %d bits", whose(), k, least.bits), evidence()).by(least.setting)
-			f.Fix = newCertificateFix
-		}
+	if k.Bits == 0 || k.Bits >= least {
+		return "", ""
 	}
+	return setting, fmt.Sprintf("%s, under %d bits", k, least)
 }
 
 // weakKey says what is weak about a key; "" if nothing is.
@@ -198,36 +247,44 @@ func weakKey(k Key) (Severity, string) {
 	return Info, ""
 }
 
+// A signing is how client and server sign the handshake.
+type signing struct{ client, server secrets.Scheme }
+
 // weakSignatures looks at the handshake's own. Before TLS 1.2 there is no
 // choice, and the version is a finding.
 func (r *ruler) weakSignatures(c *decode.Connection) {
 	f := c.TLS
-	client, server := f.ClientCertificate.Scheme.String(), f.ServerCertificate.Scheme.String()
-	switch {
-	case f.Version != tls.TLS12:
-	case client == server:
-		r.weakScheme(c, client, "both sides sign", decode.Client, decode.Server)
-	default:
-		r.weakScheme(c, client, "the client signs", decode.Client)
-		r.weakScheme(c, server, "the server signs", decode.Server)
+	if f.Version != tls.TLS12 {
+		return
+	}
+	s := signing{f.ClientCertificate.Scheme, f.ServerCertificate.Scheme}
+	for _, w := range r.signings.Get(s, s.weaknesses) {
+		var room [2]Evidence
+		evidence := room[:0]
+		for _, side := range w.by {
+			evidence = append(evidence, Evidence{certificateFrame(c, side), r.text("the %s's handshake", sides[side])})
+		}
+		r.addFix(WeakTLS, w.severity, c, w.message, w.fix, evidence...)
 	}
 }
 
-func (r *ruler) weakScheme(c *decode.Connection, scheme, who string, by ...int) {
-	md5, sha1 := strings.HasSuffix(scheme, "md5"), strings.HasSuffix(scheme, "sha1")
-	if !md5 && !sha1 {
-		return
+func (s signing) weaknesses() []weakness {
+	client, server := s.client.String(), s.server.String()
+	if client == server {
+		return weakScheme(client, "both sides sign", decode.Client, decode.Server)
 	}
-	var evidence []Evidence
-	for _, side := range by {
-		evidence = append(evidence, Evidence{certificateFrame(c, side), fmt.Sprintf("the %s's handshake", sides[side])})
-	}
+	return append(weakScheme(client, "the client signs", decode.Client), weakScheme(server, "the server signs", decode.Server)...)
+}
+
+func weakScheme(scheme, who string, by ...int) []weakness {
 	switch {
-	case md5:
-		r.add(WeakTLS, High, c, fmt.Sprintf("%s the handshake with MD5 (%s)", who, scheme), evidence...)
-	case sha1:
-		r.addFix(WeakTLS, Low, c, fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does so in TLS 1.2 by default", who, scheme), signatureFix, evidence...)
+	case strings.HasSuffix(scheme, "md5"):
+		return []weakness{{severity: High, by: by, message: fmt.Sprintf("%s the handshake with MD5 (%s)", who, scheme)}}
+	case strings.HasSuffix(scheme, "sha1"):
+		message := fmt.Sprintf("%s the handshake with SHA-1 (%s), which is obsolete (RFC 9155); OTP 25 does so in TLS 1.2 by default", who, scheme)
+		return []weakness{{severity: Low, by: by, message: message, fix: signatureFix}}
 	}
+	return nil
 }
 
 // addFix is add for a finding that is not mended as the rule says.
@@ -284,19 +341,18 @@ type keyUse struct {
 	connections []*decode.Connection
 	evidence    []Evidence
 	// byAddress has the names of the nodes at each address, "" for unknown ones.
-	byAddress map[string][]string
+	byAddress map[netip.Addr][]string
 	both      bool // seen at both ends of a connection
 }
 
 func (u *keyUse) add(c *decode.Connection, side int) {
 	if u.byAddress == nil {
-		u.byAddress = make(map[string][]string)
+		u.byAddress = make(map[netip.Addr][]string)
 	}
-	end := c.Ends[side]
-	at, name := end.Address.Addr().String(), end.Node
-	if !slices.Contains(u.byAddress[at], name) {
-		u.byAddress[at] = append(u.byAddress[at], name)
-		u.evidence = append(u.evidence, Evidence{certificateFrame(c, side), fmt.Sprintf("at %s", label(at, name))})
+	at, name := c.Ends[side].Address.Addr(), c.Ends[side].Node
+	if names := u.byAddress[at]; !slices.Contains(names, name) {
+		u.byAddress[at] = append(names, name)
+		u.evidence = append(u.evidence, Evidence{certificateFrame(c, side), "at " + label(at.String(), name)})
 	}
 	if n := len(u.connections); n > 0 && u.connections[n-1] == c {
 		u.both = true
@@ -327,7 +383,7 @@ func (u *keyUse) nodes() []string {
 			}
 		}
 		if !named {
-			out = append(out, address)
+			out = append(out, address.String())
 		}
 	}
 	slices.Sort(out)

@@ -17,12 +17,12 @@ var oidAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 // A chainChecker builds chains to the CAs that were given.
 type chainChecker struct {
 	cas     *x509.CertPool
-	answers map[chainKey]chainAnswer
+	answers map[chainKey]*chainAnswer
 }
 
-// A chainKey names a question about a chain.
+// A chainKey names a question about a chain of a [certificateStore].
 type chainKey struct {
-	chain string // the certificates' hashes
+	chain **Certificate // its first one's place
 	usage x509.ExtKeyUsage
 }
 
@@ -34,31 +34,30 @@ type chainAnswer struct {
 	err      error
 }
 
-// check builds a chain at a time, and returns its root's name. What is wrong
-// with the first certificate itself, its validity, usage and names, is not
-// looked at: who asks has done so.
-func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) (root string, err error) {
+// check builds a chain at a time. What is wrong with the first certificate itself,
+// its validity, usage and names, is not looked at: who asks does so. It returns nil
+// if there are no CAs.
+func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) *chainAnswer {
+	if k.cas == nil {
+		return nil
+	}
 	leaf := chain[0].X509
 	at = within(at, leaf)
 	if !allows(leaf, usage) {
 		usage = x509.ExtKeyUsageAny
 	}
-	key := chainKey{usage: usage}
-	for _, cert := range chain {
-		key.chain += string(cert.SHA256[:])
+	key := chainKey{&chain[0], usage}
+	if s := k.answers[key]; s != nil && !at.Before(s.from) && !at.After(s.to) {
+		return s
 	}
-	if s, ok := k.answers[key]; ok && !at.Before(s.from) && !at.After(s.to) {
-		return s.root, s.err
-	}
-	answer := k.ask(chain, at, usage)
 	if k.answers == nil {
-		k.answers = make(map[chainKey]chainAnswer)
+		k.answers = make(map[chainKey]*chainAnswer)
 	}
-	k.answers[key] = answer
-	return answer.root, answer.err
+	k.answers[key] = k.ask(chain, at, usage)
+	return k.answers[key]
 }
 
-func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) chainAnswer {
+func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) *chainAnswer {
 	pool := x509.NewCertPool()
 	shown := []*x509.Certificate{chain[0].X509}
 	for _, cert := range chain[1:] {
@@ -68,7 +67,7 @@ func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKey
 		}
 	}
 	chains, err := shown[0].Verify(x509.VerifyOptions{Roots: k.cas, Intermediates: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
-	answer := chainAnswer{from: at, to: at, err: err}
+	answer := &chainAnswer{from: at, to: at, err: err}
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case err == nil:

@@ -196,7 +196,7 @@ func (r *ruler) cookie(c *decode.Connection, facts *[2]dist.Facts, inside bool) 
 		}
 		who := [2]string{"client", "server"}[side]
 		r.add(KnownCookie, severity, c, message+": "+found.Known(),
-			Evidence{sides[side].DigestAt.Frame, fmt.Sprintf("the %s's digest is that of this cookie and the challenge", who)})
+			Evidence{sides[side].DigestAt.Frame, r.text("the %s's digest is that of this cookie and the challenge", who)})
 	}
 }
 

@@ -88,7 +88,7 @@ func (r *ruler) issuers(c *decode.Connection, v *Certificates) {
 		if len(chain) == 0 || chain[0].X509 == nil {
 			continue
 		}
-		evidence := Evidence{certificateFrame(c, side), fmt.Sprintf("the %s's certificate, issued by %s", sides[side], chain[0].issuer())}
+		evidence := Evidence{certificateFrame(c, side), r.text("the %s's certificate, issued by %s", sides[side], chain[0].issuer())}
 		if len(p.Issuers) > 0 && !slices.Contains(p.Issuers, chain[0].X509.Issuer.String()) {
 			r.add(notBy[side], High, c, fmt.Sprintf("the %s's certificate was issued by %s, which the policy does not name", sides[side], chain[0].issuer()), evidence).by("certificates.issuers")
 		}
@@ -166,7 +166,7 @@ func (r *ruler) unseen(c *decode.Connection, v *Certificates) {
 		hidden := len(x.chain) == 0 || x.chain[0].X509 == nil || r.options.CAs != nil && x.result.Status == VerifyNotChecked
 		if x.shown && hidden {
 			r.add(NotProven, Medium, c, fmt.Sprintf("what the policy asks of the %s's certificate cannot be checked: %s", sides[side], x.result.Reason),
-				Evidence{certificateFrame(c, side), fmt.Sprintf("the %s's handshake", sides[side])}).by("certificates.unseen")
+				Evidence{certificateFrame(c, side), r.text("the %s's handshake", sides[side])}).by("certificates.unseen")
 		}
 	}
 }

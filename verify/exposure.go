@@ -24,18 +24,17 @@ const (
 // portMappers has the rules about who reaches port mappers, and what for.
 func (r *ruler) portMappers() {
 	said := sayings{ruler: r}
-	for _, c := range r.capture.Connections {
+	for _, c := range r.sorted.toEPMD {
 		for _, e := range c.Exchanges() {
-			who := c.Ends[decode.Client].Address.Addr().String()
-			evidence := Evidence{e.At.Frame, tells(c, e)}
+			evidence := func() Evidence { return Evidence{e.At.Frame, r.text("%s", tells(c, e))} }
 			if s, text := commanded(c, e); text != "" {
-				said.add(EPMDControlled, s, text, who, c, evidence)
+				said.add(EPMDControlled, s, text, c, evidence())
 			}
 			if s, text := r.reached(c, e); text != "" {
-				said.add(EPMDReached, s, text, who, c, evidence)
+				said.add(EPMDReached, s, text, c, evidence())
 			}
 			if port := c.Ends[decode.Server].Address.Port(); c.Protocol == decode.EPMD && !r.options.Policy.listens(port) {
-				r.add(EPMDReached, High, c, fmt.Sprintf("EPMD answers on port %d, which is outside the allowed ports", port), evidence).by("epmd.ports")
+				r.add(EPMDReached, High, c, fmt.Sprintf("EPMD answers on port %d, which is outside the allowed ports", port), evidence()).by("epmd.ports")
 			}
 		}
 	}
@@ -48,16 +47,20 @@ func (r *ruler) portMappers() {
 type sayings struct {
 	ruler *ruler
 	list  []*saying
-	index map[string]*saying
+	index map[sayingKey]*saying
 }
 
-type saying struct {
+type sayingKey struct {
 	rule     Rule
 	severity Severity
 	text     string // with %s for the addresses
-	who      []string
-	known    map[string]bool
-	parts    []part
+}
+
+type saying struct {
+	sayingKey
+	who   []string
+	known map[netip.Addr]bool
+	parts []part
 }
 
 type part struct {
@@ -65,20 +68,20 @@ type part struct {
 	evidence Evidence
 }
 
-func (s *sayings) add(rule Rule, severity Severity, text, who string, c *decode.Connection, e Evidence) {
+func (s *sayings) add(rule Rule, severity Severity, text string, c *decode.Connection, e Evidence) {
 	if s.index == nil {
-		s.index = make(map[string]*saying)
+		s.index = make(map[sayingKey]*saying)
 	}
-	key := string(rule) + string(severity) + text
+	key := sayingKey{rule, severity, text}
 	f := s.index[key]
 	if f == nil {
-		f = &saying{rule: rule, severity: severity, text: text, known: make(map[string]bool)}
+		f = &saying{sayingKey: key, known: make(map[netip.Addr]bool)}
 		s.index[key] = f
 		s.list = append(s.list, f)
 	}
-	if !f.known[who] {
+	if who := c.Ends[decode.Client].Address.Addr(); !f.known[who] {
 		f.known[who] = true
-		f.who = append(f.who, who)
+		f.who = append(f.who, who.String())
 	}
 	f.parts = append(f.parts, part{c, e})
 }
@@ -140,13 +143,17 @@ func cameUp(c *decode.Connection) bool {
 // commanded judges the requests that EPMD takes from its own host only. The text
 // is empty if there is nothing to say.
 func commanded(c *decode.Connection, e epmd.Exchange) (Severity, string) {
-	text, ok := map[string]string{
-		epmd.DumpReq:   "EPMD was asked for a dump of all names by %s",
-		epmd.KillReq:   "EPMD was told to end by %s",
-		epmd.StopReq:   "EPMD was told to forget a node by %s",
-		epmd.Alive2Req: "EPMD was asked to register a node by %s",
-	}[e.Op]
-	if !ok {
+	text := ""
+	switch e.Op {
+	case epmd.DumpReq:
+		text = "EPMD was asked for a dump of all names by %s"
+	case epmd.KillReq:
+		text = "EPMD was told to end by %s"
+	case epmd.StopReq:
+		text = "EPMD was told to forget a node by %s"
+	case epmd.Alive2Req:
+		text = "EPMD was asked to register a node by %s"
+	default:
 		return "", ""
 	}
 	if ownHost(c) {
@@ -221,7 +228,7 @@ func became(e epmd.Exchange) string {
 func (r *ruler) scannedHosts() {
 	type target struct{ client, server netip.Addr }
 	learnt := make(map[target]bool)
-	for _, c := range r.capture.Connections {
+	for _, c := range r.sorted.toEPMD {
 		for _, e := range c.Exchanges() {
 			if e.Op == epmd.PortPlease2Req && e.Outcome == epmd.Accepted {
 				learnt[target{c.Ends[decode.Client].Address.Addr(), c.Ends[decode.Server].Address.Addr()}] = true
@@ -230,9 +237,9 @@ func (r *ruler) scannedHosts() {
 	}
 	s := scans{ruler: r, text: "%s tried the port mappers of %d hosts and learnt no node's port from them: a scan, a monitor, or hosts that are gone", least: scanHosts}
 	seen := make(map[target]bool)
-	for _, c := range r.capture.Connections {
+	for _, c := range r.sorted.toEPMD {
 		t := target{c.Ends[decode.Client].Address.Addr(), c.Ends[decode.Server].Address.Addr()}
-		if c.ToEPMD && !ownHost(c) && !learnt[t] && !seen[t] {
+		if !ownHost(c) && !learnt[t] && !seen[t] {
 			seen[t] = true
 			s.add(t.client, t.client.String(), c)
 		}
@@ -248,6 +255,9 @@ func (r *ruler) scannedPorts() {
 		target
 		port uint16
 	}
+	if len(r.sorted.empty) < scanPorts {
+		return
+	}
 	concerned := make(map[target]bool)
 	for _, c := range r.capture.Connections {
 		if c.ToEPMD || c.Announced() {
@@ -256,10 +266,10 @@ func (r *ruler) scannedPorts() {
 	}
 	s := scans{ruler: r, text: "%s and sent nothing to %d of its ports, EPMD's or one of distribution among those it tried: a scan", least: scanPorts}
 	seen := make(map[port]bool)
-	for _, c := range r.capture.Connections {
+	for _, c := range r.sorted.empty {
 		t := target{c.Ends[decode.Client].Address.Addr(), c.Ends[decode.Server].Address.Addr()}
 		p := port{t, c.Ends[decode.Server].Address.Port()}
-		if c.Protocol == decode.None && c.TCP[decode.Client].Start == tcp.StartSYN && concerned[t] && !ownHost(c) && !seen[p] {
+		if concerned[t] && !ownHost(c) && !seen[p] {
 			seen[p] = true
 			s.add(t.client, fmt.Sprintf("%s dialled %s", t.client, t.server), c)
 		}

@@ -223,7 +223,7 @@ func (r *ruler) refused(c *decode.Connection, k Conclusion) {
 	}
 	at := Evidence{c.FirstFrame, "the connection's first packet"}
 	if a := c.TLS.Failure.Alert; a != nil {
-		at = Evidence{a.Frame, fmt.Sprintf("the %s's alert (%s)", a.From, a.Basis)}
+		at = Evidence{a.Frame, r.text("the %s's alert (%s)", a.From.String(), a.Basis.String())}
 	}
 	r.addFix(HandshakeRefused, Info, c, k.Reason, cmp.Or(causeOf(c).fix, refusedFix), at)
 }

@@ -12,8 +12,9 @@ import (
 // A host is what the server's certificate must be for.
 type host struct {
 	name string
-	// source says how the name is known.
-	source string
+	// node is the node whose name has it, which is known by basis; "" if it is known
+	// without.
+	node, basis string
 	// asked says that the client itself named it, in its hello.
 	asked bool
 	// any says that the certificate may be for another one.
@@ -21,22 +22,32 @@ type host struct {
 }
 
 // String names the host and says how it is known.
-func (h host) String() string { return fmt.Sprintf("%s (%s)", clip(h.name), clip(h.source)) }
+func (h host) String() string { return fmt.Sprintf("%s (%s)", clip(h.name), clip(h.source())) }
+
+// source says how the name is known.
+func (h host) source() string {
+	switch {
+	case h.asked:
+		return "server_name"
+	case h.node != "":
+		return "host of " + h.node + ", by " + h.basis
+	case h.name != "":
+		return "the node's host"
+	}
+	return ""
+}
 
 // dialledHost returns the host that the client wanted: what it says in its
 // hello, else the host part of the server's name. The zero host is unknown.
 func dialledHost(c *decode.Connection) host {
 	if c.TLS.Client != nil && c.TLS.Client.ServerName != "" {
-		return host{name: c.TLS.Client.ServerName, source: "server_name", asked: true}
+		return host{name: c.TLS.Client.ServerName, asked: true}
 	}
 	end := c.Ends[decode.Server]
 	if _, name, found := strings.Cut(end.Node, "@"); found && name != "" {
-		return host{name: name, source: "host of " + end.Node + ", by " + end.NodeBasis}
+		return host{name: name, node: end.Node, basis: end.NodeBasis}
 	}
-	if end.Host != "" {
-		return host{name: end.Host, source: "the node's host"}
-	}
-	return host{}
+	return host{name: end.Host}
 }
 
 // A match is how a certificate stands to a host.

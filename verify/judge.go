@@ -127,28 +127,43 @@ type Judgement struct {
 
 // Observe draws the verdicts of a capture without judging them.
 func Observe(c *decode.Capture, o Options) *Judgement {
-	n := len(c.Connections)
-	j := &Judgement{Conclusions: make([]Conclusion, 0, n), Certificates: make([]*Certificates, 0, n)}
-	examiner := newExaminer(o.CAs)
-	examiner.anyHost = o.Policy.Certificates.AnyHost
-	for _, x := range c.Connections {
-		j.Conclusions = append(j.Conclusions, Conclude(x))
-		j.Certificates = append(j.Certificates, examiner.examine(x))
+	j, x := newJudgement(c), o.examiner()
+	for _, c := range c.Connections {
+		j.observe(c, x)
 	}
 	return j
+}
+
+func newJudgement(c *decode.Capture) *Judgement {
+	n := len(c.Connections)
+	return &Judgement{Conclusions: make([]Conclusion, 0, n), Certificates: make([]*Certificates, 0, n)}
+}
+
+// observe draws the verdict of the next connection, of which x checks the
+// certificates.
+func (j *Judgement) observe(c *decode.Connection, x *examiner) (Conclusion, *Certificates) {
+	k, v := Conclude(c), x.examine(c)
+	j.Conclusions, j.Certificates = append(j.Conclusions, k), append(j.Certificates, v)
+	return k, v
+}
+
+func (o *Options) examiner() *examiner {
+	x := newExaminer(o.CAs)
+	x.anyHost = o.Policy.Certificates.AnyHost
+	return x
 }
 
 // Judge holds a capture against a policy. By default that is "mutual": every
 // connection of distribution is mutual TLS, or came to nothing.
 func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
-	j := Observe(c, o)
+	j := newJudgement(c)
 	r := ruler{capture: c, judgement: j, cover: cover, options: o, cookies: NewCookieCheck(o.Cookies)}
-	r.run()
+	r.run(o.examiner())
 	j.Findings = r.findings
 	slices.SortStableFunc(j.Findings, func(a, b Finding) int {
 		return cmp.Or(a.Severity.Compare(b.Severity), cmp.Compare(a.Rule, b.Rule))
 	})
 	j.Policy, j.Coverage = o.Policy.Name, cover
-	j.Outcome, j.Reason = j.conclude(c, o.Policy.Require)
+	j.Outcome, j.Reason = j.conclude(c, o.Policy.Require, r.sorted.count)
 	return j
 }

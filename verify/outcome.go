@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"distproof/decode"
@@ -20,16 +19,16 @@ type tally struct {
 }
 
 // conclude says whether the policy holds. A violation outweighs what could not
-// be shown, and that outweighs everything that is well.
-func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, string) {
-	t := tally{count: make(map[Verdict]int), goal: "mutual TLS"}
+// be shown, and that outweighs everything that is well. count has the connections
+// by verdict.
+func (j *Judgement) conclude(c *decode.Capture, require Requirement, count map[Verdict]int) (Outcome, string) {
+	t := tally{count: count, goal: "mutual TLS", good: count[Mutual]}
 	if require == RequireEncrypted {
 		t.goal = "encrypted"
-	}
-	for i, k := range j.Conclusions {
-		t.count[k.Verdict]++
-		if k.Verdict == Mutual || require == RequireEncrypted && encrypted(c.Connections[i]) {
-			t.good++
+		for i, k := range j.Conclusions {
+			if k.Verdict != Mutual && encrypted(c.Connections[i]) {
+				t.good++
+			}
 		}
 	}
 	t.total = len(j.Conclusions) - t.count[NoVerdict]
@@ -49,35 +48,19 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement) (Outcome, s
 // concerned counts the connections, by verdict, that do not meet the
 // requirement, or are not shown to.
 func (j *Judgement) concerned(c *decode.Capture, effect Effect) map[Verdict]int {
-	count, counted, place := make(map[Verdict]int), make([]bool, len(j.Conclusions)), placesOf(c.Connections)
+	count, counted, places := make(map[Verdict]int), make([]bool, len(j.Conclusions)), c.Places()
 	for _, f := range j.Findings {
-		if f.Effect != effect || !slices.Contains(transportRules, f.Rule) {
+		if f.Effect != effect || !isTransport(f.Rule) {
 			continue
 		}
 		for _, x := range f.Connections {
-			if i := place(x); !counted[i] {
+			if i := places.Of(x); !counted[i] {
 				counted[i] = true
 				count[j.Conclusions[i].Verdict]++
 			}
 		}
 	}
 	return count
-}
-
-// placesOf returns what finds the place of a connection. Those of a capture that
-// was read as a whole are numbered; a map of them all takes no room then.
-func placesOf(all []*decode.Connection) func(*decode.Connection) int {
-	for i, c := range all {
-		if c.Number == uint64(i+1) {
-			continue
-		}
-		places := make(map[*decode.Connection]int, len(all))
-		for i, c := range all {
-			places[c] = i
-		}
-		return func(c *decode.Connection) int { return places[c] }
-	}
-	return func(c *decode.Connection) int { return int(c.Number - 1) }
 }
 
 // verb is "is" for one thing, and "are" for several.

@@ -11,6 +11,7 @@ import (
 	"distproof/decode"
 	"distproof/decode/dist"
 	"distproof/decode/epmd"
+	"distproof/decode/tcp"
 	"distproof/decode/tls"
 	"distproof/internal/once"
 	"distproof/internal/plural"
@@ -98,10 +99,55 @@ type ruler struct {
 	// which one says that they need not meet the requirement.
 	uses    []exceptionUse
 	excused map[*decode.Connection]bool
-	// texts has the texts of evidence.
-	texts once.Table[string, string]
+	// sorted has the connections by what rules about several of them look at.
+	sorted sorted
+	// texts has those of evidence, suites and signings what is weak about cipher suites
+	// and signatures, and sound when nothing is wrong with certificates.
+	texts    once.Table[[1 + maxInText]string, string]
+	suites   once.Table[tls.Suite, []weakness]
+	signings once.Table[signing, []weakness]
+	sound    once.Table[*Certificates, period]
 	// switchedOff counts what rules would have found that are off.
 	switchedOff map[Rule]int
+}
+
+// sorted has what rules about several connections look at, found while each is looked
+// at by itself.
+type sorted struct {
+	// count has them by verdict.
+	count map[Verdict]int
+	// clear says that there is a session in the clear.
+	clear bool
+	// toEPMD reached port mappers, and empty were opened and carried nothing.
+	toEPMD, empty []*decode.Connection
+	// gapped are those between nodes with missing packets; obscured those that may
+	// be, had packets not been missing, and alike those that look so.
+	gapped, obscured, alike []*decode.Connection
+}
+
+// sort notes c, of which k is known.
+func (s *sorted) sort(c *decode.Connection, k Conclusion) {
+	if s.count == nil {
+		s.count = make(map[Verdict]int)
+	}
+	s.count[k.Verdict]++
+	s.clear = s.clear || k.Verdict == Cleartext && k.State == Up
+	if c.ToEPMD {
+		s.toEPMD = append(s.toEPMD, c)
+	}
+	if c.Protocol == decode.None && c.TCP[decode.Client].Start == tcp.StartSYN {
+		s.empty = append(s.empty, c)
+	}
+	switch {
+	case k.Verdict != NoVerdict:
+		if c.TCP[0].Gap+c.TCP[1].Gap > 0 {
+			s.gapped = append(s.gapped, c)
+		}
+	case mayBeDistribution(c):
+		s.obscured = append(s.obscured, c)
+	case resemblesDistribution(c):
+		s.alike = append(s.alike, c)
+	}
 }
 
 // A findingKey tells findings apart.
@@ -112,19 +158,20 @@ type findingKey struct {
 	waiver   *Exception
 }
 
-func (r *ruler) run() {
-	for i, c := range r.capture.Connections {
-		k := r.judgement.Conclusions[i]
-		if k.Verdict == NoVerdict {
+// run draws the verdicts, with x for the certificates, and applies the rules.
+func (r *ruler) run(x *examiner) {
+	for _, c := range r.capture.Connections {
+		k, v := r.judgement.observe(c, x)
+		if r.sorted.sort(c, k); k.Verdict == NoVerdict {
 			continue
 		}
 		r.transport(c, k)
 		r.exposure(c)
 		if c.TLS != nil {
 			r.weakness(c)
-			r.certificates(c, r.judgement.Certificates[i])
+			r.certificates(c, v)
 		}
-		r.demands(c, k, r.judgement.Certificates[i])
+		r.demands(c, k, v)
 	}
 	r.sharedKeys()
 	r.listeners()
@@ -163,18 +210,33 @@ func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string,
 	if n := len(f.Connections); c != nil && (n == 0 || f.Connections[n-1] != c) {
 		f.Connections = append(f.Connections, c)
 	}
-	for _, e := range evidence {
-		text := r.texts.Get(e.Text, func() string { return e.Text })
-		f.Evidence = append(f.Evidence, Evidence{e.Frame, text})
-	}
+	f.Evidence = append(f.Evidence, evidence...)
 	return f
+}
+
+// maxInText is how many strings a text may be made of.
+const maxInText = 3
+
+// text formats strings: for the same ones it returns the same text, as many connections
+// have it.
+func (r *ruler) text(format string, args ...string) string {
+	key := [1 + maxInText]string{format}
+	copy(key[1:], args)
+	return r.texts.Get(key, func() string {
+		var all []any
+		for _, a := range args {
+			all = append(all, a)
+		}
+		return fmt.Sprintf(format, all...)
+	})
 }
 
 // transport has the rules that follow from the verdict.
 func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 	switch k.Verdict {
 	case Cleartext:
-		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's digest and every message can be read and changed", clearEvidence(c)...)
+		var room [2]Evidence
+		r.add(CleartextDistribution, Critical, c, "distribution crosses the network in the clear: names, the cookie's digest and every message can be read and changed", r.clearEvidence(c, room[:0])...)
 	case OneWay:
 		r.oneWay(c)
 		if r.options.Policy.Require == RequireEncrypted && !encrypted(c) {
@@ -195,16 +257,16 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 	for i, who := range sides {
 		if f := c.TLS.Foreign[i]; f != nil {
 			r.add(CleartextInsideTLS, Critical, c, "bytes that are not TLS follow inside a TLS connection",
-				Evidence{f.Frame, fmt.Sprintf("the %s's bytes are not TLS from here on", who)})
+				Evidence{f.Frame, r.text("the %s's bytes are not TLS from here on", who)})
 		}
 	}
 }
 
-func clearEvidence(c *decode.Connection) []Evidence {
+// clearEvidence adds to out what shows that a connection is in the clear.
+func (r *ruler) clearEvidence(c *decode.Connection, out []Evidence) []Evidence {
 	if !c.InClear {
-		return []Evidence{{c.FirstFrame, fmt.Sprintf("the cipher suite %s encrypts nothing", c.TLS.Suite)}}
+		return append(out, Evidence{c.FirstFrame, r.text("the cipher suite %s encrypts nothing", c.TLS.Suite.String())})
 	}
-	var out []Evidence
 	for side, who := range [2]string{"client", "server"} {
 		d := &c.Dist[side]
 		if d.Bytes == 0 {
@@ -212,11 +274,11 @@ func clearEvidence(c *decode.Connection) []Evidence {
 		}
 		switch h := d.Handshake; {
 		case h.Name != "":
-			out = append(out, Evidence{h.NameAt.Frame, fmt.Sprintf("the %s's name %q in the clear", who, h.Name)})
+			out = append(out, Evidence{h.NameAt.Frame, r.text("the %s's name %q in the clear", who, h.Name)})
 		case d.Recognition == dist.NotRecognised:
-			out = append(out, Evidence{d.First.Frame, fmt.Sprintf("the %s's part of the handshake in the clear", who)})
+			out = append(out, Evidence{d.First.Frame, r.text("the %s's part of the handshake in the clear", who)})
 		default:
-			out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("the %s's distribution messages in the clear", who)})
+			out = append(out, Evidence{d.RecognisedAt.Frame, r.text("the %s's distribution messages in the clear", who)})
 		}
 	}
 	return out
@@ -228,7 +290,7 @@ func (r *ruler) oneWay(c *decode.Connection) {
 		f = c.ResumedFrom.TLS
 	}
 	cert := f.ClientCertificate
-	e := Evidence{f.Flight, fmt.Sprintf("%s (%s)", cert.Reason, cert.Basis)}
+	e := Evidence{f.Flight, r.text("%s (%s)", cert.Reason, cert.Basis.String())}
 	if cert.Status == tls.Empty {
 		r.add(OptionalClientCert, High, c, "the server asked for a client certificate, got an empty one, and accepted it: anybody without a certificate gets in", e)
 		return
@@ -250,9 +312,9 @@ func (r *ruler) exposure(c *decode.Connection) {
 		d := &c.Dist[side]
 		if d.Handshake.Proved {
 			r.add(CookieDigestExposed, High, c, "the cookie's digest crossed in the clear: whoever saw it can guess cookies offline",
-				Evidence{d.Handshake.DigestAt.Frame, fmt.Sprintf("the %s's digest of the cookie and the other side's challenge", who)})
+				Evidence{d.Handshake.DigestAt.Frame, r.text("the %s's digest of the cookie and the other side's challenge", who)})
 		}
-		if e := remoteExecution(d, who); len(e) > 0 {
+		if e := r.remoteExecution(d, who); len(e) > 0 {
 			r.add(RemoteExecutionExposed, Critical, c, "messages that make other nodes run code crossed in the clear", e...)
 		}
 	}
@@ -264,7 +326,7 @@ const maxCalls = 8
 // remoteExecution has the first message of every function that a side made the
 // other run, and what went to rex beside it. Of a direction seen from the middle
 // on, names may be all that is known.
-func remoteExecution(d *dist.Facts, who string) []Evidence {
+func (r *ruler) remoteExecution(d *dist.Facts, who string) []Evidence {
 	var out []Evidence
 	for call, uses := range d.Calls {
 		out = append(out, Evidence{uses.First.Frame, fmt.Sprintf("by the %s: %s %s (%s)", who, call.Means, call.Function, Often(uses.Count))})
@@ -281,6 +343,9 @@ func remoteExecution(d *dist.Facts, who string) []Evidence {
 	}
 	if n := d.UnnamedCalls; n > 0 {
 		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s whose name is not known", who, plural.Of(n, "call", "calls"))})
+	}
+	for i := range out {
+		out[i].Text = r.text("%s", out[i].Text)
 	}
 	return out
 }
@@ -311,32 +376,50 @@ func (r *ruler) weakness(c *decode.Connection) {
 	}
 }
 
+// A weakness is something weak that many connections have.
+type weakness struct {
+	severity     Severity
+	message, fix string
+	// by are the sides that have it, if it is not the connection as a whole.
+	by []int
+}
+
 // weakProtocol looks at version, suite, compression and renegotiation.
 func (r *ruler) weakProtocol(c *decode.Connection) {
 	f := c.TLS
-	hello := Evidence{frameOf(c, decode.Server, tls.TypeServerHello), "the server's choice"}
-	if f.Version < tls.TLS12 {
-		r.add(WeakTLS, High, c, obsolete(f.Version), hello)
+	add := func(w weakness) {
+		r.add(WeakTLS, w.severity, c, w.message, Evidence{frameOf(c, decode.Server, tls.TypeServerHello), "the server's choice"})
 	}
-	for _, w := range f.Suite.Weaknesses() {
-		s := High
-		switch w {
-		case "CBC mode":
-			s = Low
-		case "no forward secrecy":
-			s = Low
-			if staticRSA(f.Suite) {
-				w += " (static RSA: whoever gets the server's key can read what was recorded before)"
-			}
-		}
-		r.add(WeakTLS, s, c, fmt.Sprintf("cipher suite %s: %s", f.Suite, w), hello)
+	if f.Version < tls.TLS12 {
+		add(weakness{severity: High, message: obsolete(f.Version)})
+	}
+	for _, w := range r.suites.Get(f.Suite, func() []weakness { return weakSuite(f.Suite) }) {
+		add(w)
 	}
 	if f.Server != nil && f.Server.Compression != 0 {
-		r.add(WeakTLS, Medium, c, "TLS compression: sizes reveal something about the contents (RFC 9325, Section 3.3)", hello)
+		add(weakness{severity: Medium, message: "TLS compression: sizes reveal something about the contents (RFC 9325, Section 3.3)"})
 	}
 	if f.Renegotiated {
 		r.add(WeakTLS, Low, c, "the session was renegotiated; which side began is encrypted", Evidence{c.FirstFrame, "the connection's first packet"})
 	}
+}
+
+func weakSuite(s tls.Suite) []weakness {
+	var out []weakness
+	for _, w := range s.Weaknesses() {
+		severity := High
+		switch w {
+		case "CBC mode":
+			severity = Low
+		case "no forward secrecy":
+			severity = Low
+			if staticRSA(s) {
+				w += " (static RSA: whoever gets the server's key can read what was recorded before)"
+			}
+		}
+		out = append(out, weakness{severity: severity, message: fmt.Sprintf("cipher suite %s: %s", s, w)})
+	}
+	return out
 }
 
 // staticRSA reports whether the key exchange is encryption to the server's key.
@@ -351,6 +434,9 @@ func obsolete(v tls.Version) string {
 
 // listeners finds those that were reached by cleartext and by TLS.
 func (r *ruler) listeners() {
+	if !r.sorted.clear {
+		return
+	}
 	type use struct{ clear, tls *decode.Connection }
 	uses := make(map[netip.AddrPort]*use)
 	var order []netip.AddrPort
@@ -389,34 +475,19 @@ func toRabbitMQ(c *decode.Connection) bool {
 
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
-	count := make(map[Verdict]int)
-	var gapped, obscured, alike []*decode.Connection
-	for i, c := range r.capture.Connections {
-		v := r.judgement.Conclusions[i].Verdict
-		count[v]++
-		if v != NoVerdict && c.TCP[0].Gap+c.TCP[1].Gap > 0 {
-			gapped = append(gapped, c)
-		}
-		switch {
-		case v != NoVerdict:
-		case mayBeDistribution(c):
-			obscured = append(obscured, c)
-		case resemblesDistribution(c):
-			alike = append(alike, c)
-		}
-	}
-	r.nothingToVerify(len(r.capture.Connections)-count[NoVerdict], count[Refused])
+	s := &r.sorted
+	r.nothingToVerify(len(r.capture.Connections)-s.count[NoVerdict], s.count[Refused])
 	r.leftOut()
-	for _, c := range obscured {
-		r.add(LossyCapture, Medium, c, plural.Of(len(obscured), "connection has missing or contradictory packets that would show whether it is distribution",
+	for _, c := range s.obscured {
+		r.add(LossyCapture, Medium, c, plural.Of(len(s.obscured), "connection has missing or contradictory packets that would show whether it is distribution",
 			"connections have missing or contradictory packets that would show whether they are distribution"))
 	}
-	for _, c := range alike {
+	for _, c := range s.alike {
 		r.add(NotProven, Medium, c, "TLS with record sizes like those of distribution, which do not prove that it is: if it is, name the port (--port)",
 			Evidence{c.FirstFrame, "the connection's first packet"})
 	}
-	for _, c := range gapped {
-		r.add(LossyCapture, Medium, c, plural.Of(len(gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
+	for _, c := range s.gapped {
+		r.add(LossyCapture, Medium, c, plural.Of(len(s.gapped), "distribution connection has missing packets", "distribution connections have missing packets"))
 	}
 }
 

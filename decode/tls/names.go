@@ -176,48 +176,56 @@ func (s Suite) String() string {
 
 func (s Suite) has(part string) bool { return strings.Contains(suiteNames[s], part) }
 
+// A suiteKind is what the name of a suite tells.
+type suiteKind struct {
+	anonymous, preShared, encrypts, integrityOnly bool
+	weaknesses                                    []string
+}
+
+// suites has the kinds of all known suites: they are asked for with every
+// connection.
+var suites = suiteKinds()
+
+func suiteKinds() map[Suite]suiteKind {
+	out := make(map[Suite]suiteKind, len(suiteNames))
+	for s, name := range suiteNames {
+		k := suiteKind{anonymous: s.has("_anon_"), preShared: s.has("PSK_WITH"), integrityOnly: s.has("_WITH_NULL_") || s == 0xc0b4 || s == 0xc0b5}
+		k.encrypts = !s.has("NULL") && !k.integrityOnly
+		for _, c := range []struct {
+			is   bool
+			text string
+		}{
+			{k.anonymous, "anonymous key exchange: neither side is authenticated"},
+			{s.has("NULL") || k.integrityOnly, "no encryption"}, {s.has("RC4"), "RC4"}, {s.has("_DES_"), "DES"}, {s.has("3DES"), "3DES"},
+			{s.has("_WITH_") && !strings.HasPrefix(name, "ECDHE_") && !strings.HasPrefix(name, "DHE_") && !k.anonymous, "no forward secrecy"},
+			{s.has("_CBC_"), "CBC mode"},
+		} {
+			if c.is {
+				k.weaknesses = append(k.weaknesses, c.text)
+			}
+		}
+		out[s] = k
+	}
+	return out
+}
+
 // Anonymous reports whether neither side has a certificate with this suite:
 // the server's identity is not proven either.
-func (s Suite) Anonymous() bool { return s.has("_anon_") }
+func (s Suite) Anonymous() bool { return suites[s].anonymous }
 
 // PreShared reports whether peers authenticate by a pre-shared key.
-func (s Suite) PreShared() bool { return s.has("PSK_WITH") }
+func (s Suite) PreShared() bool { return suites[s].preShared }
 
 // Encrypts reports whether the suite is known to encrypt. Some authenticate
 // only (RFC 5246, Appendix A.5; RFC 9150), and what is not known is not claimed.
-func (s Suite) Encrypts() bool {
-	_, known := suiteNames[s]
-	return known && !s.has("NULL") && !s.IntegrityOnly()
-}
+func (s Suite) Encrypts() bool { return suites[s].encrypts }
 
 // IntegrityOnly reports whether the suite sends plaintext, authenticated.
-func (s Suite) IntegrityOnly() bool {
-	return s.has("_WITH_NULL_") || s == 0xc0b4 || s == 0xc0b5
-}
+func (s Suite) IntegrityOnly() bool { return suites[s].integrityOnly }
 
 // Weaknesses names what is weak about the suite, in the order of gravity:
-// no encryption worth the name first.
-func (s Suite) Weaknesses() []string {
-	var w []string
-	for _, c := range []struct{ part, text string }{
-		{"_anon_", "anonymous key exchange: neither side is authenticated"},
-		{"NULL", "no encryption"}, {"RC4", "RC4"}, {"_DES_", "DES"}, {"3DES", "3DES"},
-	} {
-		if s.has(c.part) {
-			w = append(w, c.text)
-		}
-	}
-	if s == 0xc0b4 || s == 0xc0b5 {
-		w = append(w, "no encryption")
-	}
-	if name, ok := suiteNames[s]; ok && strings.Contains(name, "_WITH_") && !strings.HasPrefix(name, "ECDHE_") && !strings.HasPrefix(name, "DHE_") && !s.Anonymous() {
-		w = append(w, "no forward secrecy")
-	}
-	if s.has("_CBC_") {
-		w = append(w, "CBC mode")
-	}
-	return w
-}
+// no encryption worth the name first. The list must not be changed.
+func (s Suite) Weaknesses() []string { return suites[s].weaknesses }
 
 // finishedLength is the length of a TLS 1.3 Finished message's verify_data:
 // that of the suite's hash (RFC 8446, Section 4.4.4); 0 if s is not of TLS 1.3.
