@@ -263,7 +263,8 @@ func (a *app) policyCheckCommand() *cobra.Command {
 files that it names. The exit code is 0, or 2 if something is wrong.`,
 		Example: `  distproof policy check
   distproof policy check ci/distproof.yaml`,
-		Args: atMostOne("policy"),
+		Args:                  atMostOne("policy"),
+		DisableFlagsInUseLine: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.checkPolicy(cmp.Or(strings.Join(args, ""), policy.Name), time.Now())
 		},
@@ -332,8 +333,9 @@ func (a *app) policySchemaCommand() *cobra.Command {
 		Long: `schema writes the JSON Schema of policies. Editors with a YAML language server
 complete and check a policy whose first line names the schema's file:
   # yaml-language-server: $schema=` + policy.SchemaName,
-		Example: `  distproof policy schema > ` + policy.SchemaName,
-		Args:    noArguments,
+		Example:               `  distproof policy schema > ` + policy.SchemaName,
+		Args:                  noArguments,
+		DisableFlagsInUseLine: true,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := bytes.NewReader(policy.Schema()).WriteTo(a.stdout)
 			return err

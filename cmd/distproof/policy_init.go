@@ -28,7 +28,7 @@ type initSettings struct {
 func (a *app) policyInitCommand() *cobra.Command {
 	var s initSettings
 	cmd := &cobra.Command{
-		Use:   "init --from CAPTURE [-o FILE]",
+		Use:   "init [flags] --from CAPTURE",
 		Short: "Write a policy from the capture of a healthy cluster",
 		Long: `init looks at a capture of a cluster that is as it should be, begun before its
 nodes connected, and writes a policy with what it saw: nodes, networks, ports,
@@ -44,7 +44,7 @@ so. A capture that would not pass is refused.`,
 	f.StringArrayVar(&s.from, "from", nil, "learn from `FILE|DIR|-` (repeatable)")
 	f.StringVarP(&s.out, "output", "o", "", "write the policy to `FILE` (default standard output)")
 	f.BoolVar(&s.force, "force", false, "replace FILE if it exists")
-	f.StringVar(&s.require, "require", "mutual", "what all connections of the capture must be: mutual or encrypted")
+	f.StringVar(&s.require, "require", "mutual", "what all connections of the capture must be: `WHAT` is mutual or encrypted")
 	portFlags(f, &s.settings)
 	f.StringArrayVar(&s.keyLogs, "keylog", nil, "decrypt TLS with the NSS key log `FILE` (repeatable)")
 	sandboxFlag(f, &s.settings)

@@ -50,7 +50,7 @@ const helpTemplate = `{{if .HasExample}}Examples:
 
 // usageTemplate is cobra's without the examples, for 80 columns.
 const usageTemplate = `Usage:
-  {{if .HasParent}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{if .HasAvailableSubCommands}}
 Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}

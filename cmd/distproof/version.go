@@ -30,9 +30,10 @@ func tool() report.Tool { return report.Tool{Name: "distproof", Version: toolVer
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArguments,
+		Use:                   "version",
+		Short:                 "Print the version",
+		Args:                  noArguments,
+		DisableFlagsInUseLine: true,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.stdout, "distproof %s (%s, %s/%s)\nsandbox: %s\n", toolVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, sandboxed())
 			return err
