@@ -19,6 +19,7 @@ import (
 	"distproof/capture"
 	"distproof/decode/secrets"
 	"distproof/evidence"
+	"distproof/internal/plural"
 	"distproof/report"
 )
 
@@ -167,15 +168,11 @@ func examineBundle(src capture.Source, o analyzeOptions, log *secrets.Log, withK
 
 // tell says on stderr what was written.
 func (a *app) tell(s evidence.Summary, p *prover) {
-	noun := "bundles"
-	switch s.Bundles {
-	case 0:
+	if s.Bundles == 0 {
 		fmt.Fprintln(a.stderr, "evidence: none is written, as there is no connection between nodes")
 		return
-	case 1:
-		noun = "bundle"
 	}
-	fmt.Fprintf(a.stderr, "evidence: %d %s in %s\n", s.Bundles, noun, report.Escape(p.folder.Path()))
+	fmt.Fprintf(a.stderr, "evidence: %s in %s\n", plural.Of(s.Bundles, "bundle", "bundles"), report.Escape(p.folder.Path()))
 	for _, text := range s.Differ {
 		fmt.Fprintln(a.stderr, "evidence: "+report.Escape(text))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/secrets"
+	"distproof/internal/plural"
 	"distproof/report"
 )
 
@@ -165,10 +166,10 @@ func (k *keyring) tell(w io.Writer) {
 			fmt.Fprintf(w, "%s: no secret found\n", path)
 		}
 		if s.Bad > 0 {
-			fmt.Fprintf(w, "%s: line %d is not of a key log: %s (%d such lines)\n", path, s.FirstBad, s.Reason, s.Bad)
+			fmt.Fprintf(w, "%s: line %d is not of a key log: %s (%s)\n", path, s.FirstBad, s.Reason, plural.Of(s.Bad, "such line", "such lines"))
 		}
 		if s.Dropped > 0 {
-			fmt.Fprintf(w, "%s: %d secrets are beyond the limit of %d\n", path, s.Dropped, secrets.MaxSecrets)
+			fmt.Fprintf(w, "%s: %s beyond the limit of %d\n", path, plural.Of(s.Dropped, "secret is", "secrets are"), secrets.MaxSecrets)
 		}
 	}
 }
