@@ -66,7 +66,7 @@ func find(paths []string) ([]candidate, error) {
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, openError(path, err)
+			return nil, OpenError(path, err)
 		}
 		if !info.IsDir() {
 			found = append(found, candidate{path: path})
@@ -88,7 +88,7 @@ func find(paths []string) ([]candidate, error) {
 func findIn(top, folder string, found []candidate) ([]candidate, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, openError(folder, err)
+		return nil, OpenError(folder, err)
 	}
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
@@ -106,7 +106,8 @@ func findIn(top, folder string, found []candidate) ([]candidate, error) {
 	return found, nil
 }
 
-func openError(path string, err error) *Error {
+// OpenError is the error of a file or folder that cannot be opened or read.
+func OpenError(path string, err error) *Error {
 	e := &Error{Path: path, Err: err, Reason: systemReason(err)}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -182,12 +183,12 @@ func (t *track) openStdin(in io.Reader) error {
 func (t *track) openFile() error {
 	file, err := os.Open(t.path)
 	if err != nil {
-		return openError(t.path, err)
+		return OpenError(t.path, err)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		file.Close()
-		return openError(t.path, err)
+		return OpenError(t.path, err)
 	}
 	if t.regular = info.Mode().IsRegular(); t.regular {
 		t.size = info.Size()

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -18,13 +17,13 @@ func open(path string, stdin io.Reader) (io.ReadCloser, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, capture.OpenError(path, err)
 	}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
 		file.Close()
-		return nil, openError(path, err)
+		return nil, capture.OpenError(path, err)
 	case info.IsDir():
 		file.Close()
 		return nil, &capture.Error{Path: path, Reason: "is a folder", Advice: "distproof verify reads folders"}
@@ -37,17 +36,6 @@ func open(path string, stdin io.Reader) (io.ReadCloser, error) {
 		return nil, &capture.Error{Path: path, Reason: "cannot be followed: " + err.Error(), Err: err, Advice: "tail -c +1 -f FILE | distproof watch -"}
 	}
 	return g, nil
-}
-
-func openError(path string, err error) error {
-	e := &capture.Error{Path: path, Reason: err.Error(), Err: err}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		e.Reason = "no such file"
-	case errors.Is(err, fs.ErrPermission):
-		e.Reason = "no permission to read it"
-	}
-	return e
 }
 
 // growing is a file to which bytes are added. It ends when it is closed, or when
