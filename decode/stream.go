@@ -5,6 +5,7 @@ import (
 	"distproof/decode/epmd"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
+	"distproof/decode/wire"
 )
 
 // A stream finds out what one direction of a connection carries and hands its
@@ -127,18 +128,18 @@ func (s *stream) end(epmdPort bool) {
 func (s *stream) sniff(head []byte, epmdPort, last bool) bool {
 	isTLS, maybeTLS := tls.Raw(head)
 	isDist, isEPMD := dist.MatchHandshake(head), matchEPMD(head)
-	wait := maybeTLS || isDist == dist.Maybe || isEPMD == epmd.Maybe
+	wait := maybeTLS || isDist == wire.Maybe || isEPMD == wire.Maybe
 	switch {
 	case isTLS:
 		s.tls = tls.NewStream(tls.AtStart)
 	// Some STOP_REQ have the bytes of a status.
-	case isDist == dist.Yes && !(epmdPort && isEPMD != epmd.No):
+	case isDist == wire.Yes && !(epmdPort && isEPMD != wire.No):
 		s.dist = s.options.NewStream(dist.AtHandshake)
-	case isEPMD == epmd.Yes && !epmdPort:
+	case isEPMD == wire.Yes && !epmdPort:
 		s.epmd = epmd.NewStream(epmd.ByContent)
 	case !last && wait:
 		return false
-	case epmdPort && isEPMD != epmd.No:
+	case epmdPort && isEPMD != wire.No:
 		s.epmd = epmd.NewStream(epmd.ByPort)
 	default:
 		s.trial(epmdPort)
@@ -177,7 +178,7 @@ func (s *stream) behindPreamble(at tcp.Position, b []byte) {
 	}
 	f.add(at, b)
 	for i := 1; i+2 < len(f.b); i++ {
-		if dist.MatchHandshake(f.b[i:]) != dist.Yes {
+		if dist.MatchHandshake(f.b[i:]) != wire.Yes {
 			continue
 		}
 		s.dist = s.options.NewStream(dist.AtHandshake)
@@ -291,6 +292,6 @@ func (s *stream) settle() {
 	}
 }
 
-func matchEPMD(head []byte) epmd.Match {
+func matchEPMD(head []byte) wire.Match {
 	return max(epmd.MatchRequest(head), epmd.MatchReply(head))
 }

@@ -9,6 +9,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 	"distproof/internal/recorded"
 )
 
@@ -128,7 +129,7 @@ func TestThirdParty(t *testing.T) {
 				if f := decodeParts(Midstream, parts, whole); f.Recognition != NotRecognised || f.Tentative {
 					t.Errorf("%s: connection %d, side %d is recognised by %v at %+v", path, i, side, f.Recognition, f.RecognisedAt)
 				}
-				if len(parts) > 0 && len(parts[0].b) > 2 && MatchHandshake(parts[0].b) != No {
+				if len(parts) > 0 && len(parts[0].b) > 2 && MatchHandshake(parts[0].b) != wire.No {
 					t.Errorf("%s: connection %d, side %d matches: % x", path, i, side, parts[0].b[:min(16, len(parts[0].b))])
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"distproof/capture"
 	"distproof/decode/dist/term"
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 	"distproof/internal/allocs"
 	"distproof/internal/octets"
 )
@@ -328,48 +329,48 @@ func TestMatchHandshake(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		head []byte
-		want Match
+		want wire.Match
 	}{
-		{"send_name 6", sendName6, Yes},
-		{"send_name 5", sendName5, Yes},
-		{"send_name for a name", sendNameMe, Yes},
-		{"send_name with what follows", cat(sendName6, reply), Yes},
-		{"status and challenge 6", cat(statusOK, challenge6), Yes},
-		{"status and challenge 5", cat(statusOK, challenge5), Yes},
-		{"challenge alone", challenge6, Yes},
-		{"refusal", message2("snot_allowed"), Yes},
-		{"status ok", statusOK, Maybe}, // or EPMD's STOP_REQ for the node "ok"
-		{"status alive", message2("salive"), Maybe},
-		{"nothing", nil, Maybe},
-		{"status and TLS", cat(statusOK, 0x15, 3, 3, 0, 2, 2, 10), No},
-		{"two statuses", cat(statusOK, statusOK), No},
-		{"no node name", message2(sendName6[2:17], "demo_at_lab"), No},
-		{"a host in Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfccher"), Yes},
-		{"control characters beside Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfcch\x9fr"), No},
-		{"control characters", message2(sendName6[2:17], "demo@\x00\x01\x02\x03\x04\x05"), No},
-		{"no flags", message2('N', u64(0), u32(0), u16(3), "a@b"), No},
-		{"all flags", message2('N', u64(1<<64-1), u32(0), u16(3), "a@b"), No},
-		{"name longer than the message", message2(sendName6[2:15], u16(30), "demo@n1.lab"), No},
-		{"empty message", []byte("\x00\x00N"), No},
-		{"EPMD NAMES_REQ", cat(u16(1), "n"), No},
-		{"EPMD ALIVE2_REQ", cat(u16(17), 'x', u16(0x815d), 0x4d, 0, u16(6), u16(5), u16(4), "demo", u16(0)), No},
-		{"EPMD PORT_PLEASE2_REQ", cat(u16(5), "zdemo"), No},
-		{"EPMD STOP_REQ", cat(u16(5), "sdemo"), No},
-		{"EPMD KILL_REQ", cat(u16(1), "k"), No},
-		{"EPMD PORT2_RESP", cat('w', 0, u16(0xa3f3), 77, 0, u16(6), u16(5), u16(4), "demo", u16(0)), No},
-		{"EPMD names", cat(u32(4369), "name demo at port 41971\n"), No},
-		{"HTTP request", []byte("GET / HTTP/1.1\r\n"), No},
-		{"HTTP response", []byte("HTTP/1.1 200 OK\r\n"), No},
-		{"SSH", []byte("SSH-2.0-OpenSSH_9.2\r\n"), No},
-		{"SMTP", []byte("220 mail ESMTP\r\n"), No},
-		{"TLS", []byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc}, No},
-		{"AMQP", []byte("AMQP\x00\x00\x09\x01"), No},
-		{"MQTT", []byte("\x10\x0c\x00\x04MQTT\x04\x02"), No},
-		{"PostgreSQL", cat(u32(8), u32(80877103)), No},
-		{"MySQL", []byte("\x4a\x00\x00\x00\x0a8.0.36\x00"), No},
-		{"Redis", []byte("*1\r\n$4\r\nPING\r\n"), No},
-		{"DNS over TCP", cat(u16(29), u16(0x4e00), u16(0x100), u16(1), zeros(23)), No},
-		{"distribution inside a 4-byte framing", cat(u16(0), sendName6), No},
+		{"send_name 6", sendName6, wire.Yes},
+		{"send_name 5", sendName5, wire.Yes},
+		{"send_name for a name", sendNameMe, wire.Yes},
+		{"send_name with what follows", cat(sendName6, reply), wire.Yes},
+		{"status and challenge 6", cat(statusOK, challenge6), wire.Yes},
+		{"status and challenge 5", cat(statusOK, challenge5), wire.Yes},
+		{"challenge alone", challenge6, wire.Yes},
+		{"refusal", message2("snot_allowed"), wire.Yes},
+		{"status ok", statusOK, wire.Maybe}, // or EPMD's STOP_REQ for the node "ok"
+		{"status alive", message2("salive"), wire.Maybe},
+		{"nothing", nil, wire.Maybe},
+		{"status and TLS", cat(statusOK, 0x15, 3, 3, 0, 2, 2, 10), wire.No},
+		{"two statuses", cat(statusOK, statusOK), wire.No},
+		{"no node name", message2(sendName6[2:17], "demo_at_lab"), wire.No},
+		{"a host in Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfccher"), wire.Yes},
+		{"control characters beside Latin-1", message2('N', sendName6[3:15], u16(11), "demo@b\xfcch\x9fr"), wire.No},
+		{"control characters", message2(sendName6[2:17], "demo@\x00\x01\x02\x03\x04\x05"), wire.No},
+		{"no flags", message2('N', u64(0), u32(0), u16(3), "a@b"), wire.No},
+		{"all flags", message2('N', u64(1<<64-1), u32(0), u16(3), "a@b"), wire.No},
+		{"name longer than the message", message2(sendName6[2:15], u16(30), "demo@n1.lab"), wire.No},
+		{"empty message", []byte("\x00\x00N"), wire.No},
+		{"EPMD NAMES_REQ", cat(u16(1), "n"), wire.No},
+		{"EPMD ALIVE2_REQ", cat(u16(17), 'x', u16(0x815d), 0x4d, 0, u16(6), u16(5), u16(4), "demo", u16(0)), wire.No},
+		{"EPMD PORT_PLEASE2_REQ", cat(u16(5), "zdemo"), wire.No},
+		{"EPMD STOP_REQ", cat(u16(5), "sdemo"), wire.No},
+		{"EPMD KILL_REQ", cat(u16(1), "k"), wire.No},
+		{"EPMD PORT2_RESP", cat('w', 0, u16(0xa3f3), 77, 0, u16(6), u16(5), u16(4), "demo", u16(0)), wire.No},
+		{"EPMD names", cat(u32(4369), "name demo at port 41971\n"), wire.No},
+		{"HTTP request", []byte("GET / HTTP/1.1\r\n"), wire.No},
+		{"HTTP response", []byte("HTTP/1.1 200 OK\r\n"), wire.No},
+		{"SSH", []byte("SSH-2.0-OpenSSH_9.2\r\n"), wire.No},
+		{"SMTP", []byte("220 mail ESMTP\r\n"), wire.No},
+		{"TLS", []byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc}, wire.No},
+		{"AMQP", []byte("AMQP\x00\x00\x09\x01"), wire.No},
+		{"MQTT", []byte("\x10\x0c\x00\x04MQTT\x04\x02"), wire.No},
+		{"PostgreSQL", cat(u32(8), u32(80877103)), wire.No},
+		{"MySQL", []byte("\x4a\x00\x00\x00\x0a8.0.36\x00"), wire.No},
+		{"Redis", []byte("*1\r\n$4\r\nPING\r\n"), wire.No},
+		{"DNS over TCP", cat(u16(29), u16(0x4e00), u16(0x100), u16(1), zeros(23)), wire.No},
+		{"distribution inside a 4-byte framing", cat(u16(0), sendName6), wire.No},
 	} {
 		if got := MatchHandshake(c.head); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -383,11 +384,11 @@ func TestMatchNeedsAll(t *testing.T) {
 	for _, m := range [][]byte{sendName6, sendName5, sendNameMe, cat(statusOK, challenge6), challenge6, challenge5, message2("snot_allowed"),
 		message2("snamed:", u16(8), "xyz@n1.l", u32(7))} {
 		for n := range m {
-			if got := MatchHandshake(m[:n]); got != Maybe {
+			if got := MatchHandshake(m[:n]); got != wire.Maybe {
 				t.Errorf("%d bytes of % x: %v", n, m, got)
 			}
 		}
-		if MatchHandshake(m) != Yes {
+		if MatchHandshake(m) != wire.Yes {
 			t.Errorf("% x is refused", m)
 		}
 	}
@@ -775,10 +776,10 @@ func FuzzMatchHandshake(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := MatchHandshake(b)
-		if m == Maybe && len(b) >= maxMatch {
+		if m == wire.Maybe && len(b) >= maxMatch {
 			t.Error("still maybe")
 		}
-		if m == Yes {
+		if m == wire.Yes {
 			if got := decode(t, AtHandshake, b); got.Recognition != ByHandshake {
 				t.Errorf("matches, but is not decoded: %+v", got)
 			}

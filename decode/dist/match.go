@@ -4,55 +4,41 @@ import (
 	"encoding/binary"
 
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 )
-
-// Match says whether bytes are the beginning of a protocol.
-type Match uint8
-
-// The matches.
-const (
-	// No: they are not, whatever follows.
-	No Match = iota
-	// Maybe: more bytes are needed to tell.
-	Maybe
-	// Yes: they are.
-	Yes
-)
-
-func (m Match) String() string { return [...]string{"no", "maybe", "yes"}[m] }
 
 // MatchHandshake tells from the first bytes of a direction whether it is a
 // distribution handshake in the clear. It says Yes only for what nothing else
 // sends: a whole name message of either side with plausible flags and name, or
 // a status that is followed by one. A status "ok", "nok" or "alive" alone stays
 // Maybe: an EPMD STOP_REQ for a node of that name has the same bytes.
-func MatchHandshake(head []byte) Match {
+func MatchHandshake(head []byte) wire.Match {
 	m, n, f := matchMessage(head)
-	if m != Yes || f != formStatus {
+	if m != wire.Yes || f != formStatus {
 		return m
 	}
 	if len(head) == n {
 		if len(head) > len("\x00\x00salive") {
-			return Yes
+			return wire.Yes
 		}
-		return Maybe
+		return wire.Maybe
 	}
 	m, _, f = matchMessage(head[n:])
-	if m == Yes && f != formChallenge {
-		return No
+	if m == wire.Yes && f != formChallenge {
+		return wire.No
 	}
 	return m
 }
 
 // matchMessage looks at the message at the beginning of b: whether it is a
 // name message or a status, its length with the prefix, and its form.
-func matchMessage(b []byte) (Match, int, form) {
+func matchMessage(b []byte) (wire.Match, int, form) {
 	if len(b) < 3 {
 		return matchShort(b), 0, formNone
 	}
 	length := int(binary.BigEndian.Uint16(b))
 	if length == 0 || length > maxHandshake {
-		return No, 0, formNone
+		return wire.No, 0, formNone
 	}
 	body := b[2:]
 	whole := len(body) >= length
@@ -62,30 +48,30 @@ func matchMessage(b []byte) (Match, int, form) {
 	switch b[2] {
 	case 'N', 'n':
 		if !nameMayFollow(length, body) {
-			return No, 0, formNone
+			return wire.No, 0, formNone
 		}
 		if !whole {
-			return Maybe, 0, formNone
+			return wire.Maybe, 0, formNone
 		}
 		l, ok := pickLayout(body, RoleUnknown)
 		if !ok || len(l.name)+trailerRoom < length-nameOffset(l) {
-			return No, 0, formNone
+			return wire.No, 0, formNone
 		}
-		return Yes, 2 + length, l.form
+		return wire.Yes, 2 + length, l.form
 	case 's':
 		if !statusMayFollow(length, body) {
-			return No, 0, formNone
+			return wire.No, 0, formNone
 		}
 		if !whole {
-			return Maybe, 0, formNone
+			return wire.Maybe, 0, formNone
 		}
 		var h Handshake
 		if h.parseStatus(tcp.Position{}, body) != formStatus {
-			return No, 0, formNone
+			return wire.No, 0, formNone
 		}
-		return Yes, 2 + length, formStatus
+		return wire.Yes, 2 + length, formStatus
 	}
-	return No, 0, formNone
+	return wire.No, 0, formNone
 }
 
 // trailerRoom is how many bytes of a later version may follow a name.
@@ -102,11 +88,11 @@ func nameOffset(l layout) int {
 	return n
 }
 
-func matchShort(b []byte) Match {
+func matchShort(b []byte) wire.Match {
 	if len(b) > 0 && int(b[0])<<8 > maxHandshake {
-		return No
+		return wire.No
 	}
-	return Maybe
+	return wire.Maybe
 }
 
 // nameMayFollow checks a name message of the given length of which body is

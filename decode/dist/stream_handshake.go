@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 )
 
 // stepHandshake collects and reads a message of the handshake.
@@ -73,7 +74,7 @@ func (s *Stream) handshakeMessage() {
 	certain := !s.resume
 	if s.resume && (s.buf.b[s.prefix] == 'N' || s.buf.b[s.prefix] == 'n') {
 		m, _, _ := matchMessage(s.buf.b[s.prefix-2:])
-		certain = m == Yes
+		certain = m == wire.Yes
 		if !certain {
 			s.notHandshake()
 			return

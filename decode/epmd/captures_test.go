@@ -8,6 +8,7 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 )
 
 // streams collects the bytes of both directions of a connection.
@@ -84,13 +85,13 @@ func TestCaptures(t *testing.T) {
 				if got := Combine(q, r); len(got) != 1 || got[0].Outcome != Accepted || got[0].Node.Name != q.Requests[0].Node.Name || !got[0].Node.plausible() {
 					t.Errorf("%s: got %+v", path, got)
 				}
-				if MatchReply(s[1]) != Yes {
+				if MatchReply(s[1]) != wire.Yes {
 					t.Errorf("%s: the reply does not prove itself", path)
 				}
 			}
 			for _, s := range others {
 				for _, b := range s {
-					if f := feed(ByContent, b, whole, 0, 0); f.Recognised() || len(b) > 2 && (MatchRequest(b) != No || MatchReply(b) != No) {
+					if f := feed(ByContent, b, whole, 0, 0); f.Recognised() || len(b) > 2 && (MatchRequest(b) != wire.No || MatchReply(b) != wire.No) {
 						t.Errorf("%s: taken for EPMD: %+v, %.20q", path, f, b)
 					}
 				}

@@ -8,6 +8,7 @@ import (
 
 	"distproof/capture"
 	"distproof/decode/tcp"
+	"distproof/decode/wire"
 	"distproof/internal/allocs"
 	"distproof/internal/octets"
 )
@@ -214,33 +215,33 @@ func TestMatch(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		head           []byte
-		request, reply Match
+		request, reply wire.Match
 	}{
-		{"nothing", nil, Maybe, Maybe},
-		{"ALIVE2_REQ", alive2, Yes, No},
-		{"ALIVE2_REQ and more", cat(alive2, 0), No, No},
-		{"ALIVE2_REQ without a port", request('x', u16(0), 77, 0, u16(6), u16(5), u16(4), "demo", u16(0)), No, No},
-		{"ALIVE2_REQ with a full name", request('x', u16(1), 77, 0, u16(6), u16(5), u16(4), "a@bc", u16(0)), No, No},
-		{"ALIVE2_REQ of a strange type", request('x', u16(1), 78, 0, u16(6), u16(5), u16(4), "demo", u16(0)), No, No},
-		{"PORT_PLEASE2_REQ", portPlease2, Maybe, No},
-		{"PORT_PLEASE2_REQ with spaces", request('z', "a b"), No, No},
-		{"NAMES_REQ", request('n'), Maybe, No},
-		{"PORT2_RESP", port2Resp, No, Yes},
-		{"PORT2_RESP and more", cat(port2Resp, 0), No, No},
-		{"PORT2_RESP, not found", port2NotFound, No, Maybe}, // too large for the length of a request
-		{"ALIVE2_X_RESP", alive2XResp, No, Maybe},
-		{"names", names, No, Yes},
-		{"dump", dump, No, Yes},
-		{"names, no line yet", names[:12], No, Maybe},
-		{"distribution", cat(u16(26), "N", u32(0xd), u32(0x07df7fbd), u32(0), u16(11), "demo@n1.lab"), No, No},
-		{"distribution message", cat(u32(86), 131, 68, 4), No, No},
-		{"TLS", []byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc}, No, No},
-		{"HTTP", []byte("GET / HTTP/1.1\r\n"), No, No},
-		{"SSH", []byte("SSH-2.0-OpenSSH_9.2\r\n"), No, No},
-		{"MQTT", []byte("\x10\x0c\x00\x04MQTT\x04\x02"), No, No},
-		{"PostgreSQL", cat(u32(8), u32(80877103)), No, No},
-		{"zeros", make([]byte, 100), No, No},
-		{"words", []byte("who is there\n"), No, No},
+		{"nothing", nil, wire.Maybe, wire.Maybe},
+		{"ALIVE2_REQ", alive2, wire.Yes, wire.No},
+		{"ALIVE2_REQ and more", cat(alive2, 0), wire.No, wire.No},
+		{"ALIVE2_REQ without a port", request('x', u16(0), 77, 0, u16(6), u16(5), u16(4), "demo", u16(0)), wire.No, wire.No},
+		{"ALIVE2_REQ with a full name", request('x', u16(1), 77, 0, u16(6), u16(5), u16(4), "a@bc", u16(0)), wire.No, wire.No},
+		{"ALIVE2_REQ of a strange type", request('x', u16(1), 78, 0, u16(6), u16(5), u16(4), "demo", u16(0)), wire.No, wire.No},
+		{"PORT_PLEASE2_REQ", portPlease2, wire.Maybe, wire.No},
+		{"PORT_PLEASE2_REQ with spaces", request('z', "a b"), wire.No, wire.No},
+		{"NAMES_REQ", request('n'), wire.Maybe, wire.No},
+		{"PORT2_RESP", port2Resp, wire.No, wire.Yes},
+		{"PORT2_RESP and more", cat(port2Resp, 0), wire.No, wire.No},
+		{"PORT2_RESP, not found", port2NotFound, wire.No, wire.Maybe}, // too large for the length of a request
+		{"ALIVE2_X_RESP", alive2XResp, wire.No, wire.Maybe},
+		{"names", names, wire.No, wire.Yes},
+		{"dump", dump, wire.No, wire.Yes},
+		{"names, no line yet", names[:12], wire.No, wire.Maybe},
+		{"distribution", cat(u16(26), "N", u32(0xd), u32(0x07df7fbd), u32(0), u16(11), "demo@n1.lab"), wire.No, wire.No},
+		{"distribution message", cat(u32(86), 131, 68, 4), wire.No, wire.No},
+		{"TLS", []byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc}, wire.No, wire.No},
+		{"HTTP", []byte("GET / HTTP/1.1\r\n"), wire.No, wire.No},
+		{"SSH", []byte("SSH-2.0-OpenSSH_9.2\r\n"), wire.No, wire.No},
+		{"MQTT", []byte("\x10\x0c\x00\x04MQTT\x04\x02"), wire.No, wire.No},
+		{"PostgreSQL", cat(u32(8), u32(80877103)), wire.No, wire.No},
+		{"zeros", make([]byte, 100), wire.No, wire.No},
+		{"words", []byte("who is there\n"), wire.No, wire.No},
 	} {
 		if got := MatchRequest(c.head); got != c.request {
 			t.Errorf("%s: request: %v, want %v", c.name, got, c.request)
@@ -250,12 +251,12 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	for n := range alive2 {
-		if got := MatchRequest(alive2[:n]); got != Maybe {
+		if got := MatchRequest(alive2[:n]); got != wire.Maybe {
 			t.Errorf("%d bytes of ALIVE2_REQ: %v", n, got)
 		}
 	}
 	for n := range port2Resp {
-		if got := MatchReply(port2Resp[:n]); got != Maybe {
+		if got := MatchReply(port2Resp[:n]); got != wire.Maybe {
 			t.Errorf("%d bytes of PORT2_RESP: %v", n, got)
 		}
 	}
@@ -356,7 +357,7 @@ func FuzzStream(f *testing.F) {
 		if x.Bytes != int64(len(b)) || x.Unparsed > x.Bytes {
 			t.Errorf("%d bytes, %d unparsed", x.Bytes, x.Unparsed)
 		}
-		if (MatchRequest(b) == Yes || MatchReply(b) == Yes && x.Unparsed == 0) && gap == 0 && !x.Recognised() {
+		if (MatchRequest(b) == wire.Yes || MatchReply(b) == wire.Yes && x.Unparsed == 0) && gap == 0 && !x.Recognised() {
 			t.Errorf("matches, but is not recognised: %+v", x)
 		}
 		Combine(x, x)
@@ -366,10 +367,10 @@ func FuzzStream(f *testing.F) {
 // TestPortZero: EPMD itself never has port 0; four zero bytes are a tick of
 // distribution.
 func TestPortZero(t *testing.T) {
-	if m := MatchReply(u32(0)); m != No {
+	if m := MatchReply(u32(0)); m != wire.No {
 		t.Errorf("port 0: %s", m)
 	}
-	if m := MatchReply(u32(4369)); m != Maybe {
+	if m := MatchReply(u32(4369)); m != wire.Maybe {
 		t.Errorf("port 4369: %s", m)
 	}
 }

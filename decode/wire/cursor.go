@@ -1,6 +1,7 @@
 // Package wire has the cursor with which all parsers of foreign bytes read:
 // every read consumes and is checked, a length opens another cursor of just
-// that length, and an error names the field and where it was.
+// that length, and an error names the field and where it was. A [Match] is what
+// those answer who tell one protocol from another.
 package wire
 
 import (
