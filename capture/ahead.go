@@ -3,6 +3,8 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+
+	"distproof/internal/prefetch"
 )
 
 // Records are a chain: the length of one leads to the next, and that one's header
@@ -93,7 +95,7 @@ func (s *scouts) step() {
 		going = true
 		s.at[i] += s.layout.length(s.data[s.at[i]:])
 		if s.at[i] < s.end[i] {
-			prefetchHeader(&s.data[s.at[i]])
+			prefetch.Bytes(s.data[s.at[i]:][:aheadHeader])
 		}
 	}
 	// The first one has the longest way.

@@ -69,7 +69,7 @@ func (m *mapping) fetch(at int) {
 	m.fetching.Wait()
 	if m.fetched < at+1 {
 		m.fetched = min(at+window, len(m.data))
-		prefetch(m.data[at:m.fetched])
+		populate(m.data[at:m.fetched])
 	}
 	m.ready = m.fetched
 	m.fetched = min(m.ready+window, len(m.data))
@@ -77,7 +77,7 @@ func (m *mapping) fetch(at int) {
 	if len(done)+len(ahead) > 0 {
 		m.fetching.Go(func() {
 			release(done)
-			prefetch(ahead)
+			populate(ahead)
 		})
 	}
 	m.consumed.Store(int64(at))

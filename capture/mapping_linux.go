@@ -21,9 +21,9 @@ func mapFile(file *os.File, size int64) []byte {
 
 func unmapFile(data []byte) error { return unix.Munmap(data) }
 
-// prefetch makes pages resident in one go, which costs less than a fault for
+// populate makes pages resident in one go, which costs less than a fault for
 // each. Older kernels cannot; the pages then come one by one.
-func prefetch(pages []byte) { advise(pages, unix.MADV_POPULATE_READ) }
+func populate(pages []byte) { advise(pages, unix.MADV_POPULATE_READ) }
 
 // release lets the kernel take pages back. They stay valid.
 func release(pages []byte) { advise(pages, unix.MADV_DONTNEED) }

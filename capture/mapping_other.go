@@ -9,6 +9,6 @@ func mapFile(*os.File, int64) []byte { return nil }
 
 func unmapFile([]byte) error { return nil }
 
-func prefetch([]byte) {}
+func populate([]byte) {}
 
 func release([]byte) {}

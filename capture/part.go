@@ -75,7 +75,7 @@ func (p *Part) Next(packet *Packet) bool {
 	if !p.begun {
 		p.begun = true
 		release(p.past)
-		prefetch(b.data[p.from/page*page : p.to])
+		populate(b.data[p.from/page*page : p.to])
 		if at := b.layout.guess(b.data, p.from, p.to, p.mark); at < p.to {
 			p.start, b.start = at, at
 		}

@@ -3,7 +3,7 @@ package decode
 import "distproof/capture/link"
 
 // BatchSegments is the room of a [Batch].
-const BatchSegments = 2048
+const BatchSegments = loadSegments
 
 // A Batch has segments that wait to be taken by a [Live] decoder, in the order of
 // the capture. Between all workers' Take and [Live.Number] it must not be changed.
@@ -11,6 +11,7 @@ type Batch struct {
 	segments [BatchSegments]link.Segment
 	parts    [BatchSegments]uint8
 	conns    [BatchSegments]*conn
+	lists    lists
 	n        int
 	// first is the number of the first segment in the capture, and clock as of
 	// when they came.
@@ -25,7 +26,7 @@ func (b *Batch) Next() *link.Segment { return &b.segments[b.n] }
 // Add adds the segment that Next returned, whose payload must stay valid, and
 // returns its index.
 func (b *Batch) Add() int {
-	b.parts[b.n] = uint8(shardOf(&b.segments[b.n]))
+	b.parts[b.n] = uint8(b.lists.add(&b.segments[b.n], b.n))
 	b.n++
 	return b.n - 1
 }
@@ -36,6 +37,7 @@ func (b *Batch) Len() int { return b.n }
 // Reset makes room again.
 func (b *Batch) Reset() {
 	clear(b.conns[:b.n])
+	b.lists.clear()
 	b.n = 0
 }
 
@@ -63,11 +65,9 @@ func (l *Live) takePart(b *Batch, i int, hurried bool) {
 	if d.hurried = hurried; !hurried {
 		d.resume()
 	}
-	for at, part := range b.parts[:b.n] {
-		if int(part) == i {
-			b.conns[at] = l.take(i, &b.segments[at], b.first+uint64(at), b.clock)
-		}
-	}
+	d.through(i, b.segments[:], &b.lists, func(at int) {
+		b.conns[at] = l.take(i, &b.segments[at], b.first+uint64(at), b.clock)
+	})
 }
 
 // Number gives the connections that are new in b their numbers, once all workers

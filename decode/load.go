@@ -16,8 +16,6 @@ const (
 	loadSpan = 2 << 20
 	// loadBytes is the room of a load for payloads that have to be copied.
 	loadBytes = 256 << 10
-	// none is no index of a segment.
-	none = loadSegments
 )
 
 // A load has segments in the order of the capture.
@@ -31,9 +29,7 @@ type load struct {
 	// number is that of the first segment in the capture, and sequence that of the
 	// load.
 	number, sequence uint64
-	// The segments of a shard are a list: first[shard] and what next says of each.
-	first, last [shards]uint16
-	next        [loadSegments]uint16
+	lists
 
 	// reader is the worker that filled the load ahead of its turn; -1 if none did.
 	// The rest is only for that.
@@ -59,18 +55,11 @@ func (b *load) keep(payload []byte) []byte { return copies.Keep(&b.copied, loadB
 
 // sort makes the lists of segments by shard.
 func (b *load) sort() {
-	for shard := range b.first {
-		b.first[shard] = none
-	}
+	b.lists.clear()
 	for i := range b.segments[:b.n] {
 		s := &b.segments[i]
 		s.Frame.Number += b.frames
-		b.next[i] = none
-		if shard := shardOf(s); b.first[shard] == none {
-			b.first[shard], b.last[shard] = uint16(i), uint16(i)
-		} else {
-			b.next[b.last[shard]], b.last[shard] = uint16(i), uint16(i)
-		}
+		b.add(s, i)
 	}
 }
 

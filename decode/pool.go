@@ -232,14 +232,13 @@ func (p *Pool) decode(b *load) error {
 	}
 	b.sort()
 	for shard, i := range b.first {
-		if i == none {
+		if i == 0 {
 			continue
 		}
 		p.await(b, shard+1)
 		p.reach(b, shard)
-		for ; i != none; i = b.next[i] {
-			p.d.shards[shard].segment(&b.segments[i], b.number+uint64(i))
-		}
+		d := &p.d.shards[shard]
+		d.through(shard, b.segments[:], &b.lists, func(i int) { d.segment(&b.segments[i], b.number+uint64(i)) })
 		p.reach(b, shard+1)
 	}
 	return nil

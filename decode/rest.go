@@ -45,20 +45,29 @@ func (d *shard) rested(c *conn) {
 		}
 	}
 	d.unpacked = append(d.unpacked, c)
+	if len(d.unpacked) >= d.bounds.unpacked {
+		d.unpacked[d.candidate(d.packs+1)].ask()
+	}
 }
 
-// next takes out the connection that is packed next. Nodes tick in turn: if it were
-// always the oldest one and there are too many, each would be packed by the time when
-// it ticks again. So most of the old ones stay, and only from time to time one of them
-// makes room.
+// next takes out the connection that is packed next.
 func (d *shard) next() *conn {
-	i := 0
-	if d.packs++; d.packs%renewal != 0 {
-		i = len(d.unpacked) - min(recent, len(d.unpacked)/2) - 1
-	}
+	d.packs++
+	i := d.candidate(d.packs)
 	x := d.unpacked[i]
 	d.unpacked = slices.Delete(d.unpacked, i, i+1)
 	return x
+}
+
+// candidate returns the index of the connection that is packed as the n-th. Nodes tick
+// in turn: if it were always the oldest one and there are too many, each would be
+// packed by the time when it ticks again. So most of the old ones stay, and only from
+// time to time one of them makes room.
+func (d *shard) candidate(n uint) int {
+	if n%renewal == 0 {
+		return 0
+	}
+	return len(d.unpacked) - min(recent, len(d.unpacked)/2) - 1
 }
 
 // pack packs c. It reports false if that is not possible now.

@@ -12,6 +12,7 @@ import (
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
+	"distproof/internal/prefetch"
 )
 
 // shards is the number of parts into which connections are divided, by their
@@ -90,6 +91,7 @@ func (d *shard) settle(now int64) {
 	for n := 0; n < mostAtOnce && len(d.young) > 0 && d.young[0].at <= now; n++ {
 		c := d.young[0].c
 		d.young = d.young[1:]
+		d.askForYoung()
 		switch at := c.tcp.Quiet(); {
 		case c.unlisted:
 		case at > now:
@@ -101,6 +103,24 @@ func (d *shard) settle(now int64) {
 			c.condense(now)
 			c.settled = true
 			d.rested(c)
+		}
+	}
+}
+
+// askForYoung has the processor fetch what is known of connections that are looked at
+// next: nothing came of them for a second. Each place says where the next one is, so
+// that each is asked for when another connection is looked at.
+func (d *shard) askForYoung() {
+	if len(d.young) < 3 {
+		return
+	}
+	prefetch.Value(d.young[2].c)
+	if s := d.young[1].c.state; s != nil {
+		prefetch.Value(s)
+	}
+	if s := d.young[0].c.state; s != nil {
+		for i := range s.streams {
+			prefetch.Value(s.streams[i].tls)
 		}
 	}
 }
@@ -154,9 +174,16 @@ func newShard(o *Options) shard {
 
 // shardOf returns the shard of a segment, the same for both directions.
 func shardOf(s *link.Segment) int {
+	shard, _ := place(s)
+	return shard
+}
+
+// place returns the shard of a segment and a mark that is seldom the same for other
+// connections.
+func place(s *link.Segment) (shard int, mark uint16) {
 	h := fingerprint(&s.Src) + fingerprint(&s.Dst)
 	h *= 0x9e3779b97f4a7c15
-	return int(h >> 32 % shards)
+	return int(h >> 32 % shards), uint16(h >> 48)
 }
 
 func fingerprint(e *link.Endpoint) uint64 {

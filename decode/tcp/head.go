@@ -14,7 +14,7 @@ import (
 type head struct {
 	*raw // nil once the head is condensed
 	// spans are the pieces that were delivered, one behind the other. Once the
-	// head is condensed, the bytes are gone, and spans has sums of the pieces.
+	// head is condensed, the bytes are gone, and only spans are left.
 	spans []span
 }
 
@@ -79,14 +79,15 @@ func (r *raw) spoil() {
 	}
 }
 
-// A span is a piece of a head, from the end of the one before it.
+// A span is a piece of a head, from the end of the one before it, with its sum, which
+// is made while the piece is in the processor's cache.
 type span struct {
 	end uint32
-	sum uint32 // valid iff the head is condensed
+	sum uint32
 }
 
 // maxSpans bounds the spans of a direction. Further pieces, of a head that is not
-// condensed, are taken for one.
+// condensed, are taken for one, of which the sum is made when it is.
 const maxSpans = 48
 
 // Sums of bytes cannot be foreseen. Whoever would have other bytes pass for the
@@ -95,13 +96,15 @@ var seed = maphash.MakeSeed()
 
 func spanOf(end int64, b []byte) span { return span{uint32(end), uint32(maphash.Bytes(seed, b))} }
 
-// noted adds a piece, or has the last one go on to end.
-func (h *head) noted(end int64) {
+// noted adds the piece b, which is the last of the bytes, or has the last piece go on
+// to the end of it.
+func (h *head) noted(b []byte) {
+	end := int64(len(h.b))
 	if len(h.spans) == maxSpans {
 		h.spans[maxSpans-1].end = uint32(end)
 		return
 	}
-	h.spans = append(h.spans, span{end: uint32(end)})
+	h.spans = append(h.spans, spanOf(end, b))
 }
 
 // quiet is how long nothing must have come until heads are condensed: longer
@@ -149,12 +152,11 @@ func (c *Conn) condense(h *half) {
 	if h.head == nil {
 		return
 	}
-	from := uint32(0)
-	for i, s := range h.head.spans {
-		h.head.spans[i] = spanOf(int64(s.end), h.head.b[from:s.end])
-		from = s.end
-	}
 	h.head.spans = slices.Clone(h.head.spans)
+	if len(h.head.spans) == maxSpans {
+		from, last := h.head.spans[maxSpans-2].end, &h.head.spans[maxSpans-1]
+		*last = spanOf(int64(last.end), h.head.b[from:last.end])
+	}
 	c.releaseRaw(h)
 }
 
@@ -212,7 +214,7 @@ func (c *Conn) keepHead(h *half, b []byte, d Dir, sink Sink) {
 	}
 	if c.growHead(h, len(b)) {
 		h.head.b = append(h.head.b, b...)
-		h.head.noted(int64(len(h.head.b)))
+		h.head.noted(b)
 	}
 }
 
@@ -251,7 +253,7 @@ func (c *Conn) skipHead(h *half, n int64) {
 	h.head.b = h.head.b[:from+int(n)]
 	clear(h.head.b[from:])
 	h.head.holes = append(h.head.holes, [2]int64{h.next, h.next + n})
-	h.head.noted(int64(len(h.head.b)))
+	h.head.noted(h.head.b[from:])
 }
 
 // growHead makes room for n more bytes of head.
