@@ -128,7 +128,11 @@ func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
 	f := c.TLS
 	switch f.ClientCertificate.Status {
 	case tls.Empty:
-		return cause{"the client has no certificate, and the server insists on one", certificateFix}
+		k := cause{"the client has no certificate, and the server insists on one", certificateFix}
+		if a.Basis == fact.Inferred { // it may be the close_notify of one that takes it and then closes
+			k.text += ", most likely"
+		}
+		return k
 	case tls.Presented:
 		v := newExaminer(nil).examine(c)
 		return disliked(a, "server", "client", v.ClientChain, v.Client.Problems)

@@ -308,7 +308,10 @@ func repeatedLate(c *decode.Connection) bool {
 
 // resumed takes the verdict of the session's full handshake.
 func resumed(c *decode.Connection) (Verdict, string) {
-	if c.ResumedFrom == nil {
+	switch {
+	case c.ResumedFrom == nil && c.TLS.Version.Is13():
+		return Inconclusive, "resumed session, whose full handshake was not captured or cannot be told: TLS 1.3 encrypts the tickets that link them (--keylog)"
+	case c.ResumedFrom == nil:
 		return Inconclusive, "resumed session, whose full handshake was not captured"
 	}
 	v, why := undisputed(c.ResumedFrom)

@@ -85,6 +85,7 @@ var overTLSRows = []conclusionRow{
 	{"the first records came again", with(mutual(), as13, records(server, 20, 100), unchecked(server, 8*105-1)), Inconclusive, Up, "came again later"},
 
 	{"resumed, origin not captured", with(mutual(), resumes(nil)), Inconclusive, Up, "whose full handshake was not captured"},
+	{"resumed in TLS 1.3, origin not known", with(mutual(), as13, resumes(nil)), Inconclusive, Up, "was not captured or cannot be told: TLS 1.3 encrypts"},
 	{"resumed from mutual", with(mutual(), resumes(mutual())), Mutual, Up, "resumed session; in its full handshake: both sides proved"},
 	{"resumed from one-way", with(mutual(), resumes(oneWay())), OneWay, Up, "resumed session; in its full handshake: the server does not ask"},
 	{"resumed from nothing proven", with(mutual(), resumes(with(mutual(), notAccepted))), Inconclusive, Up, "whose full handshake proves nothing: not shown"},

@@ -61,7 +61,7 @@ func TestCertificatesOfRealNodes(t *testing.T) {
 		{name: "oneway_tls12", ca: "ca.pem", client: "not-checked:" + none, server: "ok:" + verifies},
 		{name: "oneway_tls13", ca: "ca.pem", client: "not-checked:" + none, server: "not-checked:" + hidden},
 		{name: "other_ca_rejected_tls12", ca: "ca.pem", client: "failed:" + unknown, server: "ok:" + verifies, reason: "the server refused with alert unknown_ca: it does not trust the CA of the client's certificate (CN="},
-		{name: "empty_rejected_tls13", ca: "ca.pem", client: "not-checked:" + none, server: "not-checked:" + hidden, reason: "(inferred): the client has no certificate, and the server insists on one"},
+		{name: "empty_rejected_tls13", ca: "ca.pem", client: "not-checked:" + none, server: "not-checked:" + hidden, reason: "(inferred): the client has no certificate, and the server insists on one, most likely"},
 		{name: "tls_to_plain", ca: "ca.pem", client: "not-checked:not visible in the capture", server: "not-checked:not visible in the capture", reason: "the server never answered the ClientHello: not a TLS listener, or a node that hangs, most likely"},
 
 		{name: "otp25_tls12_enc_selfsigned", ca: "ca.crt", client: "not-checked:" + none, server: "failed:it is for nobody", rules: "DP106"},
