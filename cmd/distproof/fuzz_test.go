@@ -126,7 +126,6 @@ func FuzzPolicy(f *testing.F) {
 			return
 		}
 		p.CAs, p.Cookies = nil, nil // are files
-		p.Settle()
 		p.Options.Policy.Now = time.Unix(1_800_000_000, 0)
 		require, excepts := p.Options.Policy.Require, len(p.Options.Policy.Exceptions) > 0
 		never := map[string]bool{

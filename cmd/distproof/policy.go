@@ -122,7 +122,6 @@ func (s *settings) readPolicy(now time.Time) (*policy.File, error) {
 	if p.Name == "" && given["fail-on"] != "" {
 		p.Name = builtinPrefix + policy.Default
 	}
-	f.Settle()
 	return f, nil
 }
 

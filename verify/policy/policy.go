@@ -144,9 +144,9 @@ func (f *File) Set(setting, by string) {
 // must then be seen, unless the policy says otherwise.
 var demands = []string{"certificates.cas", "certificates.min_rsa_bits", "certificates.min_ec_bits", "certificates.issuers", "certificates.ca_fingerprints"}
 
-// Settle derives what depends on several settings. It is called when all are
-// made.
-func (f *File) Settle() {
+// settle derives what depends on several settings, from the file alone: flags and
+// variables ask nothing more of certificates, and nothing less.
+func (f *File) settle() {
 	p := &f.Options.Policy
 	asked := slices.ContainsFunc(demands, func(setting string) bool {
 		at, ok := p.Places[setting]

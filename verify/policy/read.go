@@ -34,7 +34,7 @@ func Parse(data []byte, name string) (*File, error) {
 		})
 		return nil, r.errors[:min(len(r.errors), maxErrors)]
 	}
-	r.file.Settle()
+	r.file.settle()
 	return r.file, nil
 }
 
