@@ -52,7 +52,7 @@ func (s *Source) refuseMissing() error {
 		if i.index == 0 {
 			e.Reason, e.Err = "no such interface", unix.ENODEV
 			i.Missing = e.Reason
-			if near := typo.Nearest(name, s.links.names()); near != "" {
+			if near := typo.Nearest(name, append(s.links.names(), Any)); near != "" {
 				question := "did you mean " + near + "?"
 				e.Advice = question + "\n" + e.Advice
 				i.Missing += "; " + question

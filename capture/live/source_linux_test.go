@@ -588,6 +588,7 @@ func TestOpenErrors(t *testing.T) {
 		{"any and another", Options{Interfaces: []string{Any, "lo"}}, "any: has all", ""},
 		{"unknown", Options{Interfaces: []string{"lo", "eth7"}, Namespace: a.name}, "eth7: no such interface", "idle (down)"},
 		{"mistyped", Options{Interfaces: []string{"ilde"}, Namespace: a.name}, "ilde: no such interface", "did you mean idle?\nthe interfaces are lo"},
+		{"any, mistyped", Options{Interfaces: []string{"ayn"}, Namespace: a.name}, "ayn: no such interface", "did you mean any?\n"},
 		{"down", Options{Interfaces: []string{"idle"}, Namespace: a.name}, "idle: the interface is down", "interfaces are lo, "},
 		{"no namespace", Options{Interfaces: []string{"lo"}, Namespace: "no-such-namespace"}, "network namespace no-such-namespace: there is none", "ip netns list"},
 		{"no process", Options{Interfaces: []string{"lo"}, Namespace: "999999999"}, "there is none", "docker inspect"},
