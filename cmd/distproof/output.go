@@ -102,7 +102,7 @@ func (a *app) readingsOf(what string, paths ...string) []reading {
 			files = []string{path}
 		}
 		for _, file := range files {
-			info, _ := os.Stat(file) // what cannot be read is told by who wants to read it
+			info, _ := os.Stat(file) // what cannot be read is an error where it is read
 			out = append(out, reading{what, info})
 		}
 	}

@@ -101,7 +101,7 @@ func linked(folder string) []string {
 	var out []string
 	_ = filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink == 0 {
-			return nil // what cannot be read is told by who wants to read it
+			return nil // what cannot be read is an error where it is read
 		}
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			out = append(out, path)

@@ -42,7 +42,8 @@ type eventWriter struct {
 	waiting    int  // bytes, with those that are being written
 	refused    bool // something was not taken, and there was no room since
 	err        error
-	// stuck says that the output took nothing in the end. It is of who calls take.
+	// stuck says that the output took nothing in the end. Only the goroutine that
+	// calls take uses it.
 	stuck bool
 }
 
