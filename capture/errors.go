@@ -11,7 +11,8 @@ type Error struct {
 	// Err is the error of the system or of a decompressor, or nil.
 	Err error
 
-	// notCapture says that the file could be read and holds something else.
+	// notCapture says that the file could be read and holds something else than a
+	// capture, as far as its bytes tell.
 	notCapture bool
 }
 

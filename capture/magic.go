@@ -78,6 +78,7 @@ func notCapture(path, within string, head []byte) *Error {
 	for _, f := range foreign {
 		if bytes.HasPrefix(head, []byte(f.magic)) {
 			e.Reason, e.Advice = what+" that can be read: it is "+f.name, f.advice
+			e.notCapture = f.advice != adviceConvert
 			return e
 		}
 	}

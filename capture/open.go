@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync/atomic"
 )
 
@@ -25,9 +26,10 @@ type Options struct {
 // files are passed over. Open reads the beginning of every input.
 //
 // It fails with an [*Error] that names the input if one does not exist, cannot
-// be read (also within a folder: it might be a capture) or is no capture, and if
-// a folder has no capture at all. A capture that is cut or damaged is no error:
-// see [Input.Damage].
+// be read or is no capture, and if a folder has no capture at all. Within a folder
+// it fails also if a file cannot be read, has the name of a capture but is none, or
+// is one of another format: what is in it would be missing. A capture that is cut
+// or damaged is no error: see [Input.Damage].
 func Open(paths []string, opts Options) (*Files, error) {
 	if len(paths) == 0 {
 		return nil, &Error{Reason: "no capture given", Advice: "name files or folders, or - for standard input"}
@@ -44,6 +46,10 @@ func Open(paths []string, opts Options) (*Files, error) {
 	f.start()
 	return f, nil
 }
+
+// captureName matches the names that capture tools give, also to the files of a
+// series and compressed: a.pcap, a.pcap12, a.pcapng.xz.
+var captureName = regexp.MustCompile(`(?i)^[^.].*\.(pcap|pcapng|cap)\d*(\.(gz|zst|xz|bz2|lz4|zip|7z))?$`)
 
 // A candidate is a file to be opened.
 type candidate struct {
@@ -146,7 +152,7 @@ func (f *Files) addOne(c candidate, opts Options) (captures int, err error) {
 	} else {
 		err = t.openFile()
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.notCapture && c.folder != "" {
+	if e, ok := errors.AsType[*Error](err); ok && e.notCapture && c.folder != "" && !captureName.MatchString(filepath.Base(c.path)) {
 		return 0, nil
 	}
 	if err != nil {

@@ -107,9 +107,11 @@ func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "b.txt"), at("b", 1)) // the name does not matter
 	write(t, filepath.Join(dir, "a", "2", "x"), gzipped(t, at("a", 1)))
-	write(t, filepath.Join(dir, "c.pcap"), []byte("not a capture"))
-	write(t, filepath.Join(dir, "d.pcap.gz"), gzipped(t, []byte("not a capture")))
-	write(t, filepath.Join(dir, "e.pcap"), nil)
+	write(t, filepath.Join(dir, "c.pcap.json"), []byte("not a capture"))
+	write(t, filepath.Join(dir, "d.gz"), gzipped(t, []byte("not a capture")))
+	write(t, filepath.Join(dir, "e"), nil)
+	write(t, filepath.Join(dir, "i.xz"), []byte("\xfd7zXZ\x00"))
+	write(t, filepath.Join(dir, "._b.pcap"), []byte("\x00\x05\x16\x07")) // macOS puts such files beside others
 	write(t, filepath.Join(dir, "f"), join(le.section(), le.iface(1, 0), le.packet(0, 1e6, "f1")))
 	if err := os.Symlink("f", filepath.Join(dir, "g")); err != nil {
 		t.Skip(err)
@@ -135,6 +137,28 @@ func TestFolder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a/2/x pcap+gzip", "b.txt pcap", "f pcapng", "g pcapng"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What would be missing of a folder is an error, not passed over.
+func TestFolderWithUnreadable(t *testing.T) {
+	for name, data := range map[string][]byte{
+		"c.pcap": []byte("not a capture"), "c.PCAPNG": {1, 2, 3, 4, 5}, "c.cap": nil, "c.pcap12": nil,
+		"c.pcap.gz": gzipped(t, []byte("not a capture")), "c.pcap3.gz": gzipped(t, nil), "c.pcap.xz": []byte("\xfd7zXZ\x00"),
+		"c": []byte("snoop\x00\x00\x00"),
+	} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "a.pcap"), at("a", 1))
+		write(t, filepath.Join(dir, name), data)
+		f, err := Open([]string{dir}, Options{})
+		if err == nil {
+			f.Close()
+			t.Errorf("%s is passed over", name)
+			continue
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Path != filepath.Join(dir, name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
