@@ -175,7 +175,7 @@ func refuseTarget(flag, path string, inputs []reading) error {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return refuseFolder(flag, filepath.Dir(path))
 	}
 	if err != nil {
 		return err
@@ -191,7 +191,28 @@ func refuseTarget(flag, path string, inputs []reading) error {
 			return usagef("choose another name", "%s would overwrite %s", flag, in.what)
 		}
 	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return refuseFolder(flag, filepath.Dir(path))
+}
+
+// refuseFolder fails if no file can be made in a folder.
+func refuseFolder(flag, folder string) error {
+	if err := tryFolder(folder); err != nil {
+		return usagef("", "%s: nothing can be written to %s: %v", flag, folder, cause(err))
+	}
 	return nil
+}
+
+// tryFolder makes a file in a folder, and removes it.
+func tryFolder(folder string) error {
+	f, err := os.CreateTemp(folder, ".distproof-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
 }
 
 // write renders doc to all outputs: files first, since a reader of stdout may

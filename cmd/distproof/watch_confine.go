@@ -101,13 +101,8 @@ func (c *confinement) check(log *slog.Logger) error {
 		}
 	}
 	for _, folder := range append(c.replace, c.fill...) {
-		f, err := os.CreateTemp(folder, ".distproof-*")
-		if err != nil {
+		if err := tryFolder(folder); err != nil {
 			return usagef(hint, "nothing can be written to %s without root's rights: %v", folder, cause(err))
-		}
-		f.Close()
-		if err := os.Remove(f.Name()); err != nil {
-			return err
 		}
 	}
 	for _, path := range c.again {
