@@ -47,13 +47,14 @@ func (r *retained) clone(sink func(tcp.Position, []byte)) *retained {
 	return &c
 }
 
-func (l Records) clone() Records { return Records{bytes.Clone(l.packed), l.n} }
+func (l Records) clone() Records { return Records{bytes.Clone(l.packed), l.n, l.shape} }
 
 func (l *heldLog) clone() *heldLog {
 	if l == nil {
 		return nil
 	}
-	records := Records{slices.Clip(l.records.packed), l.records.n}
+	records := l.records
+	records.packed = slices.Clip(records.packed)
 	return &heldLog{records: records, last: l.last, bodies: slices.Clip(l.bodies)}
 }
 

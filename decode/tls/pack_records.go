@@ -29,8 +29,16 @@ func (l *Records) pack(p *pack.Packer) {
 		l.read(p)
 		return
 	}
-	var room [2][128]byte
-	x := splitLog{b: l.packed, shape: room[0][:0], own: room[1][:0]}
+	// Of records that were added to those of a shape, some may be in another one, once
+	// there are as many as that may have.
+	if l.shape != nil && (l.shape.n == shapedRecords || l.n < shapedRecords) {
+		shapes.Pack(p, &l.shape, l.shape.number)
+		p.View(l.packed)
+		return
+	}
+	var room [3][256]byte
+	all := l.whole(room[0][:0])
+	x := splitLog{b: all, shape: room[1][:0], own: room[2][:0]}
 	n := min(l.n, shapedRecords)
 	x = x.split(n)
 	number := uint32(0)
@@ -39,22 +47,31 @@ func (l *Records) pack(p *pack.Packer) {
 	}
 	var s *logShape
 	if shapes.Pack(p, &s, number) == 0 {
-		p.Bytes(&l.packed)
+		p.View(all)
 		return
 	}
 	p.View(append(x.own, x.b...))
 }
 
-// read restores the records, of which there are l.n.
+// read restores the records, of which there are l.n. They keep the shape, so that it
+// need not be found again.
 func (l *Records) read(p *pack.Packer) {
-	var s *logShape
-	if shapes.Pack(p, &s, 0) == 0 {
+	if shapes.Pack(p, &l.shape, 0) == 0 {
 		p.Bytes(&l.packed)
 		return
 	}
-	x := splitLog{b: l.packed[:0], shape: s.packed, own: p.View(nil)}
-	x = x.join(s.n)
-	l.packed = append(x.b, x.own...)
+	l.packed = append(l.packed[:0], p.View(nil)...)
+}
+
+// whole returns all records as they are packed without a shape. It uses room for them,
+// or returns what l has: they must not be changed.
+func (l *Records) whole(room []byte) []byte {
+	if l.shape == nil {
+		return l.packed
+	}
+	x := splitLog{b: room, shape: l.shape.packed, own: l.packed}
+	x = x.join(l.shape.n)
+	return append(x.b, x.own...)
 }
 
 // A splitLog has packed records b, and others in two parts: the numbers of their

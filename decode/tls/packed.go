@@ -12,6 +12,9 @@ import (
 type Records struct {
 	packed []byte
 	n      int
+	// shape, unless it is nil, has the first records but for the numbers of their
+	// packets, which are ahead of the other records in packed.
+	shape *logShape
 }
 
 // NewRecords returns the Records that all are, without their times.
@@ -32,7 +35,8 @@ func (l Records) Len() int { return l.n }
 func (l Records) All() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		r := beforeFirst
-		b := l.packed
+		var room [256]byte
+		b := l.whole(room[:0])
 		for range l.n {
 			if b = r.read(b); !yield(r) {
 				return
@@ -85,11 +89,12 @@ func (l *Records) add(last place, r Record) {
 func (l Records) first(n int) Records {
 	n = min(n, l.n)
 	r := beforeFirst
-	rest := l.packed
+	all := l.whole(nil)
+	rest := all
 	for range n {
 		rest = r.read(rest)
 	}
-	return Records{l.packed[:len(l.packed)-len(rest)], n}
+	return Records{packed: all[:len(all)-len(rest)], n: n}
 }
 
 // The first byte of a packed record: what it is, and what follows.
