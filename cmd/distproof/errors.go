@@ -10,9 +10,9 @@ import (
 	"distproof/report"
 )
 
-// printError writes an error line, and a hint line for each advice in err.
+// printError writes a hint line for each advice in err, and then an error line:
+// the last line on stderr is the reason of the exit code.
 func printError(w io.Writer, err error) {
-	fmt.Fprintln(w, "error: "+report.Escape(err.Error()))
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
@@ -21,6 +21,7 @@ func printError(w io.Writer, err error) {
 			fmt.Fprintln(w, "hint: "+report.Escape(hint))
 		}
 	}
+	fmt.Fprintln(w, "error: "+report.Escape(err.Error()))
 }
 
 // A usageError is a command line that makes no sense.

@@ -36,12 +36,12 @@ type answer struct {
 // hostileAnswers are those about the files in testdata/.
 var hostileAnswers = map[string]answer{
 	"empty.pcap": {exitCouldNotRun, []string{
-		"error: empty.pcap: empty: it does not even have a capture's header",
 		"hint: did the capture run, and with the rights to? tcpdump -w FILE writes the header first",
+		"error: empty.pcap: empty: it does not even have a capture's header",
 	}},
 	"text.pcap": {exitCouldNotRun, []string{
-		"error: text.pcap: not a capture file: it is text",
 		"hint: that may be what tcpdump prints; the packets themselves are written by tcpdump -w FILE",
+		"error: text.pcap: not a capture file: it is text",
 	}},
 	"cut-file-header.pcap": {exitInconclusive, []string{
 		"0 packets",
@@ -225,8 +225,7 @@ func checkHostile(t *testing.T, want answer, path string) {
 	}
 	var says []string
 	if code == exitCouldNotRun {
-		says = strings.Split(strings.TrimSpace(stderr), "\n")
-		says[0] = strings.Replace(says[0], path, filepath.Base(path), 1)
+		says = strings.Split(strings.TrimSpace(strings.Replace(stderr, path, filepath.Base(path), 1)), "\n")
 	} else {
 		var doc report.Document
 		if err := json.Unmarshal([]byte(stdout), &doc); err != nil {

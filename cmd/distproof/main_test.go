@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -50,7 +51,8 @@ func TestScripts(t *testing.T) {
 //
 //	exitcode 3 distproof verify empty.pcap
 //
-// testscript itself can only tell success from failure.
+// testscript itself can only tell success from failure. Of distproof that could not
+// run, the last line on stderr is to be the reason.
 func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exitcode CODE PROGRAM [ARG...]")
@@ -58,6 +60,11 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	if got, want := codeOf(err), args[0]; got != want {
 		ts.Fatalf("exit code %s, want %s (%v)", got, want, err)
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
+	last := lines[len(lines)-1]
+	if args[0] == "2" && args[1] == "distproof" && !strings.HasPrefix(last, "error: ") && !strings.HasPrefix(last, "exit code 2: ") {
+		ts.Fatalf("the last line on stderr is %q, not the reason", last)
 	}
 }
 

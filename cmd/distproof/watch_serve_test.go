@@ -95,10 +95,10 @@ func TestServeRefused(t *testing.T) {
 	}
 	var stderr strings.Builder
 	printError(&stderr, err)
-	const want = `error: --listen 0.0.0.0:9464 can be reached from other hosts, and the report names nodes: it needs TLS, and a token or client certificates
-hint: --tls-cert FILE --tls-key FILE --token-file FILE
+	const want = `hint: --tls-cert FILE --tls-key FILE --token-file FILE
 hint: --tls-cert FILE --tls-key FILE --client-ca FILE
 hint: --listen :9464 serves this host alone
+error: --listen 0.0.0.0:9464 can be reached from other hosts, and the report names nodes: it needs TLS, and a token or client certificates
 `
 	if stderr.String() != want {
 		t.Errorf("%s", stderr.String())
