@@ -10,11 +10,15 @@ import (
 	"distproof/decode"
 	"distproof/decode/secrets"
 	"distproof/decode/tls"
+	"distproof/internal/once"
 	"distproof/internal/plural"
 )
 
-// sides are the words for client and server.
-var sides = [2]string{"client", "server"}
+// sides are the words for client and server, and handshakeOf for what each sends.
+var (
+	sides       = [2]string{"client", "server"}
+	handshakeOf = [2]string{"the client's handshake", "the server's handshake"}
+)
 
 // certificates has the rules about what the peers showed, where the handshake
 // completed: before that nobody accepted it.
@@ -262,7 +266,7 @@ func (r *ruler) weakSignatures(c *decode.Connection) {
 		var room [2]Evidence
 		evidence := room[:0]
 		for _, side := range w.by {
-			evidence = append(evidence, Evidence{certificateFrame(c, side), r.text("the %s's handshake", sides[side])})
+			evidence = append(evidence, Evidence{certificateFrame(c, side), handshakeOf[side]})
 		}
 		r.addFix(WeakTLS, w.severity, c, w.message, w.fix, evidence...)
 	}
@@ -294,27 +298,20 @@ func (r *ruler) addFix(rule Rule, s Severity, c *decode.Connection, message, fix
 
 // sharedKeys finds keys that several nodes have. That may be meant so.
 func (r *ruler) sharedKeys() {
-	index := make(map[[32]byte]*keyUse)
-	var order []*keyUse
+	keys := keyUses{index: make(map[[32]byte]*keyUse)}
+	var of once.Table[*Certificates, [2]*keyUse]
 	for i, c := range r.capture.Connections {
 		if r.judgement.Conclusions[i].Verdict == NoVerdict || c.TLS == nil {
 			continue
 		}
 		v := r.judgement.Certificates[i]
-		for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
-			if len(chain) == 0 || chain[0].KeyID == ([32]byte{}) {
-				continue
+		for side, u := range of.Get(v, func() [2]*keyUse { return keys.of(v) }) {
+			if u != nil {
+				u.add(c, side)
 			}
-			u := index[chain[0].KeyID]
-			if u == nil {
-				u = &keyUse{cert: chain[0]}
-				index[chain[0].KeyID] = u
-				order = append(order, u)
-			}
-			u.add(c, side)
 		}
 	}
-	for _, u := range order {
+	for _, u := range keys.order {
 		if nodes := u.nodes(); len(nodes) > 1 {
 			message := fmt.Sprintf("the same key serves %d nodes, and whoever has one has all: %s (certificate %s, key %x…)", len(nodes), few(nodes), u.cert.name(), u.cert.KeyID[:4])
 			evidence := u.evidence
@@ -333,6 +330,29 @@ func few(list []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), n-most)
 	}
 	return strings.Join(list, ", ")
+}
+
+// keyUses has where keys were seen.
+type keyUses struct {
+	index map[[32]byte]*keyUse
+	order []*keyUse
+}
+
+// of returns those of the keys of client and server; nil if they are not known.
+func (k *keyUses) of(v *Certificates) (out [2]*keyUse) {
+	for side, chain := range [2][]*Certificate{v.ClientChain, v.ServerChain} {
+		if len(chain) == 0 || chain[0].KeyID == ([32]byte{}) {
+			continue
+		}
+		u := k.index[chain[0].KeyID]
+		if u == nil {
+			u = &keyUse{cert: chain[0]}
+			k.index[chain[0].KeyID] = u
+			k.order = append(k.order, u)
+		}
+		out[side] = u
+	}
+	return out
 }
 
 // A keyUse is where a key was seen.
@@ -421,8 +441,10 @@ func certificateFrame(c *decode.Connection, side int) decode.Frame {
 	if side == decode.Client {
 		return c.TLS.Flight
 	}
-	if at, ok := sealedFrame(c, side, tls.TypeApplicationData); ok && c.TLS.Version.Is13() {
-		return at
+	if c.TLS.Version.Is13() {
+		if at, ok := sealedFrame(c, side, tls.TypeApplicationData); ok {
+			return at
+		}
 	}
 	if at := frameOf(c, side, tls.TypeCertificate); at != c.FirstFrame {
 		return at

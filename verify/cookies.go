@@ -59,8 +59,9 @@ func inLatin1(text string) ([]byte, bool) {
 // proves reports whether digest is that of the cookie for a challenge: MD5 of the
 // cookie and the challenge in decimal (dist_util.erl, gen_digest/2).
 func (c Cookie) proves(challenge string, digest [md5.Size]byte) bool {
+	var room [128]byte // for most
 	return slices.ContainsFunc(c.forms, func(form []byte) bool {
-		return md5.Sum(append(slices.Clip(form), challenge...)) == digest
+		return md5.Sum(append(append(room[:0], form...), challenge...)) == digest
 	})
 }
 

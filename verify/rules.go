@@ -215,7 +215,7 @@ func (r *ruler) add(rule Rule, s Severity, c *decode.Connection, message string,
 }
 
 // maxInText is how many strings a text may be made of.
-const maxInText = 3
+const maxInText = 4
 
 // text formats strings: for the same ones it returns the same text, as many connections
 // have it.
@@ -329,23 +329,20 @@ const maxCalls = 8
 func (r *ruler) remoteExecution(d *dist.Facts, who string) []Evidence {
 	var out []Evidence
 	for call, uses := range d.Calls {
-		out = append(out, Evidence{uses.First.Frame, fmt.Sprintf("by the %s: %s %s (%s)", who, call.Means, call.Function, Often(uses.Count))})
+		out = append(out, Evidence{uses.First.Frame, r.text("by the %s: %s %s (%s)", who, call.Means.String(), call.Function, Often(uses.Count))})
 	}
 	slices.SortFunc(out, func(a, b Evidence) int {
 		return cmp.Or(cmp.Compare(a.Frame.Input, b.Frame.Input), cmp.Compare(a.Frame.Number, b.Frame.Number), strings.Compare(a.Text, b.Text))
 	})
 	if more := len(out) - maxCalls; more > 0 {
-		out[maxCalls] = Evidence{out[maxCalls].Frame, fmt.Sprintf("by the %s: %s more from here on", who, plural.Of(more, "function", "functions"))}
+		out[maxCalls] = Evidence{out[maxCalls].Frame, r.text("by the %s: %s more from here on", who, plural.Of(more, "function", "functions"))}
 		out = out[:maxCalls+1]
 	}
 	if n := d.RegisteredNames["rex"]; len(out) == 0 && n > 0 {
-		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s", who, plural.Of(n, "message to rex", "messages to rex"))})
+		out = append(out, Evidence{d.RecognisedAt.Frame, r.text("from here on, by the %s: %s", who, plural.Of(n, "message to rex", "messages to rex"))})
 	}
 	if n := d.UnnamedCalls; n > 0 {
-		out = append(out, Evidence{d.RecognisedAt.Frame, fmt.Sprintf("from here on, by the %s: %s whose name is not known", who, plural.Of(n, "call", "calls"))})
-	}
-	for i := range out {
-		out[i].Text = r.text("%s", out[i].Text)
+		out = append(out, Evidence{d.RecognisedAt.Frame, r.text("from here on, by the %s: %s whose name is not known", who, plural.Of(n, "call", "calls"))})
 	}
 	return out
 }

@@ -18,11 +18,14 @@ type teller struct {
 	// round tells what is still there from what is not; held is the last one in which
 	// nothing was said yet of a connection.
 	round, held uint64
-	connections map[string]*told
-	findings    map[findingKey]*toldFinding
-	exchanges   map[exchangeKey]*toldExchange
-	interfaces  map[string]live.InterfaceState
-	known       map[ends]bool
+	// capture has what was told that is about no connection, as if it were one.
+	capture followed
+	// noted counts the findings that were told and not resolved, for each connection,
+	// and current those of them that are still there.
+	noted, current int
+	exchanges      map[exchangeKey]*toldExchange
+	interfaces     map[string]live.InterfaceState
+	known          map[ends]bool
 	// repeats has the attempts to connect that come to nothing.
 	repeats   map[edge][]*repeats
 	dropped   uint64
@@ -38,8 +41,7 @@ type teller struct {
 
 func newTeller(to func(Event, bool) bool) teller {
 	return teller{
-		to: to, connections: make(map[string]*told), findings: make(map[findingKey]*toldFinding),
-		exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]live.InterfaceState),
+		to: to, exchanges: make(map[exchangeKey]*toldExchange), interfaces: make(map[string]live.InterfaceState),
 		repeats: make(map[edge][]*repeats),
 	}
 }
@@ -91,7 +93,7 @@ func (t *teller) compare(m *maker, s *State, policy policyInForce, final bool) [
 	t.repeated(out, m, s, final)
 	t.asked(out, m, s, final)
 	t.found(out, m, s, final)
-	t.forget(s)
+	t.forgetExchanges(s)
 	t.gaps(out)
 	if final {
 		out.add(Event{Event: EventStopped, Message: "the watch ended: " + cmp.Or(s.Document.Reason, s.Document.Conclusion)}, func() {})
@@ -210,19 +212,19 @@ func heldBy(p live.Process) string {
 	return fmt.Sprintf(" (%s, pid %d)", report.Escape(p.Name), p.ID)
 }
 
-// forget drops what is known of what is not there any more, and counts what was not
-// told of it.
-func (t *teller) forget(s *State) {
-	if len(t.connections) > len(s.Document.Connections) {
-		for id, k := range t.connections {
-			if k.round == t.round {
-				continue
-			}
-			if delete(t.connections, id); k.missed {
-				t.omitted++
-			}
+// forget is told what was told of connections that are not there any more, and counts
+// those of which not everything was.
+func (t *teller) forget(gone []told) {
+	for i := range gone {
+		t.noted -= len(gone[i].findings)
+		if gone[i].missed {
+			t.omitted++
 		}
 	}
+}
+
+// forgetExchanges drops those that are not there any more.
+func (t *teller) forgetExchanges(s *State) {
 	if len(t.exchanges) > len(s.Document.EPMD.Exchanges) {
 		for key, k := range t.exchanges {
 			if k.round != t.round {

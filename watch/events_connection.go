@@ -17,10 +17,10 @@ const patience = time.Second
 
 // told is what was said of a connection.
 type told struct {
-	round                   uint64
 	opened, closed, stalled bool
 	verdict                 string
 	look                    look
+	findings                []noted
 	// since is when the connection was first seen; held says that nothing is said
 	// of it yet.
 	since time.Time
@@ -35,7 +35,8 @@ type told struct {
 
 // A look is what changes of a connection that are told.
 type look struct {
-	protocol, state, client, server   string
+	protocol, state                   string
+	client, server                    label
 	version, suite, clientCertificate string
 	clientChecked, serverChecked      string
 }
@@ -43,12 +44,10 @@ type look struct {
 // connection tells what is new of the connection with index i.
 func (t *teller) connection(out *events, m *maker, s *State, i int, final bool) {
 	c, a := &s.Document.Connections[i], &s.Activity[i]
-	k := t.connections[c.ID]
-	if k == nil {
-		k = &told{since: s.At}
-		t.connections[c.ID] = k
+	k := &m.following.all[i].told
+	if k.since.IsZero() {
+		k.since = s.At
 	}
-	k.round = t.round
 	if k.held, k.missed = false, false; c.Verdict == nil {
 		return
 	}
@@ -107,9 +106,12 @@ func (n news) look(now look) {
 		}
 		n.say(func() { k.opened = false }, EventOpened, "%s: %s: %s", how, *c.Verdict, c.Reason)
 	}
-	if changes := now.changes(&k.look); len(changes) > 0 {
-		before := k.look
-		k.look = now
+	if now == k.look {
+		return
+	}
+	before := k.look
+	k.look = now
+	if changes := now.changes(&before); len(changes) > 0 {
 		n.say(func() { k.look = before }, EventChanged, "%s", strings.Join(changes, ", "))
 	}
 }
@@ -179,10 +181,24 @@ func lookAt(c *report.Connection) look {
 	return l
 }
 
-// labelOf names an end, and says what it is only likely to be.
-func labelOf(e *report.Endpoint) string {
-	if e.Node == "" && e.LikelyNode != "" {
-		return fmt.Sprintf("%s (likely %s)", e.Label(), e.LikelyNode)
+// A label names an end, and says what it is only likely to be. Its words are put
+// together when it is told.
+type label struct{ node, likely, host, address string }
+
+func labelOf(e *report.Endpoint) label {
+	switch {
+	case e.Node != "":
+		return label{node: e.Node}
+	case e.Host != "":
+		return label{likely: e.LikelyNode, host: e.Host}
+	}
+	return label{likely: e.LikelyNode, address: e.Address}
+}
+
+func (l label) String() string {
+	e := report.Endpoint{Node: l.node, Host: l.host, Address: l.address}
+	if l.likely != "" {
+		return fmt.Sprintf("%s (likely %s)", e.Label(), l.likely)
 	}
 	return e.Label()
 }
@@ -193,8 +209,8 @@ func (l *look) changes(before *look) []string {
 	for _, x := range []struct{ what, now, was string }{
 		{"protocol", l.protocol, before.protocol},
 		{"state", l.state, before.state},
-		{"client", l.client, before.client},
-		{"server", l.server, before.server},
+		{"client", l.client.String(), before.client.String()},
+		{"server", l.server.String(), before.server.String()},
 		{"TLS version", l.version, before.version},
 		{"cipher suite", l.suite, before.suite},
 		{"client certificate", l.clientCertificate, before.clientCertificate},

@@ -1,9 +1,7 @@
 package watch
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"distproof/capture"
@@ -46,13 +44,12 @@ type maker struct {
 	ledger  *decode.Ledger
 	started time.Time
 	number  uint64
-	// rates has the bytes of each connection at the last State, at which it was.
-	rates map[uint64]uint64
-	// quiet is how long each connection was silent.
-	quiet   map[uint64]*quiet
-	ratesAt time.Time
-	swept   time.Time // when connections were retired last
-	secrets int       // how many the key log had
+	// following has what is remembered of connections, and ratesAt is when the last
+	// State was made.
+	following following
+	ratesAt   time.Time
+	swept     time.Time // when connections were retired last
+	secrets   int       // how many the key log had
 	// documents makes those by one policy.
 	documents *report.Builder
 	past      past
@@ -66,7 +63,7 @@ type maker struct {
 }
 
 func newMaker(e *Engine) maker {
-	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), rates: make(map[uint64]uint64), quiet: make(map[uint64]*quiet), wait: maxWait}
+	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), wait: maxWait}
 	m.documents = new(report.Builder)
 	m.past = newPast(e.o.MaxMemory)
 	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts, only: e.o.Links.Only}
@@ -136,10 +133,6 @@ func (m *maker) round(final bool) {
 	m.teller.tell(events, final)
 	if gone := m.past.fold(facts, judgement, presences); len(gone) > 0 {
 		m.ledger.Forget(gone)
-		for number := range gone {
-			delete(m.rates, number)
-			delete(m.quiet, number)
-		}
 	}
 }
 
@@ -220,31 +213,31 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	}
 	s := &State{Started: m.started, At: now}
 	s.Activity = make([]Activity, len(facts.Connections))
+	m.teller.forget(m.following.turn(facts.Connections))
+	clock := m.e.seconds()
 	for i := range presences {
-		s.Activity[i] = m.activity(facts.Connections[i], &presences[i], now)
+		s.Activity[i] = m.activity(facts.Connections[i], &presences[i], &m.following.all[i], now, clock)
 	}
 	m.ratesAt = now
 	s.History, s.Folded = m.past.history(), m.past.folded
 	m.count(s, inputs)
 	cover.Uncaptured = m.kernel.compare(facts, s, now, m)
-	moment := m.moment(now)
+	moment, places := m.moment(now), facts.Places()
 	policy.Used = func(c *decode.Connection) (until time.Time) {
-		if i, ok := slices.BinarySearchFunc(facts.Connections, c.Number, byNumber); ok && s.Activity[i].Open {
+		if s.Activity[places.Of(c)].Open {
 			until = moment
 		}
 		return until
 	}
 	policy.Policy.Now = now // exceptions expire while it watches
 	judgement := verify.Judge(facts, cover, policy)
-	for i, clock := 0, m.e.seconds(); i < len(presences); i++ {
-		m.silence(&s.Activity[i], facts.Connections[i], &presences[i], judgement.Conclusions[i].State, clock)
+	for i := range presences {
+		m.silence(&s.Activity[i], facts.Connections[i], &presences[i], &m.following.all[i].quiet, judgement.Conclusions[i].State, clock)
 	}
 	s.Document = m.documents.New(m.e.o.Tool, inputs, omission.Undecoded(omitted, &facts.LeftOut), facts, judgement)
 	s.Policy = judgement.Policy
 	return s, judgement
 }
-
-func byNumber(c *decode.Connection, n uint64) int { return cmp.Compare(c.Number, n) }
 
 // moment is now by the clock of the packets, which are perhaps not captured now.
 func (m *maker) moment(now time.Time) time.Time {
@@ -270,21 +263,19 @@ func (m *maker) count(s *State, inputs []capture.Input) {
 	s.Connections, s.Forgotten = m.e.live.Connections(), m.e.live.Forgotten()
 }
 
-// activity says how a connection does.
-func (m *maker) activity(c *decode.Connection, p *decode.Presence, now time.Time) Activity {
+// activity says how a connection does, of which x was remembered.
+func (m *maker) activity(c *decode.Connection, p *decode.Presence, x *followed, now time.Time, clock uint32) Activity {
 	a := Activity{Open: !p.Over && !c.Closed(), Lost: c.TCP[0].Gap + c.TCP[1].Gap}
 	if c.Last != 0 {
 		a.Last = capture.Time(c.Last)
 	}
-	carried := c.TCP[0].Bytes + c.TCP[1].Bytes
-	if before, known := m.rates[c.Number]; carried > before {
-		if spent := now.Sub(m.ratesAt).Seconds(); spent > 0 && (known || m.number > 0) {
+	if before, carried := x.carried, c.TCP[0].Bytes+c.TCP[1].Bytes; carried > before {
+		if spent := now.Sub(m.ratesAt).Seconds(); spent > 0 && (before > 0 || m.number > 0) {
 			a.Rate = float64(carried-before) / spent
 		}
-		m.rates[c.Number] = carried
+		x.carried = carried
 	}
 	a.Ticks = ticks(c)
-	clock := m.e.seconds()
 	if m.e.o.Keys != nil && c.TLS != nil && c.TLS.KeyLog != "" && clock-p.Seen < secretsIn {
 		m.soonest(time.Second) // its secrets may still come
 	}
@@ -296,18 +287,13 @@ func (m *maker) activity(c *decode.Connection, p *decode.Presence, now time.Time
 }
 
 // silence says whether nodes that are connected are silent for too long.
-func (m *maker) silence(a *Activity, c *decode.Connection, p *decode.Presence, state verify.State, clock uint32) {
+func (m *maker) silence(a *Activity, c *decode.Connection, p *decode.Presence, q *quiet, state verify.State, clock uint32) {
 	if !a.Open || c.Protocol != decode.Dist && c.Protocol != decode.DistTLS || state != verify.Up && state != verify.Midstream {
 		return
 	}
 	silent, speaks := quietest(p, clock)
 	if !speaks {
 		return
-	}
-	q := m.quiet[c.Number]
-	if q == nil {
-		q = new(quiet)
-		m.quiet[c.Number] = q
 	}
 	allowed := q.allows(p)
 	if a.Stalled = silent > allowed; !a.Stalled {
@@ -349,10 +335,12 @@ func (m *maker) lifespans(j *verify.Judgement, s *State, within time.Duration, n
 			m.soonest(at.Sub(now) + time.Millisecond) // it is valid until then inclusively
 		}
 	}
+	known := make(map[*verify.Certificates]bool)
 	for i, certs := range j.Certificates {
-		if !s.Activity[i].Open || s.Document.Connections[i].Verdict == nil {
+		if known[certs] || !s.Activity[i].Open || j.Conclusions[i].Verdict == verify.NoVerdict {
 			continue
 		}
+		known[certs] = true
 		for _, chain := range [][]*verify.Certificate{certs.ClientChain, certs.ServerChain} {
 			for _, cert := range chain {
 				if cert.X509 != nil {
