@@ -31,6 +31,8 @@ const (
 	// aheadHeader is how much of a record is wanted: its header and those up to
 	// TCP, inside VXLAN too.
 	aheadHeader = 144
+	// aheadFetched takes three lines of the caches, wherever in one it begins.
+	aheadFetched = 129
 )
 
 // A layout says how records follow one another. The zero value says nothing.
@@ -95,7 +97,7 @@ func (s *scouts) step() {
 		going = true
 		s.at[i] += s.layout.length(s.data[s.at[i]:])
 		if s.at[i] < s.end[i] {
-			prefetch.Bytes(s.data[s.at[i]:][:aheadHeader])
+			prefetch.Bytes(s.data[s.at[i]:][:aheadFetched])
 		}
 	}
 	// The first one has the longest way.

@@ -65,9 +65,13 @@ func (l *Live) takePart(b *Batch, i int, hurried bool) {
 	if d.hurried = hurried; !hurried {
 		d.resume()
 	}
-	d.through(i, b.segments[:], &b.lists, func(at int) {
+	var ahead lookahead
+	ahead.begin(d, i, b.segments[:], &b.lists)
+	for n := b.lists.first[i]; n != 0; n = b.lists.next[n-1] {
+		ahead.step()
+		at := n - 1
 		b.conns[at] = l.take(i, &b.segments[at], b.first+uint64(at), b.clock)
-	})
+	}
 }
 
 // Number gives the connections that are new in b their numbers, once all workers

@@ -11,15 +11,13 @@ type lists struct {
 	// each.
 	first, last [shards]uint16
 	next        [loadSegments]uint16
-	// marks are the same for segments of a connection, and seldom for others.
-	marks [loadSegments]uint16
 }
 
 func (l *lists) clear() { l.first = [shards]uint16{} }
 
 // add adds s, which has an index above all others, and returns its shard.
 func (l *lists) add(s *link.Segment, i int) (shard int) {
-	shard, l.marks[i] = place(s)
+	shard = shardOf(s)
 	n := uint16(i + 1)
 	if l.next[i] = 0; l.first[shard] == 0 {
 		l.first[shard] = n
@@ -37,8 +35,6 @@ func (l *lists) add(s *link.Segment, i int) (shard int) {
 const (
 	lead   = 2
 	places = 5
-	// fewConnections of a shard stay in the caches.
-	fewConnections = 64
 	// mostPayload is how many bytes of a payload are asked for. The processor itself
 	// goes on from there.
 	mostPayload = 256
@@ -47,6 +43,7 @@ const (
 // A lookahead goes through the segments of a shard ahead of their turn. What it finds
 // changes nothing but what the processor has in its caches.
 type lookahead struct {
+	on       bool // or there is nothing to gain
 	segments []link.Segment
 	lists    *lists
 	flows    *flows
@@ -66,13 +63,32 @@ type coming struct {
 	c    *conn // probably
 }
 
-// step asks for what further segments need.
+// begin goes ahead of the first segment of the shard, which is the i-th. There is
+// nothing to gain with so few connections that none is packed.
+func (l *lookahead) begin(d *shard, i int, segments []link.Segment, lists *lists) {
+	if d.open.n <= d.bounds.unpacked {
+		return
+	}
+	l.on, l.segments, l.lists, l.flows, l.at = true, segments, lists, &d.open, lists.first[i]
+	for range places*lead - 1 {
+		l.further()
+	}
+}
+
+// step goes ahead of the next segment. It is called before that is taken.
 func (l *lookahead) step() {
+	if l.on {
+		l.further()
+	}
+}
+
+// further asks for what further segments need.
+func (l *lookahead) further() {
 	x := l.ago(0)
 	if *x = (coming{}); l.at != 0 {
 		i := l.at - 1
 		l.at = l.lists.next[i]
-		mark := l.lists.marks[i]
+		_, mark := place(&l.segments[i])
 		if seen := &l.seen[mark%64]; *seen != mark {
 			*seen = mark
 			x.s = &l.segments[i]
@@ -113,24 +129,5 @@ func (c *conn) ask() {
 		for i := range c.streams {
 			prefetch.Value(c.streams[i].tls)
 		}
-	}
-}
-
-// through calls take with the index of each segment of the shard, which is the i-th.
-func (d *shard) through(i int, segments []link.Segment, l *lists, take func(i int)) {
-	n := l.first[i]
-	if d.open.n <= fewConnections {
-		for ; n != 0; n = l.next[n-1] {
-			take(int(n - 1))
-		}
-		return
-	}
-	ahead := lookahead{segments: segments, lists: l, flows: &d.open, at: n}
-	for range places*lead - 1 {
-		ahead.step()
-	}
-	for ; n != 0; n = l.next[n-1] {
-		ahead.step()
-		take(int(n - 1))
 	}
 }

@@ -238,7 +238,12 @@ func (p *Pool) decode(b *load) error {
 		p.await(b, shard+1)
 		p.reach(b, shard)
 		d := &p.d.shards[shard]
-		d.through(shard, b.segments[:], &b.lists, func(i int) { d.segment(&b.segments[i], b.number+uint64(i)) })
+		var ahead lookahead
+		ahead.begin(d, shard, b.segments[:], &b.lists)
+		for ; i != 0; i = b.next[i-1] {
+			ahead.step()
+			d.segment(&b.segments[i-1], b.number+uint64(i-1))
+		}
 		p.reach(b, shard+1)
 	}
 	return nil
