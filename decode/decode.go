@@ -15,6 +15,7 @@ import (
 
 	"distproof/capture"
 	"distproof/capture/link"
+	"distproof/decode/fact"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
@@ -189,10 +190,22 @@ func (c *conn) Data(d tcp.Dir, at tcp.Position, b []byte) {
 	}
 }
 
-// Longer implements [tcp.Longer].
-func (c *conn) Longer(d tcp.Dir) bool {
+// Interest implements [tcp.Chooser].
+func (c *conn) Interest(d tcp.Dir) tcp.Interest {
 	s := &c.streams[d]
-	return !s.known || s.tls != nil && s.tls.Handshaking()
+	if !s.known {
+		return tcp.Long
+	}
+	if s.tls == nil {
+		return tcp.Usual
+	}
+	switch s.tls.Handshaking() {
+	case fact.Yes:
+		return tcp.Long
+	case fact.No:
+		return tcp.NoMore
+	}
+	return tcp.Usual
 }
 
 // unlock opens what the streams hold, once the key log has secrets for it.

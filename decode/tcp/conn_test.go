@@ -537,10 +537,12 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// longer wants more as long as its number of bytes was not delivered.
+// longer wants more as long as its number of bytes was not delivered, and then no
+// more than usual, or nothing.
 type longer struct {
 	*log
 	until int
+	then  tcp.Interest
 	got   int
 }
 
@@ -549,7 +551,12 @@ func (l *longer) Data(d tcp.Dir, at tcp.Position, b []byte) {
 	l.log.Data(d, at, b)
 }
 
-func (l *longer) Longer(tcp.Dir) bool { return l.got < l.until }
+func (l *longer) Interest(tcp.Dir) tcp.Interest {
+	if l.got < l.until {
+		return tcp.Long
+	}
+	return l.then
+}
 
 // TestLongHead: more of the beginning is kept while the sink wants it, and nothing
 // once it did not.
@@ -559,7 +566,7 @@ func TestLongHead(t *testing.T) {
 		unchecked uint64
 		from      int64
 	}{{0, 15, 5}, {4, 15, 5}, {5, 12, 8}, {9, 8, 12}, {17, 4, 16}, {99, 4, 16}} {
-		c, l := tcp.New(tcp.Limits{Head: 5, LongHead: 16}, nil), &longer{log: new(log), until: r.until}
+		c, l := tcp.New(tcp.Limits{Head: 5, LongHead: 16}, nil), &longer{log: new(log), until: r.until, then: tcp.Usual}
 		for i, s := range []step{syn, synAck, seg(0, 0, 0, "abcd"), seg(0, 4, 0, "efgh"), seg(0, 8, 0, "ijkl"), seg(0, 12, 0, "mnopqrst")} {
 			c.Segment(s.d, s.segment(uint32(i+1)), l)
 		}
@@ -571,6 +578,41 @@ func TestLongHead(t *testing.T) {
 		if s := c.Stats(0); (s.Odd().Conflicts > 0) != (r.from > 7) {
 			t.Errorf("until %d: %d conflicts", r.until, s.Odd().Conflicts)
 		}
+	}
+}
+
+// TestNoMoreOfHead: once nothing more matters to the sink, the beginning takes no more
+// memory, and what is there of it is still compared and condensed.
+func TestNoMoreOfHead(t *testing.T) {
+	piece := func(i int) string { return strings.Repeat(string(rune('a'+i)), 300) }
+	budget := tcp.NewBudget(1 << 20)
+	c, l := tcp.New(tcp.Limits{}, budget), &longer{log: new(log), until: 1000, then: tcp.NoMore}
+	c.Segment(0, syn.segment(1), l)
+	c.Segment(1, synAck.segment(2), l)
+	for i := range 40 {
+		off := int64(300 * i)
+		for d := range tcp.Dir(2) {
+			c.Segment(d, seg(d, off, off+300*int64(d), piece(i%26)).segment(3), l)
+		}
+	}
+	c.Segment(0, acks(0, 12000, 12000).segment(4), l)
+	if used := budget.Used(); used > 3<<10 {
+		t.Errorf("%d bytes", used)
+	}
+	c.Segment(0, seg(0, 0, 0, piece(0)+piece(1)).segment(5), l)
+	c.Segment(0, seg(0, 11700, 0, piece(3)).segment(6), l)
+	if s := c.Stats(0); s.Odd().Conflicts != 0 || s.Odd().Unchecked != 300 || s.Odd().UncheckedOffset != 11700 {
+		t.Errorf("%+v", s.Odd())
+	}
+	late := 7 + int64(time.Second)
+	for range 2 {
+		if !c.Condense(late) {
+			t.Error("not condensed")
+		}
+	}
+	c.Segment(0, seg(0, 300, 0, piece(2)).segment(7), l)
+	if s := c.Stats(0); s.Odd().ConflictOffset != 300 {
+		t.Errorf("%+v", s.Odd())
 	}
 }
 

@@ -39,10 +39,20 @@ type Sink interface {
 	Gap(d Dir, at Position, n int64)
 }
 
-// A Longer is a Sink that knows whether more of a direction's beginning matters than
-// [Limits.Head].
-type Longer interface {
-	// Longer reports whether what comes next in direction d still matters. It is asked
-	// before that is delivered.
-	Longer(d Dir) bool
+// Interest is how much of what comes next in a direction matters to a sink.
+type Interest uint8
+
+const (
+	// Usual: what is in the first [Limits.Head] bytes.
+	Usual Interest = iota
+	// Long: what is in the first [Limits.LongHead] bytes.
+	Long
+	// NoMore: nothing.
+	NoMore
+)
+
+// A Chooser is a Sink that knows what matters to it; to others it is [Usual].
+type Chooser interface {
+	// Interest is asked before what comes next in direction d is delivered.
+	Interest(d Dir) Interest
 }

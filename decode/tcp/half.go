@@ -32,7 +32,9 @@ const (
 	headLost
 	// condensed: of the head, only sums are kept.
 	condensed
-	// decided: no more is added to the head.
+	// enough: no more is added to the head.
+	enough
+	// decided: [Conn.Decided] was called, and nothing is added either.
 	decided
 )
 

@@ -194,12 +194,18 @@ func (h *half) clashSpans(off int64, b []byte) (at int64, unchecked int, from in
 
 // keepHead appends bytes that are being delivered at h.next.
 func (c *Conn) keepHead(h *half, b []byte, d Dir, sink Sink) {
-	if h.flags&(forgotten|headLost|decided) != 0 || h.next >= int64(max(c.head, c.longHead)) {
+	if h.flags&(forgotten|headLost|enough|decided) != 0 || h.next >= int64(max(c.head, c.longHead)) {
 		return
 	}
 	room := int64(c.head) - h.next
-	if room < int64(len(b)) {
-		room = c.longRoom(h, room, d, sink)
+	if room < int64(len(b)) || h.headFull(len(b)) {
+		switch wanted := interest(sink, d); {
+		case wanted == NoMore && h.flags&condensed == 0:
+			h.flags |= enough
+			return
+		case wanted == Long && (room > 0 || h.headEnd() == h.next):
+			room = max(room, int64(c.longHead)-h.next)
+		}
 	}
 	if room <= 0 {
 		return
@@ -218,14 +224,17 @@ func (c *Conn) keepHead(h *half, b []byte, d Dir, sink Sink) {
 	}
 }
 
-// longRoom is the room that the head has for what comes at h.next, where room is not
-// enough for it.
-func (c *Conn) longRoom(h *half, room int64, d Dir, sink Sink) int64 {
-	longer, ok := sink.(Longer)
-	if !ok || h.next >= int64(c.head) && h.headEnd() != h.next || !longer.Longer(d) {
-		return room
+// interest asks a sink, which may take longer than to keep a few bytes.
+func interest(sink Sink, d Dir) Interest {
+	if c, ok := sink.(Chooser); ok {
+		return c.Interest(d)
 	}
-	return max(room, int64(c.longHead)-h.next)
+	return Usual
+}
+
+// headFull reports whether n more bytes of head need more memory than it has.
+func (h *half) headFull(n int) bool {
+	return h.flags&condensed == 0 && h.head != nil && len(h.head.b)+n > cap(h.head.raw.b)
 }
 
 // headEnd returns how much of the direction is in the head.
@@ -238,7 +247,7 @@ func (h *half) headEnd() int64 {
 
 // skipHead notes n missing bytes at h.next.
 func (c *Conn) skipHead(h *half, n int64) {
-	if h.flags&(forgotten|headLost|condensed|decided) != 0 || h.next >= int64(c.head) {
+	if h.flags&(forgotten|headLost|enough|condensed|decided) != 0 || h.next >= int64(c.head) {
 		return
 	}
 	n = min(n, int64(c.head)-h.next)

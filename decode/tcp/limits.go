@@ -54,8 +54,8 @@ type Limits struct {
 	// are kept to compare retransmissions with; the default is 64 KiB. A
 	// negative number keeps none.
 	Head int
-	// LongHead is that number as long as the sink is a [Longer] that wants more
-	// than Head; 0 if that is never so.
+	// LongHead is that number as long as the sink is a [Chooser] to which that
+	// much matters; 0 if that is never so.
 	LongHead int
 	// Wait is the number of further segments with data after which a hole that
 	// the receiver has acknowledged counts as lost; the default is 64.

@@ -8,6 +8,7 @@ package tls
 
 import (
 	"distproof/capture"
+	"distproof/decode/fact"
 	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 )
@@ -255,14 +256,20 @@ func (s *Stream) Status() Status {
 	return s.status
 }
 
-// Handshaking reports whether the handshakes of TLS and of distribution, which begin
-// with the stream, may not be over.
-func (s *Stream) Handshaking() bool {
+// Handshaking tells whether the handshakes of TLS and of distribution, which begin
+// with the stream, may not be over. It is unknown of a stream that was not followed
+// from its beginning on.
+func (s *Stream) Handshaking() fact.Value {
 	if s.start != AtStart || s.status != Synced || s.foreign != nil {
-		return false
+		return fact.Unknown
 	}
-	_, n := s.log.handshakes(mostSealed(TLS13, RoleServer))
-	return n == s.log.n && n < MaxRecords
+	switch _, n := s.log.handshakes(mostSealed(TLS13, RoleServer)); {
+	case n < s.log.n:
+		return fact.No
+	case n < MaxRecords:
+		return fact.Yes
+	}
+	return fact.Unknown
 }
 
 // Role says which side sends this direction, if a hello was seen.
