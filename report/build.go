@@ -360,6 +360,30 @@ func (e Endpoint) Label() string {
 	return e.Address
 }
 
+// An EndName is what an endpoint's labels are made of: ends with the same one have the
+// same labels. The labels are put together when they are needed.
+type EndName struct{ node, likely, host, address string }
+
+// NameOf returns what e's labels are made of.
+func NameOf(e *Endpoint) EndName {
+	switch {
+	case e.Node != "":
+		return EndName{node: e.Node}
+	case e.Host != "":
+		return EndName{likely: e.LikelyNode, host: e.Host}
+	}
+	return EndName{likely: e.LikelyNode, address: e.Address}
+}
+
+// String is [Endpoint.Label], and what the end is only likely to be.
+func (n EndName) String() string {
+	e := Endpoint{Node: n.node, Host: n.host, Address: n.address}
+	if n.likely != "" {
+		return e.Label() + " (likely " + n.likely + ")"
+	}
+	return e.Label()
+}
+
 // lastingLabel is Label, and the same for a command-line tool each time it runs.
 func (e Endpoint) lastingLabel() string {
 	if t, tool := decode.ToolOf(e.Node); tool {

@@ -57,23 +57,10 @@ type edges struct {
 	// index has the places in list by labels, and seen by what labels are made of: many
 	// connections have the same ends.
 	index map[edgePair]int
-	seen  map[[2]edgeEnd]edgePlace
+	seen  map[[2]EndName]edgePlace
 }
 
 type edgePair struct{ from, to string }
-
-// An edgeEnd is what [Endpoint.EdgeLabel] and [Endpoint.Label] look at.
-type edgeEnd struct{ node, likely, host, address string }
-
-func edgeEndOf(e *Endpoint) edgeEnd {
-	switch {
-	case e.Node != "":
-		return edgeEnd{node: e.Node}
-	case e.Host != "":
-		return edgeEnd{likely: e.LikelyNode, host: e.Host}
-	}
-	return edgeEnd{likely: e.LikelyNode, address: e.Address}
-}
 
 // An edgePlace is an edge's place, and whether its connections are only likely its.
 type edgePlace struct {
@@ -85,7 +72,7 @@ func (es *edges) add(c *Connection) {
 	if c.Verdict == nil {
 		return
 	}
-	ends := [2]edgeEnd{edgeEndOf(&c.Client), edgeEndOf(&c.Server)}
+	ends := [2]EndName{NameOf(&c.Client), NameOf(&c.Server)}
 	place, ok := es.seen[ends]
 	if !ok {
 		place = es.place(c)
@@ -104,7 +91,7 @@ func (es *edges) add(c *Connection) {
 // place finds the edge of a connection, which may be new.
 func (es *edges) place(c *Connection) edgePlace {
 	if es.index == nil {
-		es.index, es.seen = make(map[edgePair]int), make(map[[2]edgeEnd]edgePlace)
+		es.index, es.seen = make(map[edgePair]int), make(map[[2]EndName]edgePlace)
 	}
 	p := edgePair{c.Client.EdgeLabel(), c.Server.EdgeLabel()}
 	at, ok := es.index[p]

@@ -36,7 +36,7 @@ type told struct {
 // A look is what changes of a connection that are told.
 type look struct {
 	protocol, state                   string
-	client, server                    label
+	client, server                    report.EndName
 	version, suite, clientCertificate string
 	clientChecked, serverChecked      string
 }
@@ -165,7 +165,7 @@ func underway(c *report.Connection) bool {
 
 // lookAt returns what is told of a connection if it changes.
 func lookAt(c *report.Connection) look {
-	l := look{protocol: c.Protocol, state: c.State, client: labelOf(&c.Client), server: labelOf(&c.Server)}
+	l := look{protocol: c.Protocol, state: c.State, client: report.NameOf(&c.Client), server: report.NameOf(&c.Server)}
 	if c.TLS != nil {
 		l.suite = c.TLS.CipherSuite
 		if c.TLS.Version != nil {
@@ -179,28 +179,6 @@ func lookAt(c *report.Connection) look {
 		l.serverChecked = c.ServerCertificate.Verification.Status
 	}
 	return l
-}
-
-// A label names an end, and says what it is only likely to be. Its words are put
-// together when it is told.
-type label struct{ node, likely, host, address string }
-
-func labelOf(e *report.Endpoint) label {
-	switch {
-	case e.Node != "":
-		return label{node: e.Node}
-	case e.Host != "":
-		return label{likely: e.LikelyNode, host: e.Host}
-	}
-	return label{likely: e.LikelyNode, address: e.Address}
-}
-
-func (l label) String() string {
-	e := report.Endpoint{Node: l.node, Host: l.host, Address: l.address}
-	if l.likely != "" {
-		return fmt.Sprintf("%s (likely %s)", e.Label(), l.likely)
-	}
-	return e.Label()
 }
 
 // changes lists in words what is other than before.

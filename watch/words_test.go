@@ -35,7 +35,7 @@ func TestWordsOfLikelyNodes(t *testing.T) {
 		{report.Endpoint{Address: "10.1.0.1", Host: "mq1"}, "?@mq1"},
 		{report.Endpoint{Address: "10.1.0.1", Node: "rabbit@mq1"}, "rabbit@mq1"},
 	} {
-		if got := labelOf(&row.end).String(); got != row.want {
+		if got := report.NameOf(&row.end).String(); got != row.want {
 			t.Errorf("%q, want %q", got, row.want)
 		}
 	}
