@@ -9,7 +9,6 @@ const BatchSegments = loadSegments
 // the capture. Between all workers' Take and [Live.Number] it must not be changed.
 type Batch struct {
 	segments [BatchSegments]link.Segment
-	parts    [BatchSegments]uint8
 	conns    [BatchSegments]*conn
 	lists    lists
 	n        int
@@ -26,7 +25,7 @@ func (b *Batch) Next() *link.Segment { return &b.segments[b.n] }
 // Add adds the segment that Next returned, whose payload must stay valid, and
 // returns its index.
 func (b *Batch) Add() int {
-	b.parts[b.n] = uint8(b.lists.add(&b.segments[b.n], b.n))
+	b.lists.add(&b.segments[b.n], b.n)
 	b.n++
 	return b.n - 1
 }
@@ -79,7 +78,7 @@ func (l *Live) takePart(b *Batch, i int, hurried bool) {
 func (l *Live) Number(b *Batch) {
 	for at, c := range b.conns[:b.n] {
 		if c != nil && c.tracked.number == 0 {
-			p := &l.parts[b.parts[at]]
+			p := &l.parts[shardOf(&b.segments[at])]
 			p.mu.Lock()
 			l.number(c)
 			p.mu.Unlock()

@@ -15,17 +15,15 @@ type lists struct {
 
 func (l *lists) clear() { l.first = [shards]uint16{} }
 
-// add adds s, which has an index above all others, and returns its shard.
-func (l *lists) add(s *link.Segment, i int) (shard int) {
-	shard = shardOf(s)
-	n := uint16(i + 1)
+// add adds s, which has an index above all others.
+func (l *lists) add(s *link.Segment, i int) {
+	shard, n := shardOf(s), uint16(i+1)
 	if l.next[i] = 0; l.first[shard] == 0 {
 		l.first[shard] = n
 	} else {
 		l.next[l.last[shard]-1] = n
 	}
 	l.last[shard] = n
-	return shard
 }
 
 // With many connections, what is known of one is in no cache any more when its next

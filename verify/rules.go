@@ -221,7 +221,9 @@ const maxInText = 4
 // have it.
 func (r *ruler) text(format string, args ...string) string {
 	key := [1 + maxInText]string{format}
-	copy(key[1:], args)
+	for i, a := range args {
+		key[1+i] = a // or panics: texts of more strings would be taken for one another
+	}
 	return r.texts.Get(key, func() string {
 		var all []any
 		for _, a := range args {
