@@ -25,7 +25,8 @@ func (h *half) own() {
 		for i := range l.chunks {
 			l.chunks[i].shared = true
 		}
-		l.chunks = slices.Clone(l.chunks)
+		l.room = slices.Clip(slices.Clone(l.chunks))
+		l.chunks = l.room
 		h.held = &l
 	}
 	if h.rare != nil {
