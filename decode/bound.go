@@ -114,11 +114,8 @@ func (c *conn) empty() bool {
 // drop forgets a connection.
 func (d *shard) drop(c *conn) {
 	d.unlist(c)
-	if c.after != nil {
-		c.after.before = c.before
-	}
-	if c.before != nil {
-		c.before.after = c.after
+	if n := c.neighbours; n != nil {
+		n.join(n.before, n.after)
 	}
 	a, b := c.tcp.Stats(tcp.From0), c.tcp.Stats(tcp.From1)
 	d.left.count(&d.left.empty, c.first.Input, a.Packets+b.Packets)
@@ -140,11 +137,8 @@ func (d *shard) unlist(c *conn) {
 // release gives up a connection that is over.
 func (d *shard) release(c *conn) {
 	d.unlist(c)
-	if c.after != nil {
-		c.after.before = nil
-	}
-	if c.before != nil {
-		c.before.after = nil
+	if n := c.neighbours; n != nil {
+		n.join(nil, nil)
 	}
 }
 

@@ -55,13 +55,14 @@ type Decoder struct {
 	// segments counts those that were taken.
 	segments uint64
 	options  Options
+	tables   *tables
 }
 
 // NewDecoder returns a Decoder that has seen nothing.
 func NewDecoder(o Options) *Decoder {
-	d := &Decoder{options: o}
+	d := &Decoder{options: o, tables: newTables()}
 	for i := range d.shards {
-		d.shards[i] = newShard(&d.options)
+		d.shards[i] = newShard(&d.options, d.tables)
 	}
 	return d
 }
@@ -79,16 +80,45 @@ type conn struct {
 	index    int32
 	summary  summary // valid iff the connection is packed
 	// order is the number of the connection's first segment in the capture.
-	order uint64
-	// before is the connection that had the same addresses and ports; nil if
-	// there was none.
-	before *conn
-	after  *conn // the connection whose before this one is
+	order       uint64
+	*neighbours // nil if there are none
+	shared      *shared
 	// tracked is nil unless the decoder is a Live one.
 	tracked *tracked
 	// state is nil iff the connection is packed, see [shard.rested].
 	*state
 	packed []byte
+}
+
+// The neighbours of a connection are those with the same addresses and ports that
+// came before and after it; nil if there are none.
+type neighbours struct{ before, after *conn }
+
+// follow has x be the one before c.
+func (c *conn) follow(x *conn) {
+	if x.neighbours == nil {
+		x.neighbours = new(neighbours)
+	}
+	c.neighbours, x.after = &neighbours{before: x}, c
+}
+
+// join has the connection behind these come behind another one, and the one before
+// them come before another one.
+func (n *neighbours) join(before, after *conn) {
+	if n.after != nil {
+		n.after.before = before
+	}
+	if n.before != nil {
+		n.before.after = after
+	}
+}
+
+// previous returns the connection before c, which may be nil; nil if there is none.
+func (c *conn) previous() *conn {
+	if c == nil || c.neighbours == nil {
+		return nil
+	}
+	return c.before
 }
 
 // A state is what was found out of a connection.
@@ -212,7 +242,7 @@ func (c *conn) Interest(d tcp.Dir) tcp.Interest {
 func (c *conn) unlock() {
 	a, b := c.streams[0].tls, c.streams[1].tls
 	switch {
-	case c.streams[0].keys == nil:
+	case c.shared.keys == nil:
 		c.unlocked = true
 	case a != nil && b != nil:
 		c.unlocked = tls.Unlock(a, b)
@@ -245,7 +275,7 @@ func (d *Decoder) Finish(encapsulation func(uint16) []string) *Capture {
 		all[i].atEnd(&rooms, func(c *conn) { out.Connections[i], damaged[i] = c.facts(encapsulation), c.damaged })
 		switch c := all[i]; {
 		case out.Connections[i].guessed(): // somebody may ask for it the other way round
-		case c.before != nil:
+		case c.previous() != nil:
 			c.state, c.packed = nil, nil
 		default:
 			all[i] = nil
@@ -287,8 +317,8 @@ func (out *Capture) dispute(all []*conn, damaged []uint32) (hidden uint64) {
 		a, b := &x.TCP[Client], &x.TCP[Server]
 		own, empty := a.Odd().StrayData+b.Odd().StrayData > 0, a.Bytes+b.Bytes == 0
 		x.Disputed = x.Disputed || own
-		if c != nil && c.before != nil && x.Disputed && (own || empty) {
-			out.Connections[c.before.index].Disputed = true
+		if before := c.previous(); before != nil && x.Disputed && (own || empty) {
+			out.Connections[before.index].Disputed = true
 		}
 		if empty {
 			hidden += uint64(damaged[i])

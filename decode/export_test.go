@@ -90,7 +90,7 @@ func (d *Decoder) Repack(chosen func() bool, counts map[string]int) (err error) 
 			shard.pack(c)
 			c.unpackTo(room, &shard.unpacker)
 			again := pack.Writer(nil)
-			if c.state.pack(&again); !bytes.Equal(again.Packed(), c.packed) {
+			if c.state.pack(&again, c.shared); !bytes.Equal(again.Packed(), c.packed) {
 				err = fmt.Errorf("a connection between %v was\n%x\nand is, unpacked,\n%x", c.ends, c.packed, again.Packed())
 			}
 		}

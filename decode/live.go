@@ -125,9 +125,9 @@ func (l *Live) take(i int, s *link.Segment, order uint64, now uint32) *conn {
 	}
 	if c.tracked == nil {
 		c.tracked = &tracked{first: c.ends[0].AddrPort()}
-		if c.before != nil {
-			c.before.tracked.told = 0 // it was ended
-			p.touch(c.before)
+		if before := c.previous(); before != nil {
+			before.tracked.told = 0 // it was ended
+			p.touch(before)
 		}
 	}
 	p.touch(c)
@@ -324,8 +324,8 @@ func (p *part) sort(d *shard) {
 // change describes c, of which as is a copy.
 func (l *Live) change(c, as *conn) Change {
 	out := Change{number: c.tracked.number, conn: as, tracked: *c.tracked}
-	if c.before != nil && c.before.tracked != nil {
-		out.before = c.before.tracked.number
+	if before := c.previous(); before != nil && before.tracked != nil {
+		out.before = before.tracked.number
 	}
 	if len(as.encaps) > 0 {
 		out.ways = make(map[uint16][]string, len(as.encaps))
@@ -349,7 +349,7 @@ func (c *conn) clone() *conn {
 		}
 		out.state = &s
 	}
-	out.before, out.after, out.tracked, out.packed = nil, nil, nil, nil
+	out.neighbours, out.tracked, out.packed = nil, nil, nil
 	return &out
 }
 

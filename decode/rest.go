@@ -78,7 +78,7 @@ func (d *shard) pack(c *conn) bool {
 	c.tcp.Pause(d.clock)
 	c.summary = c.summarise()
 	d.packer = pack.Writer(d.packer.Packed()[:0])
-	c.state.pack(&d.packer)
+	c.state.pack(&d.packer, c.shared)
 	if packed := d.packer.Packed(); len(packed) <= cap(c.packed) {
 		c.packed = append(c.packed[:0], packed...)
 	} else {
@@ -110,7 +110,7 @@ func newState(b *tcp.Budget) *state {
 // unpackTo has the state of c in s, whose room it uses. p is room, too.
 func (c *conn) unpackTo(s *state, p *pack.Packer) {
 	*p = pack.Reader(c.packed)
-	s.pack(p)
+	s.pack(p, c.shared)
 	s.settled = true // or it would not have been packed
 	c.state = s
 }
@@ -135,16 +135,16 @@ func (c *conn) atRest() bool {
 }
 
 func (s *stream) atRest() bool {
-	return s.keys == nil && s.epmd == nil && s.decrypted == nil &&
+	return s.shared.keys == nil && s.epmd == nil && s.decrypted == nil &&
 		(s.tls == nil || s.tls.AtRest()) && (s.dist == nil || s.dist.AtRest()) && (s.inside == nil || s.inside.AtRest())
 }
 
-func (s *state) pack(p *pack.Packer) {
+func (s *state) pack(p *pack.Packer, c *shared) {
 	p.Frame(&s.first)
-	s.tcp.Pack(p)
+	s.tcp.Pack(p, &c.tables.tcp)
 	for i := range s.streams {
 		p.Return()
-		s.streams[i].pack(p)
+		s.streams[i].pack(p, c)
 	}
 	pack.Pair(p, &s.opener, &s.openerSeen)
 	rare := s.damaged > 0 || len(s.encaps) > 0
@@ -157,16 +157,16 @@ func (s *state) pack(p *pack.Packer) {
 	pack.Slice(p, &s.encaps, func(e *uint16, p *pack.Packer) { pack.Uint(p, e) })
 }
 
-func (s *stream) pack(p *pack.Packer) {
+func (s *stream) pack(p *pack.Packer, c *shared) {
 	if p.Reading() {
-		*s = stream{tls: s.tls, dist: s.dist, inside: s.inside}
+		*s = stream{shared: c, tls: s.tls, dist: s.dist, inside: s.inside}
 	}
 	first, isTLS, isDist, inside := s.first != nil, s.tls != nil, s.dist != nil, s.inside != nil
-	p.Flags(&s.known, &s.fromStart, &s.preamble, &s.options.Payload, &first, &isTLS, &isDist, &inside)
+	p.Flags(&s.known, &s.fromStart, &s.preamble, &first, &isTLS, &isDist, &inside)
 	pack.If(p, first, &s.first, (*firstBytes).pack)
-	pack.If(p, isTLS, &s.tls, (*tls.Stream).Pack)
-	pack.If(p, isDist, &s.dist, (*dist.Stream).Pack)
-	pack.If(p, inside, &s.inside, (*dist.Stream).Pack)
+	pack.If(p, isTLS, &s.tls, func(s *tls.Stream, p *pack.Packer) { s.Pack(p, c.tls) })
+	pack.If(p, isDist, &s.dist, func(s *dist.Stream, p *pack.Packer) { s.Pack(p, &c.dist) })
+	pack.If(p, inside, &s.inside, func(s *dist.Stream, p *pack.Packer) { s.Pack(p, &c.dist) })
 }
 
 func (f *firstBytes) pack(p *pack.Packer) {

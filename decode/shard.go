@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"distproof/capture/link"
+	"distproof/decode/dist"
 	"distproof/decode/pack"
-	"distproof/decode/secrets"
 	"distproof/decode/tcp"
 	"distproof/decode/tls"
 	"distproof/internal/prefetch"
@@ -29,12 +29,6 @@ const shardBudget = 256 << 20 / shards
 // a key log that grows is read again, and of some that wait in vain.
 const shardWaiting = 128 << 20 / shards
 
-// keys are a key log, and what waits for secrets from it.
-type keys struct {
-	log   *secrets.Log
-	queue *tls.Queue
-}
-
 // A shard is a part of the connections. Shards know nothing of one another.
 type shard struct {
 	options *Options
@@ -44,7 +38,8 @@ type shard struct {
 	silent  bool
 	// withoutSecrets says that the key log must not be asked for.
 	withoutSecrets bool
-	keys           *keys // nil if there are none
+	// shared is for connections that are new.
+	shared *shared
 	// last is the connection of the segment before.
 	last *conn
 	// clock is the latest time of a segment.
@@ -167,9 +162,10 @@ func (c *conn) condense(now int64) {
 	}
 }
 
-func newShard(o *Options) shard {
+func newShard(o *Options, t *tables) shard {
 	b := o.bounds()
-	return shard{options: o, bounds: b, budget: tcp.NewBudget(b.reassembly), open: newFlows()}
+	c := &shared{options: dist.Options{Payload: o.Payload}, tables: t}
+	return shard{options: o, shared: c, bounds: b, budget: tcp.NewBudget(b.reassembly), open: newFlows()}
 }
 
 // shardOf returns the shard of a segment, the same for both directions.
@@ -233,8 +229,8 @@ func (d *shard) segment(s *link.Segment, number uint64) *conn {
 			d.refuse(s)
 			return nil
 		}
-		if c.before, c.order = before, number; before != nil {
-			before.after = c
+		if c.order = number; before != nil {
+			c.follow(before)
 		}
 		d.open.put(c)
 		d.young = append(d.young, young{c, s.Time + int64(time.Second)})
@@ -288,14 +284,11 @@ func (d *shard) passOver(c *conn, s *link.Segment) {
 }
 
 func (d *shard) newConn(s *link.Segment) *conn {
-	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, silent: d.silent, state: newState(d.budget)}
+	d.askForKeys()
+	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, silent: d.silent, shared: d.shared, state: newState(d.budget)}
 	c.first = s.Frame
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
-	for side := range c.streams {
-		c.streams[side].options.Payload = d.options.Payload
-	}
-	d.askForKeys()
-	c.streams[0].keys, c.streams[1].keys = d.keys, d.keys
+	c.streams[0].shared, c.streams[1].shared = c.shared, c.shared
 	return c
 }
 
@@ -304,8 +297,10 @@ func (d *shard) askForKeys() {
 	if d.options.Secrets == nil || d.withoutSecrets {
 		return
 	}
-	if log := d.options.Secrets(); log != nil && d.keys == nil {
-		d.keys = &keys{log, tls.NewQueue(shardWaiting)}
+	if log := d.options.Secrets(); log != nil && d.shared.keys == nil {
+		with := *d.shared
+		with.keys = &keys{log, tls.NewQueue(shardWaiting)}
+		d.shared = &with
 	}
 }
 

@@ -18,10 +18,8 @@ type stream struct {
 	// fromStart says that the stream's first byte was captured, preamble that
 	// distribution's handshake may follow on something else.
 	fromStart, preamble bool
-	// options are those for distribution.
-	options dist.Options
-	// keys are those for TLS; nil if there are none.
-	keys *keys
+	// shared is that of the connection.
+	shared *shared
 
 	// Several decoders may try at once; settle keeps those that were right.
 	tls  *tls.Stream
@@ -131,10 +129,10 @@ func (s *stream) sniff(head []byte, epmdPort, last bool) bool {
 	wait := maybeTLS || isDist == wire.Maybe || isEPMD == wire.Maybe
 	switch {
 	case isTLS:
-		s.tls = tls.NewStream(tls.AtStart)
+		s.tls = s.shared.tls.NewStream(tls.AtStart)
 	// Some STOP_REQ have the bytes of a status.
 	case isDist == wire.Yes && !(epmdPort && isEPMD != wire.No):
-		s.dist = s.options.NewStream(dist.AtHandshake)
+		s.dist = s.distribution(dist.AtHandshake)
 	case isEPMD == wire.Yes && !epmdPort:
 		s.epmd = epmd.NewStream(epmd.ByContent)
 	case !last && wait:
@@ -144,12 +142,17 @@ func (s *stream) sniff(head []byte, epmdPort, last bool) bool {
 	default:
 		s.trial(epmdPort)
 	}
-	if s.tls != nil && s.keys != nil {
-		s.tls.Retain(s.keys.log, s.plain)
-		s.tls.Bound(s.keys.queue)
+	if s.tls != nil && s.shared.keys != nil {
+		s.tls.Retain(s.shared.log, s.plain)
+		s.tls.Bound(s.shared.queue)
 	}
 	s.known = true
 	return true
+}
+
+// distribution returns a decoder of distribution.
+func (s *stream) distribution(start dist.Start) *dist.Stream {
+	return s.shared.dist.NewStream(s.shared.options, start)
 }
 
 // replay gives the bytes to a decoder, each with where it came from.
@@ -181,7 +184,7 @@ func (s *stream) behindPreamble(at tcp.Position, b []byte) {
 		if dist.MatchHandshake(f.b[i:]) != wire.Yes {
 			continue
 		}
-		s.dist = s.options.NewStream(dist.AtHandshake)
+		s.dist = s.distribution(dist.AtHandshake)
 		f.replay(func(at tcp.Position, b []byte) {
 			if skip := max(0, int64(i)-at.Offset); skip < int64(len(b)) {
 				at.Offset += skip
@@ -200,7 +203,7 @@ func (s *stream) trial(epmdPort bool) {
 	if s.fromStart {
 		start, s.preamble = tls.Preamble, true
 	}
-	s.tls, s.dist = tls.NewStream(start), s.options.NewStream(dist.Midstream)
+	s.tls, s.dist = s.shared.tls.NewStream(start), s.distribution(dist.Midstream)
 	if epmdPort {
 		s.epmd = epmd.NewStream(epmd.ByPort)
 	}
@@ -237,7 +240,7 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 	}
 	skip := int64(0)
 	if s.inside == nil {
-		s.inside = s.options.NewStream(dist.Midstream)
+		s.inside = s.distribution(dist.Midstream)
 		skip = max(0, f.Offset-at.Offset)
 	}
 	at.Offset += skip
@@ -247,7 +250,7 @@ func (s *stream) watchTLS(at tcp.Position, b []byte) {
 // plain takes application data that was opened with a key log.
 func (s *stream) plain(at tcp.Position, b []byte) {
 	if s.decrypted == nil {
-		s.decrypted = s.options.NewStream(dist.InsideTLS)
+		s.decrypted = s.distribution(dist.InsideTLS)
 	}
 	s.decrypted.Data(at, b)
 }

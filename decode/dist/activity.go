@@ -82,14 +82,14 @@ const manyNames = 8
 
 // add counts a use of name, and returns its place. It returns -1 if there is no
 // room.
-func (t *tally) add(name []byte) int {
+func (t *tally) add(tables *Tables, name []byte) int {
 	i := t.find(name)
 	if i < 0 {
 		if len(t.names) >= maxNames || t.bytes+len(name) > maxNameBytes {
 			return -1
 		}
 		i = len(t.names)
-		t.names, t.counts = append(t.names, wordOf(name)), append(t.counts, 0)
+		t.names, t.counts = append(t.names, tables.word(name)), append(t.counts, 0)
 		t.bytes += len(name)
 		t.note(i)
 	}
@@ -145,8 +145,8 @@ type callTally struct {
 }
 
 // add counts a use of name. It returns false if there is no room.
-func (t *callTally) add(name []byte, at tcp.Position) bool {
-	i := t.tally.add(name)
+func (t *callTally) add(tables *Tables, name []byte, at tcp.Position) bool {
+	i := t.tally.add(tables, name)
 	switch {
 	case i < 0:
 		return false
@@ -199,20 +199,20 @@ func (s *Stream) count(at tcp.Position, m *message, size uint64) {
 // countNames counts what a message tells by name.
 func (s *Stream) countNames(at tcp.Position, m *message) {
 	a, f := s.activity, &s.facts
-	if m.named && (len(m.name.Text) == 0 || a.names.add(m.name.Text) < 0) {
+	if m.named && (len(m.name.Text) == 0 || a.names.add(s.dec.tables, m.name.Text) < 0) {
 		f.Unnamed++
 	}
 	if m.spawns {
 		known := m.spawned.module.Known && m.spawned.function.Known
 		a.scratch = append(append(append(a.scratch[:0], m.spawned.module.Text...), ':'), m.spawned.function.Text...)
-		if !known || a.spawned.add(a.scratch) < 0 {
+		if !known || a.spawned.add(s.dec.tables, a.scratch) < 0 {
 			f.Unnamed++
 		}
 	}
 	if m.call.by != 0 {
 		known := false
 		a.scratch, known = m.call.appendTo(a.scratch[:0])
-		if !known || !a.calls[m.call.by].add(a.scratch, at) {
+		if !known || !a.calls[m.call.by].add(s.dec.tables, a.scratch, at) {
 			f.UnnamedCalls++
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func BenchmarkMessages(b *testing.B) {
-	s := Options{}.NewStream(AtHandshake)
+	s := new(Tables).NewStream(Options{}, AtHandshake)
 	s.Data(tcp.Position{}, cat(sendName6, reply, regSend))
 	var data []byte
 	for range 10 {
@@ -35,7 +35,7 @@ func BenchmarkBulk(b *testing.B) {
 		{"fragments", fragmented(1 << 20)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := Options{}.NewStream(AtHandshake)
+			s := new(Tables).NewStream(Options{}, AtHandshake)
 			s.Data(tcp.Position{}, cat(sendName6, reply, regSend))
 			const segment = 1448
 			b.SetBytes(int64(len(c.data)))
@@ -77,7 +77,7 @@ func BenchmarkSearch(b *testing.B) {
 	for i := range data {
 		data[i] = byte(random.Uint32())
 	}
-	s := Options{}.NewStream(Midstream)
+	s := new(Tables).NewStream(Options{}, Midstream)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -99,7 +99,7 @@ func BenchmarkCalls(b *testing.B) {
 		data [][]byte
 	}{{"request", [][]byte{request}}, {"reply", [][]byte{reply}}, {"result", [][]byte{result}}} {
 		b.Run(c.name, func(b *testing.B) {
-			s := Options{}.NewStream(AtHandshake)
+			s := new(Tables).NewStream(Options{}, AtHandshake)
 			s.Data(tcp.Position{}, cat(sendName6, reply, regSend))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -80,14 +80,14 @@ func (c *atomCache) holds(slot uint16, name []byte) bool {
 }
 
 // set replaces the atom of a slot.
-func (c *atomCache) set(slot uint16, name []byte) {
+func (c *atomCache) set(t *Tables, slot uint16, name []byte) {
 	e := &c.entries[c.place(slot)]
 	if *e != nil {
 		c.bytes -= len((*e).text)
 		*e = nil
 	}
 	if c.bytes+len(name) <= maxCachedBytes {
-		*e = entryOf(slot, name)
+		*e = t.entry(slot, name)
 		c.bytes += len(name)
 	}
 }
@@ -132,7 +132,7 @@ func (d *decoder) header(c *term.Cursor) bool {
 			if length > term.MaxAtom || !utf8.Valid(text) {
 				return false
 			}
-			d.cache.set(slot, text)
+			d.cache.set(d.tables, slot, text)
 		}
 		d.refs = append(d.refs, term.Atom{Text: text, Known: true})
 	}

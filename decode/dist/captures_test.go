@@ -56,7 +56,7 @@ func eachCapture(t *testing.T, part string, f func(t *testing.T, path string)) {
 
 // decodeParts feeds parts in pieces of at most n bytes.
 func decodeParts(start Start, parts []part, n int) Facts {
-	s := Options{}.NewStream(start)
+	s := new(Tables).NewStream(Options{}, start)
 	for _, p := range parts {
 		if p.gap > 0 {
 			s.Gap(p.at, p.gap)

@@ -24,7 +24,7 @@ func (p *piece) clone() piece { return piece{bytes.Clone(p.b), slices.Clone(p.ma
 
 // clone leaves out what is only used while a message is read.
 func (d *decoder) clone() decoder {
-	return decoder{cache: d.cache.clone(), show: d.show, expanded: d.expanded}
+	return decoder{tables: d.tables, cache: d.cache.clone(), show: d.show, expanded: d.expanded}
 }
 
 // clone shares the entries, which are not changed.

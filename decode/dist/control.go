@@ -66,6 +66,7 @@ const (
 // A decoder reads the heads of messages. It keeps the atom cache of its
 // direction.
 type decoder struct {
+	tables  *Tables
 	cache   atomCache
 	refs    []term.Atom // of the message at hand, by position
 	message message

@@ -387,13 +387,14 @@ func TestCandidateAtTheEnd(t *testing.T) {
 // TestCacheSlots uses every slot, and asks for all at each size.
 func TestCacheSlots(t *testing.T) {
 	var c atomCache
+	tables := new(Tables)
 	name := func(slot int) string { return fmt.Sprint("a", slot) }
 	for n := range cacheSize {
 		slot := n * 37 % cacheSize
 		if a := c.get(uint16(slot)); a.Known {
 			t.Fatalf("slot %d is %s before it was set", slot, a.Text)
 		}
-		c.set(uint16(slot), []byte(name(slot)))
+		c.set(tables, uint16(slot), []byte(name(slot)))
 		for k := 0; k <= n; k += 1 + n/30 {
 			if slot := k * 37 % cacheSize; !c.get(uint16(slot)).Is(name(slot)) {
 				t.Fatalf("slot %d of %d is %s", slot, n, c.get(uint16(slot)).Text)
@@ -538,12 +539,12 @@ func TestPayload(t *testing.T) {
 	secret := regSendTo("rex", tuple(literalPid, tuple(atom("call"), atom("erlang"), atom("set_cookie"), list(atom("hunter2")), literalPid)))
 	data := cat(sendName6, reply, secret, spawnRequest("auth", "set_cookie", atom("hunter2")), regSendTo("token_server", atom("hunter2")), linkMsg,
 		frame(131, 68, 0, tuple(op(6), literalPid, none, atom("x")), tuple(atom("hello"), cat(109, u32(1<<20), zeros(1<<20)))))
-	s := Options{}.NewStream(AtHandshake)
+	s := new(Tables).NewStream(Options{}, AtHandshake)
 	s.Data(tcp.Position{}, data)
 	if f := s.Facts(); f.Payloads != nil {
 		t.Errorf("kept without being asked: %v", f.Payloads)
 	}
-	s = Options{Payload: true}.NewStream(AtHandshake)
+	s = new(Tables).NewStream(Options{Payload: true}, AtHandshake)
 	for i := range data {
 		s.Data(tcp.Position{Offset: int64(i)}, data[i:i+1])
 	}
@@ -585,7 +586,7 @@ func TestLongPayload(t *testing.T) {
 	for range 100 {
 		payload = cat(payload, atom("wordword"))
 	}
-	s := Options{Payload: true}.NewStream(AtHandshake)
+	s := new(Tables).NewStream(Options{Payload: true}, AtHandshake)
 	s.Data(tcp.Position{}, cat(sendName6, reply, regSendTo("x", payload)))
 	want := "{" + strings.Repeat("wordword,", 99) + "wordword}"
 	if f := s.Facts(); len(f.Payloads) != 1 || f.Payloads[0].Text != want || !f.Payloads[0].Whole {
@@ -622,7 +623,7 @@ func TestCallsAreBounded(t *testing.T) {
 
 // TestNoAllocations: in the steady state, messages cost none.
 func TestNoAllocations(t *testing.T) {
-	s := Options{}.NewStream(AtHandshake)
+	s := new(Tables).NewStream(Options{}, AtHandshake)
 	data := cat(regSendAgain, linkMsg, spawn, passThrough, firstFragment, nextFragment, tick, unknownOp,
 		spawnRequest("erpc", "execute_call", literalRef, atom("os"), atom("getenv"), 106),
 		regSendTo("a_name_of_more_than_thirty_two_characters_sup", tuple(atom("$gen_cast"), atom("x"))))
@@ -657,7 +658,7 @@ func FuzzMessage(f *testing.F) {
 		}
 		m := frame(int(first), b)
 		run := func(o Options, size int) (Facts, uint64) {
-			x := &feeder{s: o.NewStream(AtHandshake), size: size}
+			x := &feeder{s: new(Tables).NewStream(o, AtHandshake), size: size}
 			x.data(cat(sendName6, reply, linkMsg, m, linkMsg, m, linkMsg, tick))
 			got := x.end()
 			n := uint64(0)

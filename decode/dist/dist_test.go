@@ -126,7 +126,7 @@ type feeder struct {
 }
 
 func newFeeder(start Start, size int) *feeder {
-	return &feeder{s: Options{}.NewStream(start), at: tcp.Position{Acked: -1, Frame: capture.Frame{Number: 1}}, size: size}
+	return &feeder{s: new(Tables).NewStream(Options{}, start), at: tcp.Position{Acked: -1, Frame: capture.Frame{Number: 1}}, size: size}
 }
 
 func (f *feeder) data(b []byte) {
@@ -398,13 +398,13 @@ func TestMatchNeedsAll(t *testing.T) {
 // there.
 func TestPrefixes(t *testing.T) {
 	for _, m := range [][]byte{regSend, linkMsg, spawn, passThrough, firstFragment} {
-		var d decoder
+		d := decoder{tables: new(Tables)}
 		whole, ok := d.decode(m[4:])
 		if !ok {
 			t.Fatalf("% x is refused", m)
 		}
 		for n := range len(m) - 4 {
-			var d decoder
+			d := decoder{tables: new(Tables)}
 			got, ok := d.decode(m[4 : 4+n])
 			differs := func(a, b term.Atom) bool { return a.Known && (!b.Known || string(a.Text) != string(b.Text)) }
 			if ok && got.op != whole.op || differs(got.name, whole.name) ||

@@ -9,16 +9,17 @@ import (
 func (s *Stream) AtRest() bool { return s.candidate == nil }
 
 // Pack packs what is known of a stream at rest, or restores it in one that is new
-// or was at rest itself, whose room it uses.
-func (s *Stream) Pack(p *pack.Packer) {
+// or was at rest itself, whose room it uses. t are the tables that the stream which is
+// packed was made with.
+func (s *Stream) Pack(p *pack.Packer, t *Tables) {
 	if p.Reading() {
 		d := &s.dec
-		*d = decoder{cache: d.cache, refs: d.refs, inflated: d.inflated, more: d.more}
+		*d = decoder{tables: t, cache: d.cache, refs: d.refs, inflated: d.inflated, more: d.more}
 		s.buf.reset()
 		*s = Stream{buf: s.buf, dec: s.dec, activity: s.activity, search: s.search, work: s.work}
 	}
 	f := &s.facts
-	s.packSaying(p)
+	s.packSaying(p, t)
 	pack.Pair(p, &s.state, &s.after)
 	active, searches, ticks, collects, rare := s.activity != nil, s.search != nil, f.Ticks.Count > 0, len(s.buf.b) > 0, s.rare()
 	p.Flags(&s.resume, &s.tentative, &f.Connected, &active, &searches, &ticks, &collects, &rare)
@@ -31,14 +32,14 @@ func (s *Stream) Pack(p *pack.Packer) {
 		pack.Uint(p, &f.PayloadBytes)
 		pack.Uint(p, &f.LargestMessage)
 	}
-	pack.If(p, active, &s.activity, (*activity).pack)
+	pack.If(p, active, &s.activity, func(a *activity, p *pack.Packer) { a.pack(p, t) })
 	if active {
 		f.LastMessage.Pack(p)
 	}
 	if ticks {
 		f.Ticks.pack(p)
 	}
-	s.dec.cache.pack(p)
+	s.dec.cache.pack(p, t)
 	pack.If(p, searches, &s.search, (*search).pack)
 	if collects {
 		s.packCollected(p)
@@ -112,17 +113,15 @@ type saying struct {
 	role        Role
 	evidence    string
 	handshake   Handshake // without what is new in each
-	number      uint32    // in sayings
+	number      uint32    // in Tables.sayings
 }
-
-var sayings pack.Table[*saying]
 
 // packSaying packs what s has in common with others. It comes before the rest of the
 // handshake.
-func (s *Stream) packSaying(p *pack.Packer) {
+func (s *Stream) packSaying(p *pack.Packer, t *Tables) {
 	if p.Reading() {
 		var x *saying
-		if sayings.Pack(p, &x, 0) == 0 {
+		if t.sayings.Pack(p, &x, 0) == 0 {
 			s.packSaid(p)
 			return
 		}
@@ -132,7 +131,7 @@ func (s *Stream) packSaying(p *pack.Packer) {
 	}
 	from := len(p.Packed())
 	s.packSaid(p)
-	x := sayings.Numbered(p.Packed()[from:], s.saying)
+	x := t.sayings.Numbered(p.Packed()[from:], s.saying)
 	p.Fold(from, x.number)
 }
 
@@ -160,12 +159,12 @@ func (s *Stream) saying(number uint32) *saying {
 
 // packWord packs a word by its number, or as a whole if it has none. One that is
 // empty becomes nil.
-func packWord(p *pack.Packer, w **word) {
+func packWord(p *pack.Packer, t *Tables, w **word) {
 	number, text := uint32(0), ""
 	if *w != nil {
 		number, text = (*w).number, (*w).text
 	}
-	if words.Pack(p, w, number) > 0 {
+	if t.words.Pack(p, w, number) > 0 {
 		return
 	}
 	if p.Text(&text); p.Reading() && text != "" {
@@ -211,13 +210,13 @@ func (m *mark) pack(p *pack.Packer) {
 	m.at.Pack(p)
 }
 
-func (c *atomCache) pack(p *pack.Packer) {
+func (c *atomCache) pack(p *pack.Packer, t *Tables) {
 	n := p.Length(len(c.keys))
 	if p.Reading() {
 		*c = atomCache{keys: pack.Resized(p, c.keys, n), entries: pack.Resized(p, c.entries, n)}
 	}
 	for i := range c.keys {
-		packEntry(p, &c.keys[i], &c.entries[i])
+		packEntry(p, t, &c.keys[i], &c.entries[i])
 	}
 	if p.Reading() {
 		c.sum()
@@ -237,13 +236,13 @@ func (c *atomCache) sum() {
 	}
 }
 
-func packEntry(p *pack.Packer, slot *uint16, e **entry) {
+func packEntry(p *pack.Packer, t *Tables, slot *uint16, e **entry) {
 	number := uint32(0)
 	known := *e != nil
 	if known {
 		number = (*e).number
 	}
-	if entries.Pack(p, e, number) > 0 {
+	if t.entries.Pack(p, e, number) > 0 {
 		*slot = (*e).slot
 		return
 	}
@@ -257,7 +256,7 @@ func packEntry(p *pack.Packer, slot *uint16, e **entry) {
 	p.Bytes(&(*e).text)
 }
 
-func (a *activity) pack(p *pack.Packer) {
+func (a *activity) pack(p *pack.Packer, t *Tables) {
 	if p.Reading() {
 		a.volumes = [len(operations)]volume{}
 	}
@@ -273,10 +272,10 @@ func (a *activity) pack(p *pack.Packer) {
 	} else {
 		a.sequences = nil
 	}
-	a.names.pack(p, some[1])
-	a.spawned.pack(p, some[2])
+	a.names.pack(p, t, some[1])
+	a.spawned.pack(p, t, some[2])
 	for i := range c[BySpawn:] {
-		c[BySpawn:][i].pack(p, some[3+i])
+		c[BySpawn:][i].pack(p, t, some[3+i])
 	}
 }
 
@@ -289,7 +288,7 @@ func (q *sequence) pack(p *pack.Packer) {
 
 func (t *tally) any() bool { return len(t.names) > 0 }
 
-func (t *tally) pack(p *pack.Packer, any bool) {
+func (t *tally) pack(p *pack.Packer, tables *Tables, any bool) {
 	n := 0
 	if any {
 		n = p.Length(len(t.names))
@@ -298,7 +297,7 @@ func (t *tally) pack(p *pack.Packer, any bool) {
 		*t = tally{names: pack.Resized(p, t.names, n), counts: pack.Resized(p, t.counts, n)}
 	}
 	for i := range t.names {
-		packWord(p, &t.names[i])
+		packWord(p, tables, &t.names[i])
 		pack.Uint(p, &t.counts[i])
 	}
 	if p.Reading() {
@@ -314,8 +313,8 @@ func (t *tally) sum() {
 	}
 }
 
-func (t *callTally) pack(p *pack.Packer, any bool) {
-	t.tally.pack(p, any)
+func (t *callTally) pack(p *pack.Packer, tables *Tables, any bool) {
+	t.tally.pack(p, tables, any)
 	t.ends = pack.Resized(p, t.ends, len(t.names))
 	for i := range t.ends {
 		t.ends[i][0].Pack(p)

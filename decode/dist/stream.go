@@ -50,7 +50,7 @@ const (
 	dead // nothing more is decoded
 )
 
-// A Stream decodes one direction of a connection. Use [NewStream].
+// A Stream decodes one direction of a connection. Use [Tables.NewStream].
 type Stream struct {
 	facts Facts
 	// prefix is the size in bytes of the length of a handshake message.
@@ -99,13 +99,14 @@ type Options struct {
 	Payload bool
 }
 
-// NewStream returns a decoder for one direction.
-func (o Options) NewStream(s Start) *Stream {
+// NewStream returns a decoder for one direction, which has in t what it has in common
+// with others.
+func (t *Tables) NewStream(o Options, s Start) *Stream {
 	prefix := 2
 	if s == InsideTLS {
 		prefix = 4
 	}
-	return &Stream{options: o, prefix: prefix, state: inHandshake, resume: s == Midstream}
+	return &Stream{options: o, prefix: prefix, state: inHandshake, resume: s == Midstream, dec: decoder{tables: t}}
 }
 
 // Data takes the next bytes. It keeps no reference to b.
@@ -238,7 +239,7 @@ func (s *Stream) End() {
 		s.withdraw()
 	}
 	s.ended = true
-	s.buf, s.dec, s.search, s.work = piece{}, decoder{}, nil, nil
+	s.buf, s.dec, s.search, s.work = piece{}, decoder{tables: s.dec.tables}, nil, nil
 }
 
 // atBoundary reports whether the last byte was the last of a message.

@@ -119,7 +119,8 @@ func (s *Stream) knownTentative() bool {
 	if s.candidate.found {
 		return likely(s.buf.b[4:])
 	}
-	var d decoder
+	// These may be any bytes: what they seem to name is not kept for others.
+	d := decoder{tables: new(Tables)}
 	_, ok := d.decode(s.buf.b[4:])
 	return ok
 }

@@ -13,20 +13,24 @@ func (c *Conn) AtRest() bool {
 	return a.held == nil && b.held == nil && (a.head == nil || a.head.raw == nil) && (b.head == nil || b.head.raw == nil)
 }
 
+// Tables have what connections have in common. The zero value has nothing yet.
+type Tables struct{ handshakes pack.Table[*spanEnds] }
+
 // Pack packs what is known of a connection at rest, or restores it in one with the
 // same limits that is new or was at rest itself, whose room it uses. It leaves the
-// anchor of p where the connection begins.
-func (c *Conn) Pack(p *pack.Packer) {
+// anchor of p where the connection begins. One that is packed with tables is restored
+// with the same.
+func (c *Conn) Pack(p *pack.Packer, t *Tables) {
 	begin := c.half[0].first
 	p.Time(&begin)
 	p.Anchor()
 	for d := range c.half {
 		p.Return()
-		c.half[d].pack(p)
+		c.half[d].pack(p, t)
 	}
 }
 
-func (h *half) pack(p *pack.Packer) {
+func (h *half) pack(p *pack.Packer, t *Tables) {
 	if p.Reading() {
 		*h = half{head: h.head}
 	}
@@ -60,7 +64,7 @@ func (h *half) pack(p *pack.Packer) {
 	if recent {
 		h.packRecent(p)
 	}
-	pack.If(p, hasHead, &h.head, (*head).pack)
+	pack.If(p, hasHead, &h.head, func(h *head, p *pack.Packer) { h.pack(p, t) })
 	pack.If(p, isRare, &h.rare, (*rare).pack)
 }
 
@@ -79,9 +83,9 @@ func (h *half) packRecent(p *pack.Packer) {
 	}
 }
 
-func (h *head) pack(p *pack.Packer) {
+func (h *head) pack(p *pack.Packer, t *Tables) {
 	pack.Slice(p, &h.spans, func(s *span, p *pack.Packer) { pack.Uint32(p, &s.sum) })
-	h.packEnds(p)
+	h.packEnds(p, t)
 }
 
 // fewSpans is how many pieces there are in most handshakes, whose lengths are then
@@ -91,18 +95,16 @@ const fewSpans = 12
 // spanEnds are the ends of pieces. They are not changed.
 type spanEnds struct {
 	spans  []span // of which only the ends count
-	number uint32 // in handshakes
+	number uint32 // in Tables.handshakes
 }
 
-var handshakes pack.Table[*spanEnds]
-
-func (h *head) packEnds(p *pack.Packer) {
+func (h *head) packEnds(p *pack.Packer, t *Tables) {
 	switch few := len(h.spans) <= fewSpans; {
 	case !few:
 		packLengths(p, h.spans)
 	case p.Reading():
 		var known *spanEnds
-		if handshakes.Pack(p, &known, 0) == 0 {
+		if t.handshakes.Pack(p, &known, 0) == 0 {
 			packLengths(p, h.spans)
 			return
 		}
@@ -112,7 +114,7 @@ func (h *head) packEnds(p *pack.Packer) {
 	default:
 		from := len(p.Packed())
 		packLengths(p, h.spans)
-		known := handshakes.Numbered(p.Packed()[from:], func(number uint32) *spanEnds { return &spanEnds{slices.Clone(h.spans), number} })
+		known := t.handshakes.Numbered(p.Packed()[from:], func(number uint32) *spanEnds { return &spanEnds{slices.Clone(h.spans), number} })
 		p.Fold(from, known.number)
 	}
 }

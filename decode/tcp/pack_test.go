@@ -24,11 +24,11 @@ func TestPackAll(t *testing.T) {
 		}
 		return c
 	}
-	want, got := filled(1), filled(2)
+	want, got, tables := filled(1), filled(2), new(Tables)
 	w := pack.Writer(nil)
-	want.Pack(&w)
+	want.Pack(&w, tables)
 	r := pack.Reader(w.Packed())
-	got.Pack(&r)
+	got.Pack(&r, tables)
 	if len(r.Packed()) > 0 || !want.AtRest() || !reflect.DeepEqual(got, want) {
 		t.Errorf("%d bytes are left of %d, and it is\n%+v\nwant\n%+v", len(r.Packed()), len(w.Packed()), got, want)
 	}

@@ -1,6 +1,8 @@
 package tls
 
 import (
+	"cmp"
+
 	"distproof/internal/reuse"
 )
 
@@ -39,7 +41,7 @@ func newCombiner(client, server *Stream) *combiner {
 	x := combiners.Get()
 	for i, s := range [2]*Stream{client, server} {
 		if s == nil {
-			s = NewStream(Midstream)
+			s = nothing(cmp.Or(client, server))
 		}
 		d := &x.room.sides[i]
 		*d = side{s, x.room.trusted[i][:0], x.room.data[i][:0]}
@@ -55,6 +57,17 @@ func newCombiner(client, server *Stream) *combiner {
 	}
 	x.c, x.s = &x.room.sides[0], &x.room.sides[1]
 	return x
+}
+
+// tables returns those that both directions were made with.
+func (x *combiner) tables() *Tables { return x.c.tables }
+
+// nothing returns a stream that has seen nothing, for beside s, which may be nil.
+func nothing(s *Stream) *Stream {
+	if s == nil {
+		return NewTables().NewStream(Midstream)
+	}
+	return s.tables.NewStream(Midstream)
 }
 
 // release gives up x and its room to be used again.

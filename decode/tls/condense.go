@@ -140,7 +140,7 @@ func (s *Stream) condense(signed bool) {
 		return
 	}
 	if s.hello != nil && s.hello.SessionID == (Ticket{}) {
-		s.hello = s.hello.intern()
+		s.hello = s.hello.intern(s.tables)
 	}
 	s.internServer()
 	s.share()
@@ -156,7 +156,7 @@ func (s *Stream) internServer() {
 	if id := s.server.SessionID; id != (Ticket{}) && !s.server.Version.Is13() {
 		s.tickets = slices.Concat([]Ticket{id}, s.tickets)
 	}
-	s.server = s.server.intern()
+	s.server = s.server.intern(s.tables)
 }
 
 // clipped returns s in no more room than it needs.
@@ -171,7 +171,7 @@ func clipped[T any](s []T) []T {
 // far as there are any: see [ClientCertificate] and [ServerCertificate].
 type signatures struct {
 	client, server signed
-	number         uint32 // that of results
+	number         uint32 // that of Tables.results
 }
 
 type signed struct {
@@ -208,7 +208,7 @@ func (s *Stream) checkSignatures(client *Stream) {
 		return
 	}
 	x.tls12()
-	s.signed = signaturesOf(x.f.signatures())
+	s.signed = s.tables.signaturesOf(x.f.signatures())
 }
 
 // checkable reports whether there may be signatures to check.
@@ -232,7 +232,7 @@ func (s *Stream) share() {
 	if slices.ContainsFunc(b.messages, func(m sighting) bool { return m.kind != TypeClientHello && m.kind != TypeServerHello }) {
 		return
 	}
-	hello, server, number := b.hello.intern(), b.server.intern(), uint32(0)
+	hello, server, number := b.hello.intern(s.tables), b.server.intern(s.tables), uint32(0)
 	if hello != nil {
 		if number = hello.number; number == 0 {
 			return
@@ -247,7 +247,7 @@ func (s *Stream) share() {
 	if server != nil {
 		key = server.appendKey(key)
 	}
-	known := beginnings.Numbered(key, func(number uint32) *beginning {
+	known := s.tables.beginnings.Numbered(key, func(number uint32) *beginning {
 		common := &beginning{hello: hello, server: server, group: b.group, number: number}
 		for _, m := range b.messages {
 			common.messages = append(common.messages, sighting{kind: m.kind})

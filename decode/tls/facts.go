@@ -243,9 +243,9 @@ func Combine(client, server *Stream, end Ending) *Facts {
 // share has the facts hold what they have in common with others but once.
 func (x *combiner) share() {
 	if x.c.secrets == nil {
-		x.f.Client, x.f.Server = x.f.Client.intern(), x.f.Server.intern()
+		x.f.Client, x.f.Server = x.f.Client.intern(x.tables()), x.f.Server.intern(x.tables())
 	}
-	x.f.Session = x.f.Session.intern()
+	x.f.Session = x.f.Session.intern(x.tables())
 }
 
 func (x *combiner) hellos() {

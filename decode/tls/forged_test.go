@@ -251,7 +251,7 @@ func (r *conversation) unchanged(t *testing.T, f *Facts) {
 	t.Helper()
 	without, _ := r.opened(t, "", inOrder)
 	got := *f
-	got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(), got.Server.intern()
+	got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(NewTables()), got.Server.intern(NewTables())
 	if !reflect.DeepEqual(&got, without) {
 		t.Errorf("with the key log (%s)\n%+v\nwithout\n%+v", f.KeyLog, got, *without)
 	}

@@ -208,7 +208,7 @@ func FuzzCertificate(f *testing.F) {
 	f.Add(fullCertificate)
 	f.Add(v24())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		chain, err := readCertificate12(b)
+		chain, err := readCertificate12(NewTables(), b)
 		if err != nil {
 			return
 		}

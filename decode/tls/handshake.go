@@ -71,7 +71,7 @@ type ClientHello struct {
 	PSK, EarlyData, PostHandshakeAuth, ExtendedMasterSecret bool
 
 	// interned says that nothing is in here but what other connections may have in
-	// common with this one; number is that of hellos.
+	// common with this one; number is that of Tables.hellos.
 	interned bool
 	number   uint32
 }
@@ -99,7 +99,7 @@ type ServerHello struct {
 	// Ticket says that a NewSessionTicket will follow (RFC 5077).
 	Ticket, EncryptThenMAC, ExtendedMasterSecret bool
 
-	// As in a ClientHello; number is that of serverHellos.
+	// As in a ClientHello; number is that of Tables.serverHellos.
 	interned bool
 	number   uint32
 }
@@ -290,7 +290,7 @@ func (h *ServerHello) readExtension(id uint16, c *wire.Cursor) {
 
 // readCertificate12 parses the body of a Certificate message before TLS 1.3
 // (RFC 5246, Section 7.4.2) into DER certificates, the sender's own first.
-func readCertificate12(body []byte) ([][]byte, error) {
+func readCertificate12(t *Tables, body []byte) ([][]byte, error) {
 	c := wire.NewCursor(body)
 	var chain [][]byte
 	for list := c.Vector24("certificate_list"); !list.Empty(); {
@@ -299,7 +299,7 @@ func readCertificate12(body []byte) ([][]byte, error) {
 		if len(der) == 0 {
 			list.Fail("ASN.1Cert", "empty certificate")
 		}
-		chain = append(chain, internCertificate(der))
+		chain = append(chain, t.certificate(der))
 	}
 	c.End("Certificate")
 	return chain, c.Err()

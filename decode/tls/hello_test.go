@@ -110,11 +110,11 @@ func TestReadServerHello(t *testing.T) {
 var fullCertificate = v24(v24("own"), v24("issuer's"))
 
 func TestReadCertificate(t *testing.T) {
-	chain, err := readCertificate12(fullCertificate)
+	chain, err := readCertificate12(NewTables(), fullCertificate)
 	if err != nil || len(chain) != 2 || string(chain[0]) != "own" || string(chain[1]) != "issuer's" {
 		t.Errorf("%q, %v", chain, err)
 	}
-	if chain, err := readCertificate12(v24()); err != nil || len(chain) != 0 {
+	if chain, err := readCertificate12(NewTables(), v24()); err != nil || len(chain) != 0 {
 		t.Errorf("empty list: %q, %v", chain, err)
 	}
 }
@@ -128,7 +128,7 @@ var readers = map[string]struct {
 }{
 	"ClientHello": {fullClientHello, func(b []byte) error { _, err := readClientHello(b); return err }, []int{2 + 32 + 8 + 6 + 2}},
 	"ServerHello": {fullServerHello, func(b []byte) error { _, err := readServerHello(b); return err }, []int{2 + 32 + 8 + 2 + 1}},
-	"Certificate": {fullCertificate, func(b []byte) error { _, err := readCertificate12(b); return err }, nil},
+	"Certificate": {fullCertificate, func(b []byte) error { _, err := readCertificate12(NewTables(), b); return err }, nil},
 }
 
 func TestReadersRefusePrefixesAndMore(t *testing.T) {

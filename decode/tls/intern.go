@@ -9,9 +9,10 @@ import (
 	"distproof/decode/secrets"
 )
 
-// What connections have in common: a cluster has a few certificates and sends
-// them in every handshake, and its nodes say nearly the same in their hellos.
-var (
+// Tables have what connections have in common: a cluster has a few certificates and
+// sends them in every handshake, and its nodes say nearly the same in their hellos.
+// Use [NewTables].
+type Tables struct {
 	certificates pack.Table[[]byte]
 	chains12     pack.Table[chain]
 	chains13     pack.Table[chain]
@@ -22,16 +23,26 @@ var (
 	beginnings   pack.Table[*beginning]
 	sessions     pack.Table[*Session]
 	texts        pack.Table[string]
-)
+	shapes       pack.Table[*logShape]
+	// unretained is for streams without a key log.
+	unretained retained
+}
 
-// internCertificate returns a copy of b, which must not be changed.
-func internCertificate(b []byte) []byte {
-	return certificates.Get(b, func() []byte { return bytes.Clone(b) })
+// NewTables returns tables that are empty.
+func NewTables() *Tables {
+	t := new(Tables)
+	t.unretained.tables = t
+	return t
+}
+
+// certificate returns a copy of b, which must not be changed.
+func (t *Tables) certificate(b []byte) []byte {
+	return t.certificates.Get(b, func() []byte { return bytes.Clone(b) })
 }
 
 // sizesText formats sizes: a number or a list for each verb of format. Sizes are
 // the same in most connections.
-func sizesText(format string, sizes ...any) string {
+func (t *Tables) sizesText(format string, sizes ...any) string {
 	var room [128]byte
 	key := append(room[:0], format...)
 	for _, s := range sizes {
@@ -45,7 +56,7 @@ func sizesText(format string, sizes ...any) string {
 			}
 		}
 	}
-	return texts.Get(key, func() string { return fmt.Sprintf(format, sizes...) })
+	return t.texts.Get(key, func() string { return fmt.Sprintf(format, sizes...) })
 }
 
 // A chain is what a Certificate message has, or why it cannot be read.
@@ -55,10 +66,11 @@ type chain struct {
 	number       uint32
 }
 
-// readChain reads the body of a Certificate message, or finds that it did before.
-func readChain(t *pack.Table[chain], body []byte, read func([]byte) ([][]byte, error)) chain {
-	return t.Numbered(body, func(number uint32) chain {
-		certificates, err := read(body)
+// readChain reads the body of a Certificate message, or finds in chains that it did
+// before.
+func (t *Tables) readChain(chains *pack.Table[chain], body []byte, read func(*Tables, []byte) ([][]byte, error)) chain {
+	return chains.Numbered(body, func(number uint32) chain {
+		certificates, err := read(t, body)
 		return chain{certificates, err, number}
 	})
 }
@@ -70,8 +82,8 @@ type certificateKey struct {
 }
 
 // keyOf reads the key of a certificate.
-func keyOf(der []byte) (secrets.Key, error) {
-	k := keys.Get(der, func() (k certificateKey) {
+func (t *Tables) keyOf(der []byte) (secrets.Key, error) {
+	k := t.keys.Get(der, func() (k certificateKey) {
 		k.key, k.err = secrets.CertificateKey(der)
 		return k
 	})
@@ -80,12 +92,12 @@ func keyOf(der []byte) (secrets.Key, error) {
 
 // intern returns h without what is new in every handshake, kept once for all
 // clients that say the same.
-func (h *ClientHello) intern() *ClientHello {
+func (h *ClientHello) intern(t *Tables) *ClientHello {
 	if h == nil || h.interned {
 		return h
 	}
 	var room [512]byte
-	return hellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ClientHello {
+	return t.hellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ClientHello {
 		common := *h
 		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
@@ -117,12 +129,12 @@ func (h *ClientHello) appendKey(b []byte) []byte {
 
 // intern returns h without what is new in every handshake, kept once for all
 // servers that say the same.
-func (h *ServerHello) intern() *ServerHello {
+func (h *ServerHello) intern(t *Tables) *ServerHello {
 	if h == nil || h.interned {
 		return h
 	}
 	var room [32]byte
-	return serverHellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ServerHello {
+	return t.serverHellos.Numbered(h.appendKey(room[:0]), func(number uint32) *ServerHello {
 		common := *h
 		common.Random, common.SessionID, common.interned, common.number = [32]byte{}, Ticket{}, true, number
 		return &common
@@ -130,14 +142,14 @@ func (h *ServerHello) intern() *ServerHello {
 }
 
 // signaturesOf returns s, kept once.
-func signaturesOf(s signatures) *signatures {
+func (t *Tables) signaturesOf(s signatures) *signatures {
 	var key []byte
 	for _, x := range [...]signed{s.client, s.server} {
 		key = appendNumber(key, int(x.scheme))
 		key = append(key, byte(x.signature.Value), byte(x.signature.Basis))
 		key = appendText(key, x.signature.Reason)
 	}
-	return results.Numbered(key, func(number uint32) *signatures {
+	return t.results.Numbered(key, func(number uint32) *signatures {
 		s.number = number
 		return &s
 	})

@@ -9,14 +9,14 @@ import (
 // intern returns what s has, kept once for all connections of which the same is
 // known, but not s itself. What has frames or offsets of one connection in it, or was
 // decrypted, is kept by that one.
-func (s *Session) intern() *Session {
+func (s *Session) intern(t *Tables) *Session {
 	alone := s.Failure != nil || len(s.Alerts) > 0 || s.Foreign != [2]*Foreign{} || s.Preamble != [2]int64{} ||
 		s.KeyLog != "" || s.Opened != [2]Opened{}
 	if alone {
 		return s.clone()
 	}
 	var room [1024]byte
-	return sessions.Get(s.appendKey(room[:0]), s.clone)
+	return t.sessions.Get(s.appendKey(room[:0]), s.clone)
 }
 
 func (s *Session) clone() *Session {

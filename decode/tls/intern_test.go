@@ -4,8 +4,6 @@ import (
 	"reflect"
 	"testing"
 	"unsafe"
-
-	"distproof/decode/pack"
 )
 
 // leaves returns all of v that is neither a struct nor an array.
@@ -53,24 +51,24 @@ func TestSessionsShared(t *testing.T) {
 	if n < 50 {
 		t.Fatalf("a session has but %d fields", n)
 	}
-	sessions = pack.Table[*Session]{} // other tests may have filled it
-	same := new(Session).intern()
+	tables := NewTables()
+	same := new(Session).intern(tables)
 	seen := map[*Session]bool{same: true}
 	for i := range n {
 		s := new(Session)
 		leaf := leaves(reflect.ValueOf(s).Elem())[i]
 		set(t, leaf)
 		want, again := *s, *s
-		got := s.intern()
+		got := s.intern(tables)
 		if !reflect.DeepEqual(*got, want) || seen[got] {
 			t.Errorf("field %d, a %s: got %+v, want %+v, apart from others", i, leaf.Type(), *got, want)
 		}
 		seen[got] = true
-		if got := again.intern(); !reflect.DeepEqual(*got, want) {
+		if got := again.intern(tables); !reflect.DeepEqual(*got, want) {
 			t.Errorf("field %d, a %s, again: got %+v, want %+v", i, leaf.Type(), *got, want)
 		}
 	}
-	if new(Session).intern() != same {
+	if new(Session).intern(tables) != same {
 		t.Error("the same is there twice")
 	}
 }

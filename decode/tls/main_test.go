@@ -8,6 +8,9 @@ import (
 	"distproof/internal/reuse"
 )
 
+// NewStream returns a stream with tables of its own.
+func NewStream(start Start) *Stream { return NewTables().NewStream(start) }
+
 // TestMain has all tests find what is used after it was given back.
 func TestMain(m *testing.M) {
 	reuse.Spoil(true)

@@ -116,7 +116,7 @@ func (s *Stream) handle(kind HandshakeType, body []byte) {
 		}
 	case TypeCertificate:
 		s.certificate = true
-		s.chain = readChain(&chains12, body, readCertificate12)
+		s.chain = s.tables.readChain(&s.tables.chains12, body, readCertificate12)
 		err = s.chain.err
 	case TypeServerKeyExchange:
 		s.group = readECDHGroup(body)

@@ -101,13 +101,13 @@ func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, clien
 		case TypeCertificateRequest:
 			p.requested = true
 		case TypeCertificate:
-			chain := readChain(&chains13, body, readCertificate13)
+			chain := o.tables.readChain(&o.tables.chains13, body, readCertificate13)
 			if chain.err != nil {
 				return p, chain.err
 			}
 			p.certificate, p.chain = true, chain.certificates
 		case TypeCertificateVerify:
-			p.signature, p.scheme = checkSignature13(p.chain, suite, client, t, body)
+			p.signature, p.scheme = o.checkSignature13(p.chain, suite, client, t, body)
 		case TypeFinished:
 			if err := secrets.VerifyFinished13(uint16(suite), secret, t, body); err != nil {
 				return p, err
@@ -119,11 +119,11 @@ func (o *opening) check(t *secrets.Transcript, suite Suite, secret []byte, clien
 	return p, nil
 }
 
-func checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Transcript, body []byte) (fact.Fact, secrets.Scheme) {
+func (o *opening) checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Transcript, body []byte) (fact.Fact, secrets.Scheme) {
 	if len(chain) == 0 {
 		return fact.NoBy(fact.Verified, "a signature without a certificate"), 0
 	}
-	key, err := keyOf(chain[0])
+	key, err := o.tables.keyOf(chain[0])
 	if err != nil {
 		return fact.UnknownBecause(err.Error()), 0
 	}
@@ -134,14 +134,14 @@ func checkSignature13(chain [][]byte, suite Suite, client bool, t *secrets.Trans
 
 // readCertificate13 parses the body of a Certificate message of TLS 1.3
 // (RFC 8446, Section 4.4.2) into DER certificates, the sender's own first.
-func readCertificate13(body []byte) ([][]byte, error) {
+func readCertificate13(t *Tables, body []byte) ([][]byte, error) {
 	c := wire.NewCursor(body)
 	context := c.Vector8("certificate_request_context")
 	context.Rest()
 	var chain [][]byte
 	for list := c.Vector24("certificate_list"); !list.Empty(); {
 		cert := list.Vector24("cert_data")
-		chain = append(chain, internCertificate(cert.Rest()))
+		chain = append(chain, t.certificate(cert.Rest()))
 		extensions := list.Vector16("extensions")
 		extensions.Rest()
 	}

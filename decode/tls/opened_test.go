@@ -234,7 +234,7 @@ func TestKeyLogsThatDoNotFit(t *testing.T) {
 			if got.KeyLog == "" || got.KeyLog == "opened" {
 				t.Errorf("the key log is said to be %q", got.KeyLog)
 			}
-			got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(), got.Server.intern()
+			got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(NewTables()), got.Server.intern(NewTables())
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}

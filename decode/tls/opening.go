@@ -62,6 +62,7 @@ func (l *heldLog) each(f func(held)) {
 // An opening opens the encrypted records of one direction, one after another,
 // with what a key log has about the connection.
 type opening struct {
+	tables *Tables
 	suite  Suite
 	is13   bool
 	random [32]byte // of the ClientHello
@@ -104,7 +105,7 @@ type answer struct {
 // [Unlock] with what log holds. sink takes the application data, at positions
 // that count its bytes. Retain is called before any data.
 func (s *Stream) Retain(log *secrets.Log, sink func(tcp.Position, []byte)) {
-	s.retained = &retained{secrets: log, sink: sink, asked: -1}
+	s.retained = &retained{tables: s.tables, secrets: log, sink: sink, asked: -1}
 }
 
 // mayBeSealed reports whether the record that is being read may be encrypted.
@@ -234,7 +235,7 @@ func unlock(client, server *Stream, keys *secrets.Secrets) {
 }
 
 func (s *Stream) unlock(keys *secrets.Secrets, c *ClientHello, h *ServerHello, client bool) {
-	o := &opening{suite: h.Suite, is13: h.Version.Is13(), random: c.Random, sink: s.sink}
+	o := &opening{tables: s.tables, suite: h.Suite, is13: h.Version.Is13(), random: c.Random, sink: s.sink}
 	if o.is13 {
 		o.err = o.begin13(keys, client)
 	} else {

@@ -6,17 +6,18 @@ import "distproof/decode/pack"
 // for all, and nothing waits for a key log.
 func (s *Stream) AtRest() bool {
 	b := s.beginning
-	return s.retained == &unretained &&
+	return s.secrets == nil &&
 		(b.hello == nil || b.hello.number > 0) && (b.server == nil || b.server.number > 0) &&
 		(b.signed == nil || b.signed.number > 0) &&
 		(b.chain.number > 0 || b.chain.certificates == nil && b.chain.err == nil)
 }
 
 // Pack packs what is known of a stream at rest, or restores it in one that is new
-// or was at rest itself, whose room it uses.
-func (s *Stream) Pack(p *pack.Packer) {
+// or was at rest itself, whose room it uses. t are the tables that the stream which is
+// packed was made with.
+func (s *Stream) Pack(p *pack.Packer, t *Tables) {
 	if p.Reading() {
-		*s = Stream{log: Records{packed: s.log.packed}, beginning: s.beginning, retained: &unretained}
+		*s = Stream{log: Records{packed: s.log.packed}, beginning: s.beginning, retained: &t.unretained}
 	}
 	pack.Pair(p, &s.start, &s.status)
 	pack.Uint8(p, &s.role)
@@ -31,8 +32,8 @@ func (s *Stream) Pack(p *pack.Packer) {
 		s.ticks[i].pack(p)
 	}
 	s.packRecord(p)
-	s.log.pack(p)
-	s.packBeginning(p)
+	s.log.pack(p, t)
+	s.packBeginning(p, t)
 	pack.Some(p, &s.foreign, (*Foreign).pack)
 }
 
@@ -80,13 +81,13 @@ func (f *Foreign) pack(p *pack.Packer) {
 
 // packBeginning packs the number of a beginning that streams have in common, and
 // all of one that is of this stream alone.
-func (s *Stream) packBeginning(p *pack.Packer) {
+func (s *Stream) packBeginning(p *pack.Packer, t *Tables) {
 	b := s.beginning
 	number := uint32(0)
 	if b != nil {
 		number = b.number
 	}
-	if beginnings.Pack(p, &b, number); b == nil {
+	if t.beginnings.Pack(p, &b, number); b == nil {
 		// It uses the room of what was there before.
 		if b = s.beginning; b == nil || b.shared() {
 			b = new(beginning)
@@ -94,11 +95,11 @@ func (s *Stream) packBeginning(p *pack.Packer) {
 		*b = beginning{}
 	}
 	if s.beginning = b; !b.shared() {
-		b.pack(p)
+		b.pack(p, t)
 	}
 }
 
-func (b *beginning) pack(p *pack.Packer) {
+func (b *beginning) pack(p *pack.Packer, t *Tables) {
 	pack.Uint(p, &b.group)
 	pack.Int(p, &b.filled)
 	pack.Uint(p, &b.window)
@@ -115,10 +116,10 @@ func (b *beginning) pack(p *pack.Packer) {
 	if b.signed != nil {
 		signed = b.signed.number
 	}
-	hellos.Pack(p, &b.hello, hello)
-	serverHellos.Pack(p, &b.server, server)
-	results.Pack(p, &b.signed, signed)
-	chains12.Pack(p, &b.chain, b.chain.number)
+	t.hellos.Pack(p, &b.hello, hello)
+	t.serverHellos.Pack(p, &b.server, server)
+	t.results.Pack(p, &b.signed, signed)
+	t.chains12.Pack(p, &b.chain, b.chain.number)
 	p.Bytes(&b.message)
 	p.Bytes(&b.clear)
 	p.Text(&b.damage)

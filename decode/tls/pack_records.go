@@ -17,22 +17,20 @@ const shapedRecords = 12
 type logShape struct {
 	packed []byte
 	n      int
-	number uint32 // in shapes
+	number uint32 // in Tables.shapes
 }
 
-var shapes pack.Table[*logShape]
-
-// pack packs the numbers of the packets, and what shapes do not have.
-func (l *Records) pack(p *pack.Packer) {
+// pack packs the numbers of the packets, and what the shapes of t do not have.
+func (l *Records) pack(p *pack.Packer, t *Tables) {
 	pack.Int(p, &l.n)
 	if p.Reading() {
-		l.read(p)
+		l.read(p, t)
 		return
 	}
 	// Of records that were added to those of a shape, some may be in another one, once
 	// there are as many as that may have.
 	if l.shape != nil && (l.shape.n == shapedRecords || l.n < shapedRecords) {
-		shapes.Pack(p, &l.shape, l.shape.number)
+		t.shapes.Pack(p, &l.shape, l.shape.number)
 		p.View(l.packed)
 		return
 	}
@@ -43,10 +41,10 @@ func (l *Records) pack(p *pack.Packer) {
 	x = x.split(n)
 	number := uint32(0)
 	if !x.failed {
-		number = shapes.Numbered(x.shape, func(number uint32) *logShape { return &logShape{bytes.Clone(x.shape), n, number} }).number
+		number = t.shapes.Numbered(x.shape, func(number uint32) *logShape { return &logShape{bytes.Clone(x.shape), n, number} }).number
 	}
 	var s *logShape
-	if shapes.Pack(p, &s, number) == 0 {
+	if t.shapes.Pack(p, &s, number) == 0 {
 		p.View(all)
 		return
 	}
@@ -55,8 +53,8 @@ func (l *Records) pack(p *pack.Packer) {
 
 // read restores the records, of which there are l.n. They keep the shape, so that it
 // need not be found again.
-func (l *Records) read(p *pack.Packer) {
-	if shapes.Pack(p, &l.shape, 0) == 0 {
+func (l *Records) read(p *pack.Packer, t *Tables) {
+	if t.shapes.Pack(p, &l.shape, 0) == 0 {
 		p.Bytes(&l.packed)
 		return
 	}

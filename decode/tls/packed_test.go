@@ -13,9 +13,9 @@ import (
 // many are taken back.
 func TestPackedLog(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	shaped := 0
+	tables, shaped := NewTables(), 0
 	for range 1000 {
-		s := NewStream(AtStart)
+		s := tables.NewStream(AtStart)
 		var plain []Record
 		inputs := random.Uint32() * random.Uint32N(2) // 0 if there is only one
 		for range random.IntN(MaxRecords + 3) {
@@ -38,10 +38,10 @@ func TestPackedLog(t *testing.T) {
 				plain = plain[:min(n, len(plain))]
 			case 2:
 				w := pack.Writer(nil)
-				s.log.pack(&w)
+				s.log.pack(&w, tables)
 				r := pack.Reader(w.Packed())
 				s.log, s.logged = Records{packed: s.log.packed}, place{}
-				if s.log.pack(&r); len(r.Packed()) > 0 {
+				if s.log.pack(&r, tables); len(r.Packed()) > 0 {
 					t.Fatalf("%d bytes are left", len(r.Packed()))
 				}
 				if s.log.shape != nil {

@@ -127,7 +127,7 @@ func (x *combiner) serverSignature12(der []byte) {
 		return // static RSA: nothing is signed
 	}
 	f, c := x.f, &x.f.ServerCertificate
-	key, err := keyOf(der)
+	key, err := x.tables().keyOf(der)
 	if err != nil {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return
@@ -142,7 +142,7 @@ func (x *combiner) clientSignature12(der []byte) {
 		return
 	}
 	c := &x.f.ClientCertificate
-	key, err := keyOf(der)
+	key, err := x.tables().keyOf(der)
 	if err != nil {
 		c.Signature = fact.UnknownBecause(err.Error())
 		return
@@ -214,7 +214,7 @@ func (x *combiner) withoutCertificate() {
 		if len(cert.chain) == 0 {
 			continue
 		}
-		if _, err := keyOf(cert.chain[0]); errors.Is(err, secrets.ErrMalformed) {
+		if _, err := x.tables().keyOf(cert.chain[0]); errors.Is(err, secrets.ErrMalformed) {
 			*cert.possession, *cert.signature = fact.None, fact.UnknownBecause(err.Error())
 		}
 	}

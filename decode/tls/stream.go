@@ -162,7 +162,7 @@ type Stream struct {
 // what finds its first record. It may be that of several connections: see
 // [Stream.own].
 type beginning struct {
-	number uint32 // that of beginnings; 0 if it is of this stream alone
+	number uint32 // that of Tables.beginnings; 0 if it is of this stream alone
 	group  uint16
 
 	filled   int32 // bytes in window
@@ -194,10 +194,11 @@ type beginning struct {
 // shared reports whether other streams may have the same beginning.
 func (b *beginning) shared() bool { return b.number > 0 }
 
-// retained is for a key log: the records that wait for secrets and what they
+// retained has what a stream has in common with others, and, for a key log, the records that wait for secrets and what they
 // take, the one that is being read, and why no more are kept; "" if they are.
 // sink takes what is opened. Nothing of it changes unless there are secrets.
 type retained struct {
+	tables    *Tables
 	secrets   *secrets.Log
 	sink      func(tcp.Position, []byte)
 	held      *heldLog
@@ -211,9 +212,6 @@ type retained struct {
 	// it was not.
 	asked int
 }
-
-// unretained is for streams without a key log.
-var unretained retained
 
 // Sealed counts the encrypted records that followed the first
 // ChangeCipherSpec or that are application data by type.
@@ -234,9 +232,10 @@ func (s *Stream) lastSealed() Record {
 	return Record{Length: s.last.length, Offset: s.last.end - headerLength - int64(s.last.length)}
 }
 
-// NewStream returns a stream for bytes from the given kind of start.
-func NewStream(start Start) *Stream {
-	s := &Stream{start: start, beginning: new(beginning), retained: &unretained}
+// NewStream returns a stream for bytes from the given kind of start, which has in t
+// what it has in common with others.
+func (t *Tables) NewStream(start Start) *Stream {
+	s := &Stream{start: start, beginning: new(beginning), retained: &t.unretained}
 	if start == AtStart {
 		s.status = Synced
 		s.tentative = true

@@ -111,8 +111,8 @@ func (x *combiner) unknownFlight(why string) {
 
 // requestedBySizes holds only beside a client's flight that agrees: a
 // certificate that is split looks like a request and a certificate.
-func requestedBySizes(sf flight, server []Record) fact.Fact {
-	sizes := sizesText("record sizes %v", lengths(server, sf.records))
+func (x *combiner) requestedBySizes(sf flight, server []Record) fact.Fact {
+	sizes := x.tables().sizesText("record sizes %v", lengths(server, sf.records))
 	if sf.requested {
 		return fact.YesBy(fact.Inferred, sizes)
 	}
@@ -122,17 +122,17 @@ func requestedBySizes(sf flight, server []Record) fact.Fact {
 func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 	c := &x.f.ClientCertificate
 	x.f.Flight = client[0].Frame
-	sizes := sizesText("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
+	sizes := x.tables().sizesText("server's record sizes %v, client's %v", lengths(server, sf.records), lengths(client, cf.records))
 	switch {
 	case sf.psk && cf.status == NotRequested:
 		c.Status, c.Basis, c.Reason = Resumed, fact.Observed, "resumed with a pre-shared key"
-		c.Requested = requestedBySizes(sf, server)
+		c.Requested = x.requestedBySizes(sf, server)
 	case sf.requested != (cf.status != NotRequested) || sf.psk:
 		c.Reason = "contradictory: " + sizes
 	case cf.status == Presented && x.f.Client.offersRawKeys():
 		c.Reason = "the client offers bare public keys in place of certificates (RFC 7250), and sizes do not tell them apart"
 	default:
-		c.Requested = requestedBySizes(sf, server)
+		c.Requested = x.requestedBySizes(sf, server)
 		c.Status, c.Basis, c.Reason = cf.status, fact.Inferred, sizes
 		if cf.status == Presented {
 			c.Possession = fact.Inferred
@@ -165,7 +165,7 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 		// An alert may be padded to any length, but nothing follows it.
 		f.Established = fact.UnknownBecause(fmt.Sprintf("the server's only record after the client's Finished, of %d bytes, may be a padded alert", first.Length))
 	case !shaper.isAlert(first):
-		f.Established = fact.YesBy(fact.Inferred, sizesText("the server went on with a record of %d bytes", first.Length))
+		f.Established = fact.YesBy(fact.Inferred, x.tables().sizesText("the server went on with a record of %d bytes", first.Length))
 	case after > 1 || x.s.sealed.Application > uint64(len(x.s.data)):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
 	case x.end.ClosedBy == RoleClient && (x.end.ClientHad < first.End() || shaper.isAlert(x.c.lastSealed())),

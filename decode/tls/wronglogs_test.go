@@ -442,7 +442,7 @@ func (r *conversation) checkUnopened(t *testing.T, name string, f *Facts) {
 	}
 	without, _ := r.withLog(t, nil, inOrder)
 	got := *f
-	got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(), got.Server.intern()
+	got.KeyLog, got.Opened, got.Client, got.Server = "", [2]Opened{}, got.Client.intern(NewTables()), got.Server.intern(NewTables())
 	if !reflect.DeepEqual(&got, without) {
 		t.Errorf("%s: with the key log (%s)\n%+v\nwithout\n%+v", name, f.KeyLog, got, *without)
 	}
