@@ -25,8 +25,7 @@ func (h *half) own() {
 		for i := range l.chunks {
 			l.chunks[i].shared = true
 		}
-		l.room = slices.Clip(slices.Clone(l.chunks))
-		l.chunks = l.room
+		l.chunks = slices.Clone(l.chunks)
 		h.held = &l
 	}
 	if h.rare != nil {

@@ -470,7 +470,7 @@ func (c *Conn) skipTo(h *half, off int64, d Dir, time int64, frame capture.Frame
 // is no room; what fitted is then held, and p is the rest.
 func (c *Conn) hold(h *half, p *piece) bool {
 	if h.held == nil {
-		h.held = newHeld(h.segments)
+		h.held = &held{seen: h.segments}
 	}
 	l := h.held
 	for {
@@ -485,7 +485,7 @@ func (c *Conn) hold(h *half, p *piece) bool {
 			return false
 		}
 		o := p.origin
-		b := pieceOf(n)
+		b := c.budget.room(n)
 		copy(b, p.b)
 		l.insert(i, chunk{origin: o, b: b, wireEnd: to, seen: h.segments})
 		p.skip(int64(n))
@@ -514,7 +514,6 @@ func (c *Conn) room(l *held, n int) bool {
 // release drops the list of held chunks if it is empty.
 func (c *Conn) release(h *half) {
 	if h.held != nil && len(h.held.chunks) == 0 {
-		h.held.release()
 		h.held = nil
 	}
 }
@@ -563,7 +562,7 @@ func (c *Conn) deliverHeld(h *half, d Dir, sink Sink) {
 	}
 	c.deliver(h, k.origin, k.b, d, sink)
 	if !k.shared {
-		releasePiece(room)
+		c.budget.reuse(room)
 	}
 	if k.wireEnd > h.next {
 		r := h.more()

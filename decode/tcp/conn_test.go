@@ -3,7 +3,6 @@ package tcp_test
 import (
 	"bytes"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"distproof/capture"
 	"distproof/capture/link"
 	"distproof/decode/tcp"
-	"distproof/internal/allocs"
 )
 
 const (
@@ -901,42 +899,5 @@ func TestPause(t *testing.T) {
 		if got := c.Stats(tcp.From0).Packets; got != step.want {
 			t.Errorf("at %d: %d packets, want %d", step.now, got, step.want)
 		}
-	}
-}
-
-// TestHeldAgain: when segments of many connections are lost at once, and once more,
-// what is held of them needs no further memory.
-func TestHeldAgain(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pools
-	const conns, rounds = 200, 3
-	budget := tcp.NewBudget(0)
-	var all [conns]*tcp.Conn
-	for i := range all {
-		all[i] = tcp.New(tcp.Limits{}, budget)
-		run(all[i], syn, synAck, ack)
-		all[i].Forget()
-	}
-	var l counter
-	const size, held = 1400, 70 // more than until a hole is given up
-	s, answer := seg(0, 0, 0, strings.Repeat("x", size)).segment(1), acks(1, 0, 0).segment(2)
-	lose := func() {
-		s.Seq += size
-		for range held {
-			answer.Ack = s.Seq + size
-			for _, c := range all {
-				c.Segment(0, s, &l)
-				c.Segment(1, answer, &l)
-			}
-			s.Seq += size
-		}
-	}
-	lose()
-	again := allocs.Of(func() {
-		for range rounds {
-			lose()
-		}
-	})
-	if again > rounds*conns*held*size/2 || l.gap != (1+rounds)*conns*size || budget.Used() != 0 {
-		t.Errorf("%d bytes allocated, %d bytes of gaps, %d held", again, l.gap, budget.Used())
 	}
 }

@@ -3,8 +3,6 @@ package tcp
 import (
 	"math"
 	"sort"
-
-	"distproof/internal/reuse"
 )
 
 // A chunk is a piece of a stream that waits for what is before it.
@@ -26,71 +24,9 @@ func (c *chunk) end() int64 { return c.off + int64(len(c.b)) }
 // and do not overlap. A chunk without bytes only says where a segment was cut.
 type held struct {
 	chunks []chunk
-	// room is what chunks are a part of, with nothing before and behind them.
-	room  []chunk
-	bytes int
+	bytes  int
 	// seen is the count of data segments at which the first hole was noticed.
 	seen uint32
-}
-
-// What is held goes where something else was held before. A capture that lost packets
-// of thousands of connections at once holds segments of each of them for a moment, and
-// memory that was never touched before is what would take longest: more would be lost.
-var (
-	lists  = reuse.Pool[held]{New: func() *held { return new(held) }, Spoil: (*held).spoil}
-	pieces = reuse.Pool[pieceRoom]{New: func() *pieceRoom { return new(pieceRoom) }, Spoil: (*pieceRoom).spoil}
-)
-
-// pieceRoom is that of a segment of full size on Ethernet.
-type pieceRoom [1536]byte
-
-const (
-	// fewChunks is the room of a new list, and mostChunksKept that of the longest that
-	// is used again: enough for the segments that come until a hole is given up.
-	fewChunks      = 8
-	mostChunksKept = 2 * defaultWait
-)
-
-// newHeld returns an empty list.
-func newHeld(seen uint32) *held {
-	l := lists.Get()
-	l.chunks, l.bytes, l.seen = l.room[:0], 0, seen
-	return l
-}
-
-// release gives an empty list up to be used again.
-func (l *held) release() {
-	if len(l.room) <= mostChunksKept {
-		lists.Put(l)
-	}
-}
-
-func (l *held) spoil() {
-	for i := range l.room {
-		l.room[i].off = math.MinInt64
-	}
-	l.seen = math.MaxUint32
-}
-
-// pieceOf returns n bytes to hold data in.
-func pieceOf(n int) []byte {
-	if n <= len(pieceRoom{})/2 || n > len(pieceRoom{}) {
-		return make([]byte, n)
-	}
-	return pieces.Get()[:n]
-}
-
-// releasePiece takes back what pieceOf returned and nobody looks at any more.
-func releasePiece(b []byte) {
-	if cap(b) == len(pieceRoom{}) {
-		pieces.Put((*pieceRoom)(b[:cap(b)]))
-	}
-}
-
-func (p *pieceRoom) spoil() {
-	for i := range p {
-		p[i] = 0xa5
-	}
 }
 
 func (l *held) end() int64 {
@@ -113,28 +49,10 @@ func (l *held) after(off int64) int {
 }
 
 func (l *held) insert(i int, c chunk) {
-	n := len(l.chunks)
-	if n == cap(l.chunks) {
-		l.makeRoom()
-	}
-	l.chunks = l.chunks[:n+1]
+	l.chunks = append(l.chunks, chunk{})
 	copy(l.chunks[i+1:], l.chunks[i:])
 	l.chunks[i] = c
 	l.bytes += len(c.b)
-}
-
-// makeRoom makes room behind the chunks: where others were before them, if that is
-// enough.
-func (l *held) makeRoom() {
-	n := len(l.chunks)
-	if room := l.room; n < len(room)/2 {
-		copy(room, l.chunks)
-		clear(room[n:]) // for the garbage collector
-	} else {
-		l.room = make([]chunk, max(2*n, fewChunks))
-		copy(l.room, l.chunks)
-	}
-	l.chunks = l.room[:n]
 }
 
 // pop removes the first chunk.

@@ -80,7 +80,17 @@ func (l Limits) withDefaults() Limits {
 type Budget struct {
 	left  int
 	total int
+	// spare has room that is used again for what is held: where segments come in
+	// another order, most of what is allocated is for that, and memory that was
+	// not touched before is what takes longest.
+	spare [][]byte
 }
+
+const (
+	// spareRoom is that of a segment of full size, and mostSpare how many are kept.
+	spareRoom = 1536
+	mostSpare = 512
+)
 
 // NewBudget returns a budget of the given number of bytes; zero means 256 MiB.
 func NewBudget(bytes int) *Budget {
@@ -115,5 +125,26 @@ func (b *Budget) take(n int) bool {
 func (b *Budget) give(n int) {
 	if b != nil {
 		b.left += n
+	}
+}
+
+// room returns n bytes to hold data in.
+func (b *Budget) room(n int) []byte {
+	if b == nil || n <= spareRoom/2 || n > spareRoom {
+		return make([]byte, n)
+	}
+	last := len(b.spare) - 1
+	if last < 0 {
+		return make([]byte, n, spareRoom)
+	}
+	room := b.spare[last]
+	b.spare[last], b.spare = nil, b.spare[:last]
+	return room[:n]
+}
+
+// reuse takes back what room returned and nobody looks at any more.
+func (b *Budget) reuse(room []byte) {
+	if b != nil && cap(room) == spareRoom && len(b.spare) < mostSpare {
+		b.spare = append(b.spare, room)
 	}
 }
