@@ -577,11 +577,24 @@ func (c *Conn) giveUp(d Dir, sink Sink) {
 	if h.state != stateFixed {
 		return
 	}
-	for h.held != nil && h.acked >= h.firstHeld() && h.segments-h.held.seen >= uint32(c.wait) {
+	for h.held != nil && h.acked >= h.firstHeld() && h.segments-h.held.seen >= c.patience(h, d, sink) {
 		k := &h.held.chunks[0]
 		c.skipTo(h, k.off, d, k.time, k.frame, sink)
 		c.drain(d, sink)
 	}
+}
+
+// patience is after how many further segments a hole is given up. Where something else is
+// missing, or nothing matters any more, it costs little: a capture that lost packets of
+// ten thousand busy connections at once would have to hold far more for them all.
+func (c *Conn) patience(h *half, d Dir, sink Sink) uint32 {
+	if c.wait <= shortWait || !c.budget.tight() {
+		return uint32(c.wait)
+	}
+	if h.gap > 0 || h.start == StartUnknown || interest(sink, d) == NoMore {
+		return shortWait
+	}
+	return uint32(c.wait)
 }
 
 // giveUpFirst gives up the first hole, because nothing more can be held.

@@ -901,3 +901,41 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// TestPatience: a hole that the receiver has acknowledged is given up sooner where memory
+// is tight, and nothing more matters to the sink or something else is missing already.
+func TestPatience(t *testing.T) {
+	const room = 1 << 20
+	for _, r := range []struct {
+		name   string
+		budget int
+		wants  tcp.Interest
+		waits  [2]int64 // for the first hole, and for the second
+	}{
+		{"tight, and nothing matters", 4000, tcp.NoMore, [2]int64{8, 8}},
+		{"tight, but it matters", 4000, tcp.Usual, [2]int64{64, 8}},
+		{"nothing matters, but there is room", room, tcp.NoMore, [2]int64{64, 64}},
+	} {
+		budget := tcp.NewBudget(100*(1+96) + r.budget)
+		if r.budget < room { // as if others held that much
+			hog := tcp.New(tcp.Limits{}, budget)
+			run(hog, syn, synAck, ack, seg(0, 1, 0, strings.Repeat("x", r.budget)))
+		}
+		c, l := tcp.New(tcp.Limits{Head: -1}, budget), &longer{log: new(log), then: r.wants}
+		for _, s := range []step{syn, synAck, ack} {
+			c.Segment(s.d, s.segment(1), l)
+		}
+		off := int64(0)
+		for hole, waits := range r.waits {
+			off++ // one byte is missing
+			for n := range waits + 1 {
+				c.Segment(1, acks(1, 0, off+1).segment(2), l)
+				c.Segment(0, seg(0, off, 0, "x").segment(3), l)
+				off++
+				if got := c.Stats(0).Gap > uint64(hole); got != (n == waits) {
+					t.Fatalf("%s: hole %d given up after %d further segments: %t", r.name, hole, n, got)
+				}
+			}
+		}
+	}
+}

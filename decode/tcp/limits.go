@@ -14,6 +14,9 @@ const (
 	// several interfaces (a handful of segments), and below the segments that
 	// fill defaultBuffer.
 	defaultWait = 64
+	// shortWait is that where the [Budget] is tight and nothing matters any more: still
+	// more than such a handful.
+	shortWait = 8
 	// defaultBudget bounds all connections together.
 	defaultBudget = 256 << 20
 )
@@ -58,7 +61,8 @@ type Limits struct {
 	// much matters; 0 if that is never so.
 	LongHead int
 	// Wait is the number of further segments with data after which a hole that
-	// the receiver has acknowledged counts as lost; the default is 64.
+	// the receiver has acknowledged counts as lost; the default is 64. It is 8
+	// where the [Budget] is tight and a [Chooser] wants no more.
 	Wait int
 }
 
@@ -107,6 +111,9 @@ func (b *Budget) Used() int {
 	}
 	return b.total - b.left
 }
+
+// tight reports whether more than a quarter of it is held.
+func (b *Budget) tight() bool { return b != nil && b.left < b.total-b.total/4 }
 
 // Scarce reports whether more than half of it is held.
 func (b *Budget) Scarce() bool { return b != nil && b.left < b.total/2 }
