@@ -2,6 +2,7 @@ package watch
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,12 +46,14 @@ type crew struct {
 	slots chan struct{}
 	// held says that who reads packets has taken one out.
 	held    bool
-	free    chan *bundle
 	running sync.WaitGroup
 
 	mu               sync.Mutex
 	turn             sync.Cond // a bundle was finished
 	handed, finished uint64
+	// free are those for further use: the last one first, whose memory the processor
+	// has at hand.
+	free []*bundle
 	// hurried is when a worker had little time to spare last.
 	hurried atomic.Int64
 	began   time.Time
@@ -77,7 +80,7 @@ func (c *crew) start(memory int64) {
 		most = min(most, max(leastBundles, int(memory/16/bundleCost)))
 	}
 	c.turn.L, c.began = &c.mu, time.Now()
-	c.slots, c.free = make(chan struct{}, most), make(chan *bundle, most)
+	c.slots = make(chan struct{}, most)
 	for range most {
 		c.slots <- struct{}{}
 	}
@@ -134,18 +137,25 @@ func (b *bundle) keep(data []byte) []byte { return copies.Keep(&b.copied, bundle
 func (c *crew) hand() {
 	b := c.filling
 	c.live.Begin(&b.batch)
-	c.mu.Lock()
-	c.handed++
-	c.mu.Unlock()
 	b.left.Store(int32(len(c.workers)))
+	c.filling = c.next()
 	for _, w := range c.workers {
 		w <- b
 	}
-	select {
-	case c.filling = <-c.free:
-	default:
-		c.filling = new(bundle)
+}
+
+// next counts a bundle as handed over, and returns an empty one.
+func (c *crew) next() *bundle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handed++
+	last := len(c.free) - 1
+	if last < 0 {
+		return new(bundle)
 	}
+	b := c.free[last]
+	c.free = slices.Delete(c.free, last, last+1)
+	return b
 }
 
 // push has what waits be decoded. The owner of the crew has locked it, so that
@@ -256,22 +266,21 @@ func (c *crew) finish(b *bundle) {
 	if c.failed.Load() == nil {
 		c.show(b)
 	}
-	c.free <- b // there is room for all
-	c.trim()
 	c.mu.Lock()
+	c.free = append(c.free, b)
 	c.finished++
 	c.turn.Broadcast()
 	c.mu.Unlock()
+	c.trim()
 	c.slots <- struct{}{}
 }
 
 // trim gives up the room of bundles that was needed when much came.
 func (c *crew) trim() {
-	for len(c.free) > spare && !c.busy() {
-		select {
-		case <-c.free:
-		default:
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.free) > spare && !c.busy() {
+		c.free = slices.Delete(c.free, 0, len(c.free)-spare)
 	}
 }
 
