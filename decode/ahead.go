@@ -12,8 +12,8 @@ const (
 	// large packets are, and through which tunnels they come.
 	aheadAfter = 256
 	// aheadPackets is about how many packets a part has, so that most parts fit
-	// into a load. What does not is read in its turn.
-	aheadPackets = loadSegments * 3 / 4
+	// into a batch. What does not is read in its turn.
+	aheadPackets = BatchSegments * 3 / 4
 )
 
 // aheadOf returns how many parts n workers read ahead of their turn: while one
@@ -28,7 +28,7 @@ type Ahead struct {
 	files *capture.Files // nil if they cannot be read ahead
 	links *link.Decoder
 	// parts are what is being read, in the order of the capture.
-	parts []*load
+	parts []*Batch
 	most  int // how many
 	// read is how many packets were not read ahead, and after how many of them the
 	// first part is.
@@ -57,7 +57,7 @@ func (a *Ahead) Take() error {
 		a.start()
 	}
 	for len(a.parts) > 0 && a.files.Reached(&a.parts[0].part) {
-		var b *load
+		var b *Batch
 		b, a.parts = pop(a.parts)
 		if err := <-b.filled; err != nil {
 			return err
@@ -74,7 +74,7 @@ func (a *Ahead) Take() error {
 // start has further parts read.
 func (a *Ahead) start() {
 	for len(a.parts) < a.most {
-		var b *load
+		var b *Batch
 		select {
 		case b = <-a.pool.free:
 		default:
@@ -96,11 +96,11 @@ func (a *Ahead) start() {
 }
 
 // join takes the segments of b, unless it was misread.
-func (a *Ahead) join(b *load) {
+func (a *Ahead) join(b *Batch) {
 	frames, ok := a.files.Join(&b.part)
 	if !ok {
 		b.links.Drop()
-		b.clear()
+		b.Reset()
 		a.pool.free <- b
 		return
 	}
@@ -108,5 +108,5 @@ func (a *Ahead) join(b *load) {
 	b.frames = frames
 	b.complete(a.links)
 	a.pool.flush()
-	a.pool.hand(b)
+	a.pool.Hand(b)
 }

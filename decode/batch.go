@@ -1,22 +1,63 @@
 package decode
 
-import "distproof/capture/link"
+import (
+	"distproof/capture"
+	"distproof/capture/link"
+	"distproof/internal/copies"
+)
 
-// BatchSegments is the room of a [Batch].
-const BatchSegments = loadSegments
+// Limits of a batch.
+const (
+	// BatchSegments are handed over at once: a worker that has nothing to do
+	// sleeps, and to wake it takes as long as a hundred of them.
+	BatchSegments = 2048
+	// batchSpan is how much of a file a batch may have: what lies further back than
+	// all batches is given back.
+	batchSpan = 2 << 20
+	// batchBytes is the room of a batch for payloads that have to be copied.
+	batchBytes = 256 << 10
+)
 
-// A Batch has segments that wait to be taken by a [Live] decoder, in the order of
-// the capture. Between all workers' Take and [Live.Number] it must not be changed.
+// A Batch has segments in the order of the capture. From when it is handed over
+// until it is done, it must not be changed.
 type Batch struct {
 	segments [BatchSegments]link.Segment
-	conns    [BatchSegments]*conn
-	lists    lists
 	n        int
-	// first is the number of the first segment in the capture, and clock as of
-	// when they came.
-	first uint64
+	// frames is to be added to the numbers of the segments' frames.
+	frames uint32
+	span   int // bytes of payload
+	copied []byte
+	// number is that of the first segment in the capture, and sequence that of the
+	// batch.
+	number, sequence uint64
+	// hurried says that more is waiting: what can be done later is.
+	hurried bool
+	lists
+	done func()
+
+	// clock is as of when the segments came, and conns are their connections. They
+	// are only for a [Live] decoder.
 	clock uint32
+	conns []*conn
+
+	// reader is the worker that filled the batch ahead of its turn; -1 if none did.
+	// The rest is only for that.
+	reader int
+	filled chan error
+	part   capture.Part
+	links  *link.Decoder
+	left   []leftPacket
 }
+
+// A leftPacket is one that has to be decoded in its turn.
+type leftPacket struct {
+	at     int // the place of its segment
+	packet capture.Packet
+}
+
+// NewBatch returns a Batch without segments. done is called when it was decoded, and
+// all before it.
+func NewBatch(done func()) *Batch { return &Batch{done: done, reader: -1} }
 
 // Next returns the segment for the caller to fill that Add then adds. There must
 // be room for it.
@@ -25,7 +66,6 @@ func (b *Batch) Next() *link.Segment { return &b.segments[b.n] }
 // Add adds the segment that Next returned, whose payload must stay valid, and
 // returns its index.
 func (b *Batch) Add() int {
-	b.lists.add(&b.segments[b.n], b.n)
 	b.n++
 	return b.n - 1
 }
@@ -33,64 +73,75 @@ func (b *Batch) Add() int {
 // Len returns how many segments there are.
 func (b *Batch) Len() int { return b.n }
 
-// Reset makes room again.
-func (b *Batch) Reset() {
-	clear(b.conns[:b.n])
-	b.lists.clear()
-	b.n = 0
-}
-
-// Begin notes that b is the next batch to be taken. It is called for one batch
-// after the other, before Take.
-func (l *Live) Begin(b *Batch) {
-	b.first, b.clock = l.d.segments, l.clock.Load()
-	l.d.segments += uint64(b.n)
-}
-
-// Take takes the segments of every workers-th part, from the worker-th on. Each of
-// the workers may do so in a goroutine of its own, in the order of the batches.
-// With hurried, more are waiting: what can be done later is.
-func (l *Live) Take(b *Batch, worker, workers int, hurried bool) {
-	for i := worker; i < shards; i += workers {
-		l.takePart(b, i, hurried)
-	}
-}
-
-func (l *Live) takePart(b *Batch, i int, hurried bool) {
-	p := &l.parts[i]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := &l.d.shards[i]
-	if d.hurried = hurried; !hurried {
-		d.resume()
-	}
-	var ahead lookahead
-	ahead.begin(d, i, b.segments[:], &b.lists)
-	for n := b.lists.first[i]; n != 0; n = b.lists.next[n-1] {
-		ahead.step()
-		at := n - 1
-		b.conns[at] = l.take(i, &b.segments[at], b.first+uint64(at), b.clock)
-	}
-}
-
-// Number gives the connections that are new in b their numbers, once all workers
-// have taken it. It is called for one batch after the other.
-func (l *Live) Number(b *Batch) {
-	for at, c := range b.conns[:b.n] {
-		if c != nil && c.tracked.number == 0 {
-			p := &l.parts[shardOf(&b.segments[at])]
-			p.mu.Lock()
-			l.number(c)
-			p.mu.Unlock()
-		}
-	}
-}
-
 // ConnectionOf returns the number of the connection of a segment, by its index; 0
-// if it was left out. It is valid after Number.
+// if it was left out. It is valid once a [Live] decoder has taken the batch.
 func (b *Batch) ConnectionOf(i int) uint64 {
 	if c := b.conns[i]; c != nil {
 		return c.tracked.number
 	}
 	return 0
+}
+
+// Reset makes room again.
+func (b *Batch) Reset() {
+	if b.conns != nil {
+		clear(b.conns[:b.n])
+	}
+	b.n, b.frames, b.span, b.copied, b.reader, b.left = 0, 0, 0, b.copied[:0], -1, b.left[:0]
+}
+
+// keep returns a copy of payload that lives as long as the batch.
+func (b *Batch) keep(payload []byte) []byte { return copies.Keep(&b.copied, batchBytes, payload) }
+
+// sort makes the lists of segments by shard.
+func (b *Batch) sort() {
+	b.lists.clear()
+	for i := range b.segments[:b.n] {
+		s := &b.segments[i]
+		s.Frame.Number += b.frames
+		b.add(s, i)
+	}
+}
+
+// read fills b with the segments of its part, ahead of its turn.
+func (b *Batch) read() error {
+	var p capture.Packet
+	for b.n < BatchSegments && b.part.Next(&p) {
+		switch {
+		case b.links.Decode(&p, &b.segments[b.n]):
+			b.n++
+		case b.links.Left():
+			b.left = append(b.left, leftPacket{b.n, p})
+			b.n++
+		}
+	}
+	return nil
+}
+
+// complete decodes the packets that were left, now that it is their turn.
+func (b *Batch) complete(links *link.Decoder) {
+	if len(b.left) == 0 {
+		return
+	}
+	left, from, n := b.left, b.left[0].at, b.n
+	b.n = from
+	for i := from; i < n; i++ {
+		s := &b.segments[b.n]
+		if len(left) == 0 || left[0].at != i {
+			*s = b.segments[i]
+			b.n++
+			continue
+		}
+		p := &left[0].packet
+		left = left[1:]
+		p.Frame.Number += b.frames
+		if !links.Decode(p, s) {
+			continue
+		}
+		s.Frame.Number -= b.frames // as the others
+		if len(links.Parts()) > 0 {
+			s.Payload = b.keep(s.Payload)
+		}
+		b.n++
+	}
 }

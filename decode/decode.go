@@ -42,6 +42,9 @@ type Options struct {
 	// Workers is the number of goroutines that state the facts; 0 is one for
 	// each processor.
 	Workers int
+	// Hurry says that segments are lost that are not taken in time, as of a network.
+	// More of them may wait for a [Pool], and while they do, what can be done later is.
+	Hurry bool
 	// Secrets returns the key log with which TLS is to be opened; nil if there
 	// is none so far. It is asked for every connection, and may be filled until
 	// [Decoder.Finish]: what a connection carries before its secrets are there is

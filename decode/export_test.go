@@ -18,10 +18,25 @@ func (d *Decoder) KeepUnpacked(n int) {
 	}
 }
 
+// Hold has the workers wait until they are released.
+func (p *Pool) Hold() (release func()) {
+	before := &p.waves[waves-1].done
+	before.Store(0)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		before.Store(finished)
+		p.moved.Broadcast()
+	}
+}
+
+// Unchecked is that of the decoder.
+func (l *Live) Unchecked() int { return l.d.Unchecked() }
+
 // Unchecked returns how many connections wait to have their signatures checked.
-func (l *Live) Unchecked() (n int) {
-	for i := range l.d.shards {
-		for _, c := range l.d.shards[i].settled() {
+func (d *Decoder) Unchecked() (n int) {
+	for i := range d.shards {
+		for _, c := range d.shards[i].settled() {
 			if c.state != nil && c.unchecked {
 				n++
 			}

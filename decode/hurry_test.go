@@ -1,10 +1,13 @@
 package decode_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"distproof/capture/link"
 	"distproof/decode"
@@ -41,7 +44,7 @@ func (r *recording) hurried(t *testing.T, segments []link.Segment, name string, 
 	want := documentOf(t, r.finished(segments))
 	random := rand.New(rand.NewPCG(seed, 2))
 	live, ledger := decode.NewLive(r.options(), r.encapsulation), decode.NewLedger(r.options())
-	var b decode.Batch
+	b := decode.NewBatch(nil)
 	for len(segments) > 0 {
 		b.Reset()
 		for n := 1 + random.IntN(min(len(segments), 20)); n > 0; n-- {
@@ -49,9 +52,7 @@ func (r *recording) hurried(t *testing.T, segments []link.Segment, name string, 
 			b.Add()
 			segments = segments[1:]
 		}
-		live.Begin(&b)
-		live.Take(&b, 0, 1, random.IntN(4) > 0)
-		live.Number(&b)
+		live.Take(b, random.IntN(4) > 0)
 		if live.Unchecked() > 0 {
 			waited++
 		}
@@ -65,4 +66,44 @@ func (r *recording) hurried(t *testing.T, segments []link.Segment, name string, 
 		t.Fatalf("%s: %s", name, recorded.Difference(got, want))
 	}
 	return waited
+}
+
+// TestHurryOfPool: segments that come faster than they are decoded wait, and so do
+// signatures meanwhile. That shows nowhere.
+func TestHurryOfPool(t *testing.T) {
+	const connections = 600
+	var segments []link.Segment
+	for i := range connections {
+		for _, s := range segmentsOf(t, "mutual_tls12") {
+			other(&s, i)
+			s.Time += int64(i) * int64(10*time.Millisecond)
+			segments = append(segments, s)
+		}
+	}
+	slices.SortStableFunc(segments, func(a, b link.Segment) int { return cmp.Compare(a.Time, b.Time) })
+	r := &recording{segments: segments, encapsulation: func(uint16) []string { return nil }}
+	want := documentOf(t, r.finished(segments))
+	o := r.options()
+	o.Hurry = true
+	for _, workers := range []int{1, 2} {
+		d := decode.NewDecoder(o)
+		p := d.Work(workers)
+		release := p.Hold()
+		for i := range segments {
+			s := p.Next()
+			if *s = segments[i]; p.Take(s, false) != nil {
+				t.Fatal("it failed")
+			}
+		}
+		release()
+		if err := p.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.Unchecked(); n < connections/2 {
+			t.Errorf("%d workers: of %d connections only %d had to wait", workers, connections, n)
+		}
+		if got := documentOf(t, d.Finish(r.encapsulation)); got != want {
+			t.Fatalf("%d workers: %s", workers, recorded.Difference(got, want))
+		}
+	}
 }

@@ -112,6 +112,30 @@ func (l *Live) Segment(s *link.Segment) uint64 {
 	return l.number(c)
 }
 
+// Take takes the segments of a batch; with hurried, more are waiting. As Segment.
+func (l *Live) Take(b *Batch, hurried bool) {
+	b.hurried = hurried
+	b.sort()
+	l.d.begin(b, l)
+	for i := range l.parts {
+		l.d.take(b, i, l)
+	}
+	l.numberAll(b)
+}
+
+// numberAll gives the connections that are new in b their numbers. It is called for
+// one batch after the other.
+func (l *Live) numberAll(b *Batch) {
+	for at, c := range b.conns[:b.n] {
+		if c != nil && c.tracked.number == 0 {
+			p := &l.parts[shardOf(&b.segments[at])]
+			p.mu.Lock()
+			l.number(c)
+			p.mu.Unlock()
+		}
+	}
+}
+
 // take takes a segment of a part, which is locked.
 func (l *Live) take(i int, s *link.Segment, order uint64, now uint32) *conn {
 	p, d := &l.parts[i], &l.d.shards[i]
@@ -522,16 +546,6 @@ func (l *Live) Pending() (n int) {
 		p.mu.Unlock()
 	}
 	return n
-}
-
-// WithoutSecrets says whether the key log is not to be asked for: it matters what
-// is read of it when, so that only one goroutine may decode with it.
-func (l *Live) WithoutSecrets(without bool) {
-	for i := range l.parts {
-		l.parts[i].mu.Lock()
-		l.d.shards[i].withoutSecrets = without
-		l.parts[i].mu.Unlock()
-	}
 }
 
 // KeysGrew says that the key log has more secrets: what waits for them is handed

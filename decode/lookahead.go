@@ -10,7 +10,7 @@ type lists struct {
 	// first and last are indices of segments plus 1; 0 is none. next has what follows
 	// each.
 	first, last [shards]uint16
-	next        [loadSegments]uint16
+	next        [BatchSegments]uint16
 }
 
 func (l *lists) clear() { l.first = [shards]uint16{} }

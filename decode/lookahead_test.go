@@ -55,11 +55,9 @@ func TestLookahead(t *testing.T) {
 	}
 
 	live, ledger := decode.NewLive(r.options(), r.encapsulation), decode.NewLedger(r.options())
-	b := new(decode.Batch)
+	b := decode.NewBatch(nil)
 	take := func() {
-		live.Begin(b)
-		live.Take(b, 0, 1, random.IntN(2) == 0)
-		live.Number(b)
+		live.Take(b, random.IntN(2) == 0)
 		b.Reset()
 	}
 	for i := range segments {

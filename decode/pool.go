@@ -4,54 +4,86 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"distproof/capture"
 	"distproof/capture/link"
 )
 
 const (
-	// waiting is how many loads there are beside those that are read ahead.
+	// waiting is how many batches there are beside those that are read ahead.
 	waiting = 3
-	// waves is more than there are loads.
-	waves = 64
+	// In a hurry, mostBatches may wait, with about batchCost bytes each: what comes
+	// before it is decoded, when all nodes of a cluster connect again. Of a given
+	// memory they may take a sixteenth.
+	mostBatches, leastBatches = 64, 4
+	batchCost                 = 1 << 20
+	// waves is more than there are batches.
+	waves = 2 * mostBatches
+	// finished is what a wave is at when its batch is done.
+	finished = shards + 1
 	// patience is how often a worker lets others go first before it sleeps.
 	patience = 20
+	// A worker that sleeps for less than idle times as long as it works has little
+	// time to spare; it has some again when it was not so for rest. What takes few
+	// segments does not tell how long work takes.
+	idle = 4
+	rest = 100 * time.Millisecond
+	few  = 64
 )
 
-// A Pool has several goroutines decode for a [Decoder]. The facts are the same as
-// if one did: the connections are in parts, the shards, and each shard gets its
-// segments in the order of the capture. A load is decoded by one worker, shard by
-// shard, each as soon as the load before is done with that shard: the workers
-// follow one another through the shards. If possible, it is decoded by the worker
-// that read it, whose processor has it in its cache.
+// Waiting returns how many batches may wait in a hurry, if so much memory is to be
+// used; 0 is as much as it takes.
+func Waiting(memory int64) int {
+	if memory == 0 {
+		return mostBatches
+	}
+	return min(mostBatches, max(leastBatches, int(memory/16/batchCost)))
+}
+
+// A Pool has several goroutines decode for a [Decoder], or a [Live] one. The facts
+// are the same as if one did: the connections are in parts, the shards, and each
+// shard gets its segments in the order of the capture. A batch is decoded by one
+// worker, shard by shard, each as soon as the batch before is done with that shard:
+// the workers follow one another through the shards. If possible, it is decoded by
+// the worker that read it, whose processor has it in its cache.
 type Pool struct {
-	d       *Decoder
-	free    chan *load
-	filling *load
+	d    *Decoder
+	live *Live // nil unless it is for a Live decoder
+	// hurry says that what can be done later is while more is waiting, and hurried is
+	// when a worker had little time to spare last, since the Pool began.
+	hurry   bool
+	began   time.Time
+	hurried atomic.Int64
 	running sync.WaitGroup
 	over    bool
 	// single is the segment at hand where all is decoded by the caller.
 	single link.Segment
 
+	// The batches that Take fills. more is how many may still be made.
+	free    chan *Batch
+	more    int
+	filling *Batch
+
 	// mu protects what workers are to do; changed says that there is something new.
 	mu      sync.Mutex
 	changed sync.Cond
-	// ready are loads to be decoded, and begun in this order; unread those to be
+	// ready are batches to be decoded, and begun in this order; unread those to be
 	// filled.
-	ready, unread []*load
+	ready, unread []*Batch
 	handed        uint64
 	closed        bool
 	err           error
 	failed        atomic.Bool
 
-	// waves has how far the latest loads are, by their sequence numbers.
+	// waves has how far the latest batches are, by their sequence numbers.
 	waves [waves]wave
-	// asleep are the workers that sleep until one of the waves is further.
+	// asleep are those that sleep until one of the waves is further.
 	asleep atomic.Int32
 	moved  sync.Cond
 }
 
-// A wave is the number of shards that a load and all before it are done with. It
+// A wave is the number of shards that a batch and all before it are done with. It
 // has a line of the processors' caches for itself.
 type wave struct {
 	done atomic.Int32
@@ -59,29 +91,55 @@ type wave struct {
 }
 
 // Work starts n goroutines that decode the segments given to the Pool, no more
-// than there are shards. With one, or with key logs, of which it matters when
-// they are read, all is decoded by the caller. [Pool.Wait] must be called
-// before [Decoder.Finish], and before the packets' source is closed.
+// than there are shards. With none, for key logs, of which it matters when they are
+// read, and with one, unless in a hurry, all is decoded by the caller. [Pool.Wait]
+// must be called before [Decoder.Finish], and before the packets' source is closed.
 func (d *Decoder) Work(n int) *Pool {
-	p := &Pool{d: d}
-	if n = min(n, shards); n < 2 {
+	p := &Pool{d: d, hurry: d.options.Hurry}
+	if n < 1 || n == 1 && !p.hurry {
 		p.over = true
 		return p
 	}
+	least := aheadOf(min(n, shards)) + waiting
+	most := least
+	if p.hurry {
+		most = max(least, Waiting(d.options.MaxMemory))
+	}
+	p.free, p.more = make(chan *Batch, most), most-least
+	for range least {
+		p.free <- p.newBatch()
+	}
+	p.filling = p.room()
+	p.start(n)
+	return p
+}
+
+// Work starts n goroutines that decode the batches given to Hand, no more than there
+// are parts. Until [Pool.Wait] has returned, the key log is not asked for: it matters
+// what is read of it when, so that only one goroutine may decode with it.
+func (l *Live) Work(n int) *Pool {
+	p := &Pool{d: l.d, live: l, hurry: true}
+	p.start(n)
+	return p
+}
+
+// start starts n goroutines.
+func (p *Pool) start(n int) {
+	p.began = time.Now()
 	p.changed.L, p.moved.L = &p.mu, &p.mu
-	p.waves[waves-1].done.Store(shards)
-	p.free = make(chan *load, aheadOf(n)+waiting)
-	for range cap(p.free) {
-		p.free <- &load{reader: -1, filled: make(chan error, 1)}
+	p.waves[waves-1].done.Store(finished)
+	for i := range p.d.shards {
+		p.d.shards[i].withoutSecrets = true
 	}
-	p.filling = <-p.free
-	for i := range d.shards {
-		d.shards[i].withoutSecrets = true
-	}
-	for i := range n {
+	for i := range min(n, shards) {
 		p.running.Go(func() { p.work(i) })
 	}
-	return p
+}
+
+func (p *Pool) newBatch() (b *Batch) {
+	b = NewBatch(func() { b.Reset(); p.free <- b })
+	b.filled = make(chan error, 1)
+	return b
 }
 
 // Next returns the segment that is given next to Take, for the caller to fill:
@@ -106,7 +164,7 @@ func (p *Pool) Take(s *link.Segment, stays bool) error {
 	}
 	b.n++
 	b.span += len(s.Payload)
-	if b.n < loadSegments && b.span < loadSpan && len(b.copied) < loadBytes/2 {
+	if b.n < BatchSegments && b.span < batchSpan && len(b.copied) < batchBytes/2 {
 		return nil
 	}
 	p.flush()
@@ -121,18 +179,37 @@ func (p *Pool) failure() error {
 	return nil
 }
 
-// flush hands over what was taken, and goes on with the next load.
+// Err returns why the work failed, if it did: then batches are only taken.
+func (p *Pool) Err() error {
+	if !p.failed.Load() {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// flush hands over what was taken, and goes on with the next batch.
 func (p *Pool) flush() {
 	if p.filling.n > 0 {
-		p.hand(p.filling)
-		p.filling = <-p.free
+		p.Hand(p.filling)
+		p.filling = p.room()
 	}
 }
 
-// hand has b decoded behind all that was handed over before.
-func (p *Pool) hand(b *load) {
-	b.number = p.d.segments
-	p.d.segments += uint64(b.n)
+// room returns a batch to be filled, once there is one.
+func (p *Pool) room() *Batch {
+	if len(p.free) == 0 && p.more > 0 {
+		p.more--
+		return p.newBatch()
+	}
+	return <-p.free
+}
+
+// Hand has b decoded behind all that was handed over before. There may be up to
+// [Waiting] batches that are not done.
+func (p *Pool) Hand(b *Batch) {
+	p.d.begin(b, p.live)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.sequence = p.handed
@@ -143,7 +220,7 @@ func (p *Pool) hand(b *load) {
 }
 
 // read has b filled by a worker, which says so on b.filled.
-func (p *Pool) read(b *load) {
+func (p *Pool) read(b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unread = append(p.unread, b)
@@ -154,8 +231,9 @@ func (p *Pool) read(b *load) {
 // caller.
 func (p *Pool) Wait() error {
 	if !p.over {
-		p.flush()
-		p.over = true
+		if p.over = true; p.filling != nil {
+			p.flush()
+		}
 		p.mu.Lock()
 		p.closed, p.unread = true, nil
 		p.changed.Broadcast()
@@ -170,6 +248,8 @@ func (p *Pool) Wait() error {
 
 // work does what there is to do. After a failure it only takes it.
 func (p *Pool) work(worker int) {
+	var ended time.Time
+	var took time.Duration
 	for {
 		b, read := p.task(worker)
 		switch {
@@ -180,27 +260,63 @@ func (p *Pool) work(worker int) {
 			b.filled <- capture.Guard(b.read)
 			runtime.Gosched() // to who waits for it
 		default:
-			if err := capture.Guard(func() error { return p.decode(b) }); err != nil {
-				p.fail(err)
+			began := time.Now()
+			if b.hurried = p.hurry && (b.hurried || began.Sub(ended) < idle*took); b.hurried {
+				p.hurried.Store(int64(began.Sub(p.began)))
 			}
-			p.await(b, shards)
-			p.reach(b, shards)
-			b.clear()
-			p.free <- b
+			n := b.n
+			p.complete(b)
+			if ended = time.Now(); n > few {
+				took = ended.Sub(began)
+			}
 		}
 	}
 }
 
-// task waits for the next load that the worker is to decode, or to read; nil if
-// there will be no more. Loads are begun in their order, so that the first of
+// complete decodes b, and is done with it once all before it is.
+func (p *Pool) complete(b *Batch) {
+	sequence := b.sequence
+	if err := capture.Guard(func() error { return p.decode(b) }); err != nil {
+		p.fail(err)
+	}
+	p.await(sequence-1, finished)
+	if p.live != nil && !p.failed.Load() {
+		p.live.numberAll(b)
+	}
+	b.done()
+	p.reach(sequence, finished)
+}
+
+// Busy reports whether the workers have little time to spare.
+func (p *Pool) Busy() bool {
+	last := p.hurried.Load()
+	return last != 0 && time.Since(p.began)-time.Duration(last) < rest
+}
+
+// Idle reports whether all that was handed over is done.
+func (p *Pool) Idle() bool { return int(p.waves[p.latest()%waves].done.Load()) == finished }
+
+// CatchUp waits until all is done that was handed over so far.
+func (p *Pool) CatchUp() { p.await(p.latest(), finished) }
+
+// latest returns the sequence number of the batch that was handed over last.
+func (p *Pool) latest() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handed - 1
+}
+
+// task waits for the next batch that the worker is to decode, or to read; nil if
+// there will be no more. Batches are begun in their order, so that the first of
 // those at work never waits.
-func (p *Pool) task(worker int) (b *load, read bool) {
+func (p *Pool) task(worker int) (b *Batch, read bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		switch {
 		case len(p.ready) > 0 && (len(p.unread) == 0 || p.ready[0].reader == worker):
 			b, p.ready = pop(p.ready)
+			b.hurried = len(p.ready) > 0
 			return b, false
 		case len(p.unread) > 0:
 			b, p.unread = pop(p.unread)
@@ -213,7 +329,7 @@ func (p *Pool) task(worker int) (b *load, read bool) {
 }
 
 // pop takes the first one of a short list, whose memory is used on.
-func pop(list []*load) (*load, []*load) {
+func pop(list []*Batch) (*Batch, []*Batch) {
 	first := list[0]
 	return first, append(list[:0], list[1:]...)
 }
@@ -226,34 +342,28 @@ func (p *Pool) fail(err error) {
 	}
 }
 
-func (p *Pool) decode(b *load) error {
+func (p *Pool) decode(b *Batch) error {
 	if p.failed.Load() {
 		return nil
 	}
 	b.sort()
 	for shard, i := range b.first {
-		if i == 0 {
+		if i == 0 && p.live == nil {
 			continue
 		}
-		p.await(b, shard+1)
-		p.reach(b, shard)
-		d := &p.d.shards[shard]
-		var ahead lookahead
-		ahead.begin(d, shard, b.segments[:], &b.lists)
-		for ; i != 0; i = b.next[i-1] {
-			ahead.step()
-			d.segment(&b.segments[i-1], b.number+uint64(i-1))
-		}
-		p.reach(b, shard+1)
+		p.await(b.sequence-1, shard+1)
+		p.reach(b.sequence, shard)
+		p.d.take(b, shard, p.live)
+		p.reach(b.sequence, shard+1)
 	}
 	return nil
 }
 
-// await waits until the load before b is done with n shards.
-func (p *Pool) await(b *load, n int) {
-	before := &p.waves[(b.sequence-1)%waves].done
+// await waits until a batch and all before it are done with n shards.
+func (p *Pool) await(sequence uint64, n int) {
+	done := &p.waves[sequence%waves].done
 	for range patience {
-		if int(before.Load()) >= n {
+		if int(done.Load()) >= n {
 			return
 		}
 		runtime.Gosched()
@@ -262,17 +372,51 @@ func (p *Pool) await(b *load, n int) {
 	defer p.mu.Unlock()
 	p.asleep.Add(1)
 	defer p.asleep.Add(-1)
-	for int(before.Load()) < n {
+	for int(done.Load()) < n {
 		p.moved.Wait()
 	}
 }
 
-// reach says that b and all loads before it are done with n shards.
-func (p *Pool) reach(b *load, n int) {
-	p.waves[b.sequence%waves].done.Store(int32(n))
+// reach says that a batch and all before it are done with n shards.
+func (p *Pool) reach(sequence uint64, n int) {
+	p.waves[sequence%waves].done.Store(int32(n))
 	if p.asleep.Load() > 0 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.moved.Broadcast()
+	}
+}
+
+// begin notes that b is the next batch to be taken.
+func (d *Decoder) begin(b *Batch, l *Live) {
+	b.number = d.segments
+	d.segments += uint64(b.n)
+	if l != nil {
+		b.clock = l.clock.Load()
+		if b.conns == nil {
+			b.conns = make([]*conn, BatchSegments)
+		}
+	}
+}
+
+// take takes the segments of a shard, for l unless that is nil.
+func (d *Decoder) take(b *Batch, shard int, l *Live) {
+	if l != nil {
+		part := &l.parts[shard]
+		part.mu.Lock()
+		defer part.mu.Unlock()
+	}
+	s := &d.shards[shard]
+	s.hurry(b.hurried)
+	var ahead lookahead
+	ahead.begin(s, shard, b.segments[:], &b.lists)
+	for i := b.first[shard]; i != 0; i = b.next[i-1] {
+		ahead.step()
+		x, order := &b.segments[i-1], b.number+uint64(i-1)
+		if l != nil {
+			b.conns[i-1] = l.take(shard, x, order, b.clock)
+		} else {
+			s.segment(x, order)
+		}
 	}
 }

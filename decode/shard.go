@@ -128,9 +128,12 @@ func (c *conn) postpone(now int64) {
 	}
 }
 
-// resume has some of the signatures checked that wait for it: not all of them at once,
-// which would keep segments waiting again.
-func (d *shard) resume() {
+// hurry says whether segments are waiting. If not, some of the signatures are checked
+// that wait for it: not all of them at once, which would keep segments waiting again.
+func (d *shard) hurry(hurried bool) {
+	if d.hurried = hurried; hurried {
+		return
+	}
 	if n := min(len(d.unchecked), mostAtOnce); n > 0 {
 		d.young = append(d.unchecked[:n:n], d.young...)
 		d.unchecked = d.unchecked[n:]

@@ -72,11 +72,7 @@ func Conclude(c *decode.Connection) Conclusion {
 		return inTheClear(c)
 	case decode.DistTLS:
 		v, why := undisputed(c)
-		state := tlsState(c)
-		if state == DistRefused && (v == Mutual || v == OneWay) {
-			why += "; then " + noSession(c)
-		}
-		return Conclusion{v, state, why}
+		return Conclusion{v, tlsState(c), why}
 	case decode.TLS:
 		switch {
 		case !c.Announced():
@@ -121,12 +117,15 @@ func inTheClear(c *decode.Connection) Conclusion {
 		reason = fmt.Sprintf("distribution in the clear, answered with the TLS alert %s: the server speaks TLS", c.TLS.Alerts[0].Name)
 	case refusal(server.Handshake.Status):
 		state = DistRefused
-		reason = "distribution handshake in the clear, " + refusedWith(server.Handshake.Status, "")
+		reason = fmt.Sprintf("distribution handshake in the clear, refused with status %s", server.Handshake.Status)
+		if server.Handshake.Status == "nok" { // OTP, erl_dist_protocol: a simultaneous connection attempt
+			reason += ": both nodes dialled at once"
+		}
 	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
 		state = DistRefused
 		reason = "distribution handshake in the clear, closed before it was finished"
 		if client.Handshake.Reply {
-			reason = "distribution handshake in the clear, " + afterProof
+			reason = "distribution handshake in the clear, closed after the cookie's proof: wrong cookie, most likely"
 		}
 	}
 	return Conclusion{Cleartext, state, reason}
@@ -202,47 +201,6 @@ func distState(c *decode.Connection) State {
 	return Up
 }
 
-// noSession says why no session came up inside TLS, by what was decrypted, else by
-// record sizes.
-func noSession(c *decode.Connection) string {
-	shape := c.TLS.Shape
-	status, proved := "", shape.Stage == tls.StageReply
-	if c.IsDecrypted {
-		status, proved = c.Decrypted[decode.Server].Handshake.Status, proved || c.Decrypted[decode.Client].Handshake.Reply
-	}
-	switch {
-	case refusal(status):
-		return refusedWith(status, "")
-	case shape.Crossed:
-		return refusedWith("nok", " (inferred)")
-	case shape.Refused && shape.Exact:
-		return refusedWith("not_allowed", " (inferred)")
-	case proved:
-		return afterProof
-	case status == "" && !shape.Refused && shape.Stage < tls.StageStatus && c.Ending.ClosedBy == tls.RoleServer:
-		// inet_tls_dist looks for the names that are allowed in the client's certificate.
-		return "closed by the server before it answered: its node" + allowsOthers + ", most likely"
-	}
-	return "closed before the distribution handshake was finished"
-}
-
-const allowsOthers = " lets in others only (net_kernel:allow/1)"
-
-// afterProof: a server that finds the client's proof of the cookie wrong closes.
-const afterProof = "closed after the cookie's proof: wrong cookie, most likely"
-
-// refusedWith explains a status (OTP, erl_dist_protocol), with how it is known.
-func refusedWith(status, basis string) string {
-	text := "refused with status " + status + basis
-	switch status {
-	case "nok":
-		text += ": both nodes dialled at once"
-	case "not_allowed":
-		text += ": the server's node" + allowsOthers
-	}
-	return text
-}
-
 // decryptedState is the same where the distribution handshake was decrypted. It
 // tells nothing if what was sent may be in what could not be.
 func decryptedState(c *decode.Connection, closed bool) (State, bool) {
@@ -290,8 +248,6 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
 	case f.Unanswered:
 		return Refused, fmt.Sprintf("closed by the %s after the TLS handshake, before the server sent anything of distribution: given up, most likely because both nodes dialled at once", c.Ending.ClosedBy)
-	case waiting(c):
-		return Inconclusive, "the server has not answered the ClientHello, as far as captured"
 	case !f.Established.Is():
 		return Inconclusive, "not shown to be accepted: " + f.Established.Reason
 	case f.Renegotiated:
@@ -306,11 +262,6 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return resumed(c)
 	}
 	return byCertificate(f)
-}
-
-// waiting reports whether the client still waits for the server's first byte.
-func waiting(c *decode.Connection) bool {
-	return c.TLS.Client != nil && c.TCP[decode.Server].End == 0 && c.Ending.Whole && !c.Closed()
 }
 
 // notOnlyTLS finds bytes that are not TLS in a TLS connection.

@@ -174,7 +174,6 @@ func (e *Engine) Run(ctx context.Context) (*State, error) {
 	defer stop()
 	ended := make(chan error, 1)
 	if e.divides() {
-		e.live.WithoutSecrets(true)
 		e.crew.start(e.o.MaxMemory)
 	}
 	e.maker.start()
@@ -198,17 +197,17 @@ func (e *Engine) read() error {
 	var s link.Segment
 	for {
 		err := e.src.Next(&p)
-		switch {
-		case e.crew.failed.Load() != nil:
-			return *e.crew.failed.Load()
-		case errors.Is(err, io.EOF):
+		if failed := e.crew.err(); failed != nil {
+			return failed
+		}
+		if errors.Is(err, io.EOF) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		if e.o.Keys != nil && e.src.HasSecrets() {
 			e.crew.stop(&e.mu)
-			e.live.WithoutSecrets(false)
 		}
 		e.crew.room()
 		e.packet(&p, &s)

@@ -40,6 +40,8 @@ type analyzeOptions struct {
 	Keys *keyring
 	// Baseline has what is let pass; nil for none.
 	Baseline *baseline
+	// Hurry says that packets are lost that are not taken in time.
+	Hurry bool
 	// Lazy leaves the connections out of the document until they are written.
 	Lazy bool
 }
@@ -109,7 +111,7 @@ func (o analyzeOptions) links() link.Options {
 func (o analyzeOptions) decoding() decode.Options {
 	return decode.Options{
 		Ports: o.Ports, EPMDPorts: o.EPMDPorts, Payload: o.Payload, AnyChecksum: o.AnyChecksum,
-		MaxMemory: o.MaxMemory, Workers: o.Workers,
+		MaxMemory: o.MaxMemory, Workers: o.Workers, Hurry: o.Hurry,
 	}
 }
 

@@ -17,7 +17,7 @@ func (o analyzeOptions) workers() int { return cmp.Or(o.Workers, runtime.GOMAXPR
 // follow brings every packet's segment to the decoder.
 func follow(src capture.Source, links *link.Decoder, decoder *decode.Decoder, keys *keyring, workers int) (err error) {
 	if keys.given {
-		workers = 1 // what was read of the key log when a packet came must not depend on them
+		workers = 0 // what was read of the key log when a packet came must not depend on them
 	}
 	pool := decoder.Work(workers)
 	defer func() { err = cmp.Or(err, pool.Wait()) }()

@@ -178,7 +178,7 @@ func (r *recording) prepare(argv []string) (err error) {
 		return err
 	}
 	r.judging.recognise(&s.settings)
-	r.judging.Only = s.capture.only(s.epmdPorts)
+	r.judging.Only, r.judging.Hurry = s.capture.only(s.epmdPorts), true
 	r.judging.Keys, err = newKeyring(s.keyLogs, secrets.Options{HandshakeOnly: s.handshakeOnly}, true)
 	return err
 }

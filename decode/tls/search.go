@@ -16,7 +16,7 @@ func (s *Stream) unsynced() bool {
 func (s *Stream) lose() {
 	s.own()
 	s.rollback()
-	s.damageMessage(gapInMessages)
+	s.damageMessage("a gap in the handshake")
 	s.status, s.start = Searching, Midstream
 	s.lostOnce = true
 	s.holdNoMore("packets are missing")
