@@ -52,7 +52,7 @@ func serveHealth(w http.ResponseWriter, trouble string) {
 
 func metricsHandler(o *Options) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(o), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(newCollector(o), collectors.NewGoCollector(), newProcess())
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelError),
 		MaxRequestsInFlight: maxScrapes,
