@@ -30,6 +30,7 @@ func TestEstablished13(t *testing.T) {
 		"alert, but the client closed":          {asked + ", c 47, s 19", Ending{Whole: true, ClosedBy: RoleClient}, unknown, "client closed", 0},
 		"alert, and the client closed on it":    {asked + ", c 47, s 19", Ending{Whole: true, ClosedBy: RoleClient, ClientHad: far}, no, "alert's size", RoleServer},
 		"alerts of both, and the client closed": {asked + ", C 47, s 19, C 19", Ending{Whole: true, ClosedBy: RoleClient, ClientHad: far}, unknown, "client closed", 0},
+		"alert, and the client's answer":        {asked + ", s 19, c 19", Ending{Whole: true, ClosedBy: RoleClient, ClientHad: far}, no, "alert's size", RoleServer},
 		"alert, an answer to the client's":      {asked + ", c 19, s 19", Ending{Whole: true, ClosedBy: RoleServer}, unknown, "client closed", 0},
 		"alert, the client's came too late":     {asked + ", C 47, s 19, C 19", Ending{Whole: true, ClosedBy: RoleServer}, no, "alert's size", RoleServer},
 		"a record before the client's Finished": {plain + ", S 24", Ending{Whole: true}, unknown, "no record of the server after", 0},

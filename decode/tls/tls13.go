@@ -144,6 +144,13 @@ func (x *combiner) clientCertificate13(sf, cf flight, server, client []Record) {
 // of it is missing.
 func (x *combiner) over() bool { return x.end.Whole && x.end.Orderly }
 
+// answersAlert reports whether the client's last record was sent when it had the
+// server's alert: OTP's client, told of a refusal, still says close_notify.
+func (x *combiner) answersAlert(alert Record) bool {
+	n := len(x.c.data)
+	return n > 0 && x.c.data[n-1].End() == x.c.lastSealed().End() && sentAfter(x.c.data[n-1], alert)
+}
+
 // established13 looks for the server's first record after the client's Finished.
 func (x *combiner) established13(shaper shaper, finished Record, server []Record) {
 	f := x.f
@@ -168,7 +175,7 @@ func (x *combiner) established13(shaper shaper, finished Record, server []Record
 		f.Established = fact.YesBy(fact.Inferred, x.tables().sizesText("the server went on with a record of %d bytes", first.Length))
 	case after > 1 || x.s.sealed.Application > uint64(len(x.s.data)):
 		f.Established = fact.UnknownBecause("the server's first record after the client's Finished has an alert's size, but others follow")
-	case x.end.ClosedBy == RoleClient && (x.end.ClientHad < first.End() || shaper.isAlert(x.c.lastSealed())),
+	case x.end.ClosedBy == RoleClient && (x.end.ClientHad < first.End() || shaper.isAlert(x.c.lastSealed()) && !x.answersAlert(first)),
 		shaper.isAlert(x.c.lastSealed()) && sentAfter(first, x.c.lastSealed()):
 		// The server's alert may be no more than an answer to that.
 		f.Unanswered = len(server) == 1 && x.over()
