@@ -34,10 +34,13 @@ func TestOutcome(t *testing.T) {
 		{"one", capture(mutual(), other()), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
 		{"two", capture(mutual(), with(mutual(), as13)), Coverage{}, Pass, "all 2 distribution connections are mutual TLS", ""},
 		{"one, and a refusal", capture(mutual(), refused()), Coverage{}, Pass, "the distribution connection that came up is mutual TLS; 1 more came to nothing", "DP112"},
+		{"two, and one without a session", capture(mutual(), with(mutual(), turned(tls.StageReply))), Coverage{}, Pass, "all 2 distribution connections are mutual TLS; in 1 of them no session came up", ""},
+		{"one without a session", capture(with(mutual(), turned(tls.StageReply))), Coverage{}, Pass, "the distribution connection is mutual TLS; no session came up in it", ""},
+		{"without a session, and a refusal", capture(refused(), with(mutual(), turned(tls.StageReply))), Coverage{}, Pass, "the distribution connection that came up is mutual TLS; no session came up in it; 1 more came to nothing", "DP112"},
 		{"two, and refusals", capture(refused(), mutual(), refused(), mutual()), Coverage{}, Pass, "all 2 distribution connections that came up are mutual TLS; 2 more came to nothing", "DP112"},
 		{"mutual, then distribution refused", capture(with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
 			c.TLS.Shape = tls.Shape{Refused: true}
-		})), Coverage{}, Pass, "the distribution connection is mutual TLS", ""},
+		})), Coverage{}, Pass, "the distribution connection is mutual TLS; no session came up in it", ""},
 
 		{"one in the clear", capture(clear()), Coverage{}, Fail, "the distribution connection is in the clear", "DP101 DP205"},
 		{"one one-way", capture(oneWay()), Coverage{}, Fail, "the distribution connection is one-way TLS", "DP103"},

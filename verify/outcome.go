@@ -13,9 +13,10 @@ type tally struct {
 	// count has them by verdict, of which total are of distribution.
 	count map[Verdict]int
 	total int
-	// goal is what they should be, in words, and good how many are.
-	goal string
-	good int
+	// goal is what they should be, in words, and good how many are; sessionless of
+	// all were turned away behind the TLS handshake, such as for their cookie.
+	goal              string
+	good, sessionless int
 }
 
 // conclude says whether the policy holds. A violation outweighs what could not
@@ -29,6 +30,11 @@ func (j *Judgement) conclude(c *decode.Capture, require Requirement, count map[V
 			if k.Verdict != Mutual && encrypted(c.Connections[i]) {
 				t.good++
 			}
+		}
+	}
+	for _, k := range j.Conclusions {
+		if k.State == DistRefused {
+			t.sessionless++
 		}
 	}
 	t.total = len(j.Conclusions) - t.count[NoVerdict]
@@ -85,6 +91,12 @@ func (t *tally) wellDone(require Requirement) string {
 	text := fmt.Sprintf("all %d distribution connections%s are %s", t.good, refused, t.goal)
 	if t.good == 1 {
 		text = fmt.Sprintf("the distribution connection%s is %s", refused, t.goal)
+	}
+	switch {
+	case t.sessionless > 0 && t.good == 1:
+		text += "; no session came up in it"
+	case t.sessionless > 0:
+		text += fmt.Sprintf("; in %d of them no session came up", t.sessionless)
 	}
 	if t.count[Refused] > 0 {
 		text += fmt.Sprintf("; %d more came to nothing", t.count[Refused])

@@ -72,7 +72,11 @@ func Conclude(c *decode.Connection) Conclusion {
 		return inTheClear(c)
 	case decode.DistTLS:
 		v, why := undisputed(c)
-		return Conclusion{v, tlsState(c), why}
+		state := tlsState(c)
+		if state == DistRefused && (v == Mutual || v == OneWay) {
+			why += "; then " + noSession(c)
+		}
+		return Conclusion{v, state, why}
 	case decode.TLS:
 		switch {
 		case !c.Announced():
@@ -117,15 +121,12 @@ func inTheClear(c *decode.Connection) Conclusion {
 		reason = fmt.Sprintf("distribution in the clear, answered with the TLS alert %s: the server speaks TLS", c.TLS.Alerts[0].Name)
 	case refusal(server.Handshake.Status):
 		state = DistRefused
-		reason = fmt.Sprintf("distribution handshake in the clear, refused with status %s", server.Handshake.Status)
-		if server.Handshake.Status == "nok" { // OTP, erl_dist_protocol: a simultaneous connection attempt
-			reason += ": both nodes dialled at once"
-		}
+		reason = "distribution handshake in the clear, " + refusedWith(server.Handshake.Status, "")
 	case c.Ending.Whole && c.Ending.ClosedBy != tls.RoleUnknown:
 		state = DistRefused
 		reason = "distribution handshake in the clear, closed before it was finished"
 		if client.Handshake.Reply {
-			reason = "distribution handshake in the clear, closed after the cookie's proof: wrong cookie, most likely"
+			reason = "distribution handshake in the clear, " + afterProof
 		}
 	}
 	return Conclusion{Cleartext, state, reason}
@@ -199,6 +200,42 @@ func distState(c *decode.Connection) State {
 		return Incomplete
 	}
 	return Up
+}
+
+// noSession says why no session came up inside TLS, by what was decrypted, else by
+// record sizes.
+func noSession(c *decode.Connection) string {
+	shape := c.TLS.Shape
+	status, proved := "", shape.Stage == tls.StageReply
+	if c.IsDecrypted {
+		status, proved = c.Decrypted[decode.Server].Handshake.Status, proved || c.Decrypted[decode.Client].Handshake.Reply
+	}
+	switch {
+	case refusal(status):
+		return refusedWith(status, "")
+	case shape.Crossed:
+		return refusedWith("nok", " (inferred)")
+	case shape.Refused && shape.Exact:
+		return refusedWith("not_allowed", " (inferred)")
+	case proved:
+		return afterProof
+	}
+	return "closed before the distribution handshake was finished"
+}
+
+// afterProof: a server that finds the client's proof of the cookie wrong closes.
+const afterProof = "closed after the cookie's proof: wrong cookie, most likely"
+
+// refusedWith explains a status (OTP, erl_dist_protocol), with how it is known.
+func refusedWith(status, basis string) string {
+	text := "refused with status " + status + basis
+	switch status {
+	case "nok":
+		text += ": both nodes dialled at once"
+	case "not_allowed":
+		text += ": the server's node allows others only (net_kernel:allow/1)"
+	}
+	return text
 }
 
 // decryptedState is the same where the distribution handshake was decrypted. It

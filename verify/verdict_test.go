@@ -41,8 +41,8 @@ var overTLSRows = []conclusionRow{
 		c.TLS.ServerCertificate.Chain = nil
 	}), Inconclusive, Up, "did not prove to have its own key"},
 	{"acceptance not shown", with(mutual(), notAccepted), Inconclusive, Incomplete, "not shown to be accepted: the handshake's end is not in the capture"},
-	{"decrypted, refused by status", with(mutual(), as13, decrypted("", dist.Facts{Handshake: dist.Handshake{Status: "not_allowed"}})), Mutual, DistRefused, ""},
-	{"decrypted, closed before the ack", with(mutual(), as13, closedBy(tls.RoleServer), decrypted("", dist.Facts{})), Mutual, DistRefused, ""},
+	{"decrypted, refused by status", with(mutual(), as13, decrypted("", dist.Facts{Handshake: dist.Handshake{Status: "not_allowed"}})), Mutual, DistRefused, "both sides proved a certificate (inferred from record sizes); then refused with status not_allowed"},
+	{"decrypted, closed before the ack", with(mutual(), as13, closedBy(tls.RoleServer), decrypted("", dist.Facts{})), Mutual, DistRefused, "; then closed after the cookie's proof: wrong cookie, most likely"},
 	{"one side decrypted, closed", with(mutual(), as13, closedBy(tls.RoleServer), decrypted("the handshake could not be opened", dist.Facts{})), Mutual, Up, ""},
 	{"decrypted, acknowledged", with(mutual(), as13, decrypted("", dist.Facts{Handshake: dist.Handshake{Ack: true}})), Mutual, Up, ""},
 	{"given up before the server spoke", with(mutual(), as13, notAccepted, func(c *decode.Connection) { c.TLS.Unanswered = true }), Refused, Incomplete, "given up, most likely because both nodes dialled at once"},
@@ -129,12 +129,21 @@ var overTLSRows = []conclusionRow{
 	{"refused, though it conflicts", with(refused(), conflict(server, 7)), Inconclusive, TLSFailed, "retransmissions with other bytes"},
 
 	{"distribution refused by status", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
+		c.TLS.Shape = tls.Shape{Stage: tls.StageName, Refused: true, Exact: true}
+	}), Mutual, DistRefused, "; then refused with status not_allowed (inferred): the server's node allows others only"},
+	{"both dialled at once", with(mutual(), closedBy(tls.RoleClient), func(c *decode.Connection) {
+		c.TLS.Shape = tls.Shape{Stage: tls.StageName, Refused: true, Crossed: true, Exact: true}
+	}), Mutual, DistRefused, "; then refused with status nok (inferred): both nodes dialled at once"},
+	{"refused by a status of unknown size", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageName, Refused: true}
-	}), Mutual, DistRefused, ""},
+	}), Mutual, DistRefused, "; then closed before the distribution handshake was finished"},
 	{"wrong cookie", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageReply}
 		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
-	}), Mutual, DistRefused, ""},
+	}), Mutual, DistRefused, "; then closed after the cookie's proof: wrong cookie, most likely"},
+	{"one-way, wrong cookie", with(oneWay(), turned(tls.StageReply)), OneWay, DistRefused, "; then closed after the cookie's proof"},
+	{"closed behind the status", with(mutual(), turned(tls.StageStatus)), Mutual, DistRefused, "; then closed before the distribution handshake was finished"},
+	{"not proven, wrong cookie", with(mutual(), turned(tls.StageReply), certificate(tls.StatusUnknown)), Inconclusive, DistRefused, "unknown for the test"},
 	{"closed, but the server went on in other sizes", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageChallenge, More: true}
 		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
@@ -275,6 +284,15 @@ func gap(side int) change {
 }
 
 func closedBy(r tls.Role) change { return func(c *decode.Connection) { c.Ending.ClosedBy = r } }
+
+// turned closes a distribution handshake inside TLS that came to a stage and no further.
+func turned(s tls.Stage) change {
+	return func(c *decode.Connection) {
+		c.Ending.ClosedBy = tls.RoleServer
+		c.TLS.Shape = tls.Shape{Stage: s}
+		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
+	}
+}
 
 func generic(c *decode.Connection) { c.Protocol, c.ProtocolBasis = decode.TLS, nil }
 

@@ -38,7 +38,7 @@ func (s *Session) appendKey(b []byte) []byte {
 	b = appendText(b, c.Reason)
 	b = appendChain(appendChain(b, c.Chain), v.Chain)
 	b = append(b, byte(s.Shape.Stage))
-	b = appendFlags(b, s.Shape.Refused, s.Shape.Named, s.Shape.Exact, s.Shape.More, s.Shape.last)
+	b = appendFlags(b, s.Shape.Refused, s.Shape.Crossed, s.Shape.Named, s.Shape.Exact, s.Shape.More, s.Shape.last)
 	return appendNumber(appendNumber(b, s.Shape.ClientName), s.Shape.ServerName)
 }
 

@@ -27,6 +27,9 @@ type Shape struct {
 	Stage Stage
 	// Refused: the status was one of a refusal (nok, not_allowed).
 	Refused bool
+	// Crossed: that status was nok, since both nodes dialled at once (OTP
+	// erl_dist_protocol); valid iff Refused and Exact.
+	Crossed bool
 	// Named: the status gave the client, which had sent only its host, a name
 	// (DFLAG_NAME_ME). That is one exact length less: no proof of distribution.
 	Named bool
@@ -47,6 +50,7 @@ type Shape struct {
 const (
 	lengthSendName   = 4 + 1 + 8 + 4 + 2
 	lengthStatusOK   = 4 + 3
+	lengthNok        = 4 + 4
 	lengthChallenge  = 4 + 1 + 8 + 4 + 4 + 2
 	lengthReply      = 4 + 1 + 4 + 16
 	lengthAck        = 4 + 1 + 16
@@ -61,7 +65,7 @@ const (
 // ok_simultaneous, alive. statusRefusals: nok, not_allowed.
 var (
 	statusLengths  = []int{lengthStatusOK, 4 + 16, 4 + 6}
-	statusRefusals = []int{4 + 4, 4 + 12}
+	statusRefusals = []int{lengthNok, 4 + 12}
 )
 
 // maxTickets is the number of session tickets that may come before the
@@ -120,6 +124,7 @@ func stages(v Version, suite Suite, client, server []Record) (out Shape, rest []
 		return Shape{}, server
 	case !isOne(server[0], statusLengths):
 		if out.Refused = isOne(server[0], statusRefusals); out.Refused {
+			out.Crossed = exact && is(server[0], lengthNok)
 			server = server[1:]
 		}
 		return out, server

@@ -37,6 +37,8 @@ func TestShape(t *testing.T) {
 	more := func(s Shape) Shape { s.More = true; return s }
 	refused := at(StageName)
 	refused.Refused = true
+	crossed := refused
+	crossed.Crossed = true
 	for name, r := range map[string]struct {
 		version Version
 		suite   Suite
@@ -58,10 +60,10 @@ func TestShape(t *testing.T) {
 		"a wrong cookie, with alerts":       {TLS13, 0x1302, "c 30, s 7 35, c 25, s 2, c 2", last(both(StageReply))},
 		"something else than the ack":       {TLS13, 0x1302, "c 30, s 7 35, c 25, s 22", more(both(StageReply))},
 		"no answer, and the client goes on": {TLS13, 0x1302, "c 30, s 7 35, c 25 30", both(StageReply)},
-		"nok":                               {TLS13, 0x1302, "c 30, s 8", refused},
-		"nok, and an alert":                 {TLS13, 0x1302, "c 30, s 8 2", refused},
+		"nok":                               {TLS13, 0x1302, "c 30, s 8", crossed},
+		"nok, and an alert":                 {TLS13, 0x1302, "c 30, s 8 2", crossed},
 		"not_allowed":                       {TLS13, 0x1302, "c 30, s 16", refused},
-		"nok, TLS 1.2":                      {TLS12, gcm, "c 30, s 8", refused},
+		"nok, TLS 1.2":                      {TLS12, gcm, "c 30, s 8", crossed},
 		"status only":                       {TLS13, 0x1302, "c 30, s 7", at(StageStatus)},
 		"challenge only":                    {TLS13, 0x1302, "c 30, s 7 35", both(StageChallenge)},
 		"another answer":                    {TLS13, 0x1302, "c 30, s 7 35, c 26", both(StageChallenge)},
