@@ -135,7 +135,11 @@ func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
 		return k
 	case tls.Presented:
 		v := newExaminer(nil).examine(c)
-		return disliked(a, "server", "client", v.ClientChain, v.Client.Problems)
+		k := disliked(a, "server", "client", v.ClientChain, v.Client.Problems)
+		if a.Basis == fact.Inferred && k.fix == "" { // it may be the close_notify of one that takes it (inet_tls_dist)
+			k.fix = turnedDownFix
+		}
+		return k
 	}
 	if k := named(a, "server", "client", nil, nil); k.text != "" {
 		return k

@@ -41,7 +41,7 @@ func TestFailures(t *testing.T) {
 		{"unknown CA of the server, decrypted", with(mutual(), as13, clientSays("unknown_ca"), by(fact.Decrypted)), "the client refused with alert unknown_ca (decrypted): it does not trust the CA of the server's certificate", clientTrustFix, false},
 		{"no certificate", with(mutual(), certificate(tls.Empty), serverSays("handshake_failure")), "the server refused with alert handshake_failure: the client has no certificate, and the server insists on one", certificateFix, false},
 		{"no certificate, TLS 1.3", with(mutual(), as13, certificate(tls.Empty), serverSays("x"), encrypted), "the server refused with an encrypted alert (inferred): the client has no certificate, and the server insists on one, most likely", certificateFix, false},
-		{"certificate not accepted, TLS 1.3", with(mutual(), as13, serverSays("x"), encrypted), "the server refused with an encrypted alert (inferred): the client's certificate was not accepted, most likely", refusedFix, false},
+		{"certificate not accepted, TLS 1.3", with(mutual(), as13, serverSays("x"), encrypted), "the server refused with an encrypted alert (inferred): the client's certificate was not accepted, most likely", turnedDownFix, false},
 		{"certificate required, status unknown", with(mutual(), certificate(tls.StatusUnknown), serverSays("certificate_required"), by(fact.Decrypted)), "the server refused with alert certificate_required (decrypted): the client has no certificate, and the server insists on one", certificateFix, false},
 		{"status unknown", with(mutual(), certificate(tls.StatusUnknown), serverSays("handshake_failure")), "the server refused with alert handshake_failure", refusedFix, false},
 		{"host name, OTP 25", with(mutual(), elsewhere, clientSays("handshake_failure")), "the client refused with alert handshake_failure: host name mismatch: the certificate is for n9.lab, the client asked for n2.lab", hostFix, false},
@@ -111,9 +111,32 @@ func TestClosedBeforeAnyByte(t *testing.T) {
 	}
 }
 
+// A ClientHello that has no answer yet is no gap in the capture.
+func TestWaiting(t *testing.T) {
+	unanswered := func() *decode.Connection {
+		return with(mutual(), notAccepted, func(c *decode.Connection) { c.TLS.Server, c.TCP[server].Bytes, c.TCP[server].End = nil, 0, 0 })
+	}
+	const why = "the server has not answered the ClientHello, as far as captured"
+	j := Judge(capture(unanswered()), Coverage{}, Options{})
+	if f := only(t, j, NotProven); f.Fix != waitingFix || f.Message != why || j.Outcome != Undecided {
+		t.Errorf("%+v", f)
+	}
+	for name, change := range map[string]change{
+		"the server's packets are missing": func(c *decode.Connection) { c.Ending.Whole = false },
+		"the server answered":              func(c *decode.Connection) { c.TCP[server].End = 7 },
+		"no ClientHello":                   func(c *decode.Connection) { c.TLS.Client = nil },
+		"closed":                           closedBy(tls.RoleClient),
+	} {
+		c := with(unanswered(), change)
+		if k := Conclude(c); k.Reason == why || waiting(c) {
+			t.Errorf("%s: %s", name, k.Reason)
+		}
+	}
+}
+
 // TestEveryFixCanBePasted is TestFixesCanBePasted for what is not a rule's.
 func TestEveryFixCanBePasted(t *testing.T) {
-	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, givenUpFix, refusedFix, noTLSFix, badOptionsFix, versionsFix, ciphersFix,
+	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, givenUpFix, refusedFix, turnedDownFix, noTLSFix, badOptionsFix, waitingFix, versionsFix, ciphersFix,
 		certificateFix, serverTrustFix, clientTrustFix, hostFix, selfSignedFix, expiredFix, usageFix} {
 		if problem := unbalanced(fix); problem != "" || fix == "" {
 			t.Errorf("%s in %s", problem, fix)

@@ -251,7 +251,11 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 		if r.options.Policy.Require == RequireEncrypted && encrypted(c) {
 			return
 		}
-		r.add(NotProven, Medium, c, k.Reason, Evidence{c.FirstFrame, "the connection's first packet"})
+		fix := fixes[NotProven]
+		if c.Protocol == decode.DistTLS && waiting(c) {
+			fix = waitingFix
+		}
+		r.addFix(NotProven, Medium, c, k.Reason, fix, Evidence{c.FirstFrame, "the connection's first packet"})
 	}
 	if c.TLS == nil || c.Protocol == decode.Dist {
 		return

@@ -219,9 +219,14 @@ func noSession(c *decode.Connection) string {
 		return refusedWith("not_allowed", " (inferred)")
 	case proved:
 		return afterProof
+	case status == "" && !shape.Refused && shape.Stage < tls.StageStatus && c.Ending.ClosedBy == tls.RoleServer:
+		// inet_tls_dist looks for the names that are allowed in the client's certificate.
+		return "closed by the server before it answered: its node" + allowsOthers + ", most likely"
 	}
 	return "closed before the distribution handshake was finished"
 }
+
+const allowsOthers = " lets in others only (net_kernel:allow/1)"
 
 // afterProof: a server that finds the client's proof of the cookie wrong closes.
 const afterProof = "closed after the cookie's proof: wrong cookie, most likely"
@@ -233,7 +238,7 @@ func refusedWith(status, basis string) string {
 	case "nok":
 		text += ": both nodes dialled at once"
 	case "not_allowed":
-		text += ": the server's node allows others only (net_kernel:allow/1)"
+		text += ": the server's node" + allowsOthers
 	}
 	return text
 }
@@ -285,6 +290,8 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return Inconclusive, "encrypted, handshake not captured: client certificate not seen"
 	case f.Unanswered:
 		return Refused, fmt.Sprintf("closed by the %s after the TLS handshake, before the server sent anything of distribution: given up, most likely because both nodes dialled at once", c.Ending.ClosedBy)
+	case waiting(c):
+		return Inconclusive, "the server has not answered the ClientHello, as far as captured"
 	case !f.Established.Is():
 		return Inconclusive, "not shown to be accepted: " + f.Established.Reason
 	case f.Renegotiated:
@@ -299,6 +306,11 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 		return resumed(c)
 	}
 	return byCertificate(f)
+}
+
+// waiting reports whether the client still waits for the server's first byte.
+func waiting(c *decode.Connection) bool {
+	return c.TLS.Client != nil && c.TCP[decode.Server].End == 0 && c.Ending.Whole && !c.Closed()
 }
 
 // notOnlyTLS finds bytes that are not TLS in a TLS connection.

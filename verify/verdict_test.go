@@ -130,7 +130,7 @@ var overTLSRows = []conclusionRow{
 
 	{"distribution refused by status", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageName, Refused: true, Exact: true}
-	}), Mutual, DistRefused, "; then refused with status not_allowed (inferred): the server's node allows others only"},
+	}), Mutual, DistRefused, "; then refused with status not_allowed (inferred): the server's node lets in others only (net_kernel:allow/1)"},
 	{"both dialled at once", with(mutual(), closedBy(tls.RoleClient), func(c *decode.Connection) {
 		c.TLS.Shape = tls.Shape{Stage: tls.StageName, Refused: true, Crossed: true, Exact: true}
 	}), Mutual, DistRefused, "; then refused with status nok (inferred): both nodes dialled at once"},
@@ -142,6 +142,8 @@ var overTLSRows = []conclusionRow{
 		c.TLS.Sealed = [2]tls.Sealed{{Application: 5}, {Application: 7}}
 	}), Mutual, DistRefused, "; then closed after the cookie's proof: wrong cookie, most likely"},
 	{"one-way, wrong cookie", with(oneWay(), turned(tls.StageReply)), OneWay, DistRefused, "; then closed after the cookie's proof"},
+	{"closed behind the name", with(mutual(), turned(tls.StageName)), Mutual, DistRefused, "; then closed by the server before it answered: its node lets in others only (net_kernel:allow/1), most likely"},
+	{"closed by the client behind its name", with(mutual(), turned(tls.StageName), closedBy(tls.RoleClient)), Mutual, DistRefused, "; then closed before the distribution handshake was finished"},
 	{"closed behind the status", with(mutual(), turned(tls.StageStatus)), Mutual, DistRefused, "; then closed before the distribution handshake was finished"},
 	{"not proven, wrong cookie", with(mutual(), turned(tls.StageReply), certificate(tls.StatusUnknown)), Inconclusive, DistRefused, "unknown for the test"},
 	{"closed, but the server went on in other sizes", with(mutual(), closedBy(tls.RoleServer), func(c *decode.Connection) {

@@ -321,14 +321,23 @@ func (x *combiner) unknown(reason string) {
 // damage says what keeps the messages that crossed in the clear from being
 // complete; "" if nothing does.
 func (x *combiner) damage() string {
-	switch {
-	case x.c.damage != "":
-		return "client: " + x.c.damage
-	case x.s.damage != "":
-		return "server: " + x.s.damage
+	for _, by := range []struct {
+		*side
+		who string
+	}{{x.c, "client"}, {x.s, "server"}} {
+		switch by.damage {
+		case "":
+		case gapInMessages:
+			return "part of the " + by.who + "'s handshake is missing, or cut by the capture's snaplen"
+		default:
+			return by.who + ": " + by.damage
+		}
 	}
 	return ""
 }
+
+// gapInMessages is the damage of missing packets.
+const gapInMessages = "a gap in the handshake"
 
 // obscured reports whether framing or a message was lost before the stream was
 // settled.

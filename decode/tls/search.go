@@ -16,7 +16,7 @@ func (s *Stream) unsynced() bool {
 func (s *Stream) lose() {
 	s.own()
 	s.rollback()
-	s.damageMessage("a gap in the handshake")
+	s.damageMessage(gapInMessages)
 	s.status, s.start = Searching, Midstream
 	s.lostOnce = true
 	s.holdNoMore("packets are missing")

@@ -307,7 +307,7 @@ func (s *Stream) Gap(at tcp.Position, n int64) {
 		return
 	}
 	if s.left > 0 {
-		s.damageMessage("a gap in the handshake")
+		s.damageMessage(gapInMessages)
 		s.gapped = true
 		if n < int64(s.left) {
 			s.left -= int(n)
