@@ -74,6 +74,10 @@ type Coverage struct {
 	// Uncaptured names connections between nodes that the capturing system has and
 	// of which no packet was captured.
 	Uncaptured []string
+	// Undecided names connections between programs of Erlang on the capturing system
+	// whose beginning was not captured, and whose packets do not show yet whether
+	// they are between nodes.
+	Undecided []string
 }
 
 // A Finding is a rule that is broken, or cannot be shown to hold.

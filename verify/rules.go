@@ -528,6 +528,10 @@ func (r *ruler) leftOut() {
 		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("nothing was captured of %s: %s", plural.Of(len(u), "connection between nodes", "connections between nodes"), enumerate(u)))
 		f.Fix = "capture on every interface that nodes use (-i any), and make the nodes reconnect during the capture"
 	}
+	if u := r.cover.Undecided; len(u) > 0 {
+		f := r.add(LossyCapture, Medium, nil, fmt.Sprintf("too little was captured of %s to rule out distribution: %s", plural.Of(len(u), "connection between Erlang programs", "connections between Erlang programs"), enumerate(u)))
+		f.Fix = "wait: ticks show it, within 30 seconds on a connection that is idle otherwise. If it stays so, name the port where the node listens (--port), or have the nodes reconnect during the capture"
+	}
 	for _, why := range slices.Sorted(maps.Keys(r.cover.Sealed)) {
 		r.add(LossyCapture, Info, nil, fmt.Sprintf("%s cannot be looked into (%s): connections inside are not judged", plural.Of(r.cover.Sealed[why], "packet", "packets"), why))
 	}

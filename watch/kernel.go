@@ -115,10 +115,10 @@ func runsErlang(p live.Process) bool { return strings.HasPrefix(p.Name, "beam") 
 
 // compare fills in what the kernel knows of the connections of a State, and what
 // it has beside them. It returns the connections between nodes of which nothing
-// was captured.
-func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) (uncaptured []string) {
+// was captured, and those that may be, of which too little was.
+func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *maker) (uncaptured, undecided []string) {
 	if k.ask == nil || k.looked.IsZero() {
-		return nil
+		return nil, nil
 	}
 	k.refresh(facts, s, now, m)
 	k.judge(facts, s)
@@ -135,12 +135,13 @@ func (k *kernel) compare(facts *decode.Capture, s *State, now time.Time, m *make
 		}
 	}
 	slices.SortFunc(s.Known, live.Socket.Compare)
-	uncaptured = k.unproven(s.Known, between) // as of when the kernel was asked for them
+	// As of when the kernel was asked for them.
+	uncaptured, undecided = k.unproven(s.Known, between), k.unproven(k.undecided(facts, s), between)
 	s.Listeners = k.listen
 	s.Blind = k.whyBlind(s, between, now, m)
 	k.show(s)
 	m.soonest(lookAnyway - now.Sub(k.looked))
-	return uncaptured
+	return uncaptured, undecided
 }
 
 // refresh asks for the sockets again if it is time.
@@ -261,6 +262,24 @@ func (k *kernel) unproven(known []live.Socket, between map[netip.AddrPort]bool) 
 	for _, x := range live.OneEach(known) {
 		if k.nodes(x, between) {
 			out = append(out, fmt.Sprintf("%s ↔ %s", x.Local, x.Remote))
+		}
+	}
+	return out
+}
+
+// undecided returns the sockets of connections that are up, and whose packets do not
+// show yet what they carry, since their beginning was not captured: TLS, until
+// ticks come evenly, and what may be a tick in the clear.
+func (k *kernel) undecided(facts *decode.Capture, s *State) (out []live.Socket) {
+	for i, c := range facts.Connections {
+		at := ends{c.Ends[decode.Client].Address, c.Ends[decode.Server].Address}
+		socket, up := k.up[at]
+		if !up || !s.Activity[i].Open || c.Start() {
+			continue
+		}
+		known := c.Unidentified[decode.Client] || c.Unidentified[decode.Server]
+		if c.Protocol == decode.TLS || c.Protocol == decode.Other && !known {
+			out = append(out, socket)
 		}
 	}
 	return out

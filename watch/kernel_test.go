@@ -44,7 +44,7 @@ func newHost(at time.Time) *host {
 func (h *host) state(started, now time.Time) (*State, time.Duration) {
 	m := &maker{before: maxWait}
 	s := &State{Started: started, At: now}
-	h.uncaptured = h.compare(&decode.Capture{}, s, now, m)
+	h.uncaptured, _ = h.compare(&decode.Capture{}, s, now, m)
 	return s, m.before
 }
 
@@ -229,7 +229,7 @@ func TestShortConnections(t *testing.T) {
 		c.TCP[decode.Client].Bytes = x.captured
 		now := asked.Add(2 * time.Second)
 		s := &State{At: now, Activity: []Activity{{Open: false}}}
-		uncaptured := h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
+		uncaptured, _ := h.compare(&decode.Capture{Connections: []*decode.Connection{c}}, s, now, &maker{before: maxWait})
 		if len(s.Known) != x.known || len(uncaptured) != x.known {
 			t.Errorf("%s: %d connections are not captured, %q between nodes; want %d", x.name, len(s.Known), uncaptured, x.known)
 		}

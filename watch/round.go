@@ -221,7 +221,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 	m.ratesAt = now
 	s.History, s.Folded = m.past.history(), m.past.folded
 	m.count(s, inputs)
-	cover.Uncaptured = m.kernel.compare(facts, s, now, m)
+	cover.Uncaptured, cover.Undecided = m.kernel.compare(facts, s, now, m)
 	moment, places := m.moment(now), facts.Places()
 	policy.Used = func(c *decode.Connection) (until time.Time) {
 		if s.Activity[places.Of(c)].Open {

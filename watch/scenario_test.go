@@ -431,6 +431,62 @@ func TestUncapturedIsNotProven(t *testing.T) {
 	}
 }
 
+// TLS between programs of Erlang whose beginning was not captured may be between
+// nodes: the first records do not tell, and until they do, a watch does not pass.
+func TestUndecidedIsNotProven(t *testing.T) {
+	beam := func(local, remote netip.AddrPort, process int) live.Socket {
+		return live.Socket{Local: local, Remote: remote, Process: live.Process{ID: process, Name: "beam.smp"}}
+	}
+	for name, tt := range map[string]struct {
+		server  live.Process
+		listens bool // for others than nodes
+		ends    bool
+		want    string
+	}{
+		"Erlang at both ends":              {server: live.Process{ID: 2, Name: "beam.smp"}, want: "inconclusive"},
+		"one process":                      {server: live.Process{ID: 1, Name: "beam.smp"}, want: "pass"},
+		"another program":                  {server: live.Process{ID: 2, Name: "nginx"}, want: "pass"},
+		"a client of a node, not of it":    {server: live.Process{ID: 2, Name: "beam.smp"}, listens: true, want: "pass"},
+		"Erlang at both ends, but it ends": {server: live.Process{ID: 2, Name: "beam.smp"}, ends: true, want: "pass"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := crowdOf(t, "mutual_tls13", 42617)
+			old.listenOn(45000)
+			tick := old.lastData()
+			client := netip.MustParseAddrPort("10.100.0.0:10002")
+			server := netip.AddrPortFrom(netip.AddrFrom4([4]byte(old.packet(tick[0], 2, time.Now(), nil).Data[sourceAt+4:])), 45000)
+			sockets := func() ([]live.Socket, error) {
+				there := beam(server, client, 0)
+				there.Process = tt.server
+				all := []live.Socket{beam(client, server, 1), there}
+				if tt.listens {
+					for _, port := range []uint16{42617, 45000} {
+						all = append(all, live.Socket{Local: netip.AddrPortFrom(server.Addr(), port), Listening: true, Process: tt.server})
+					}
+				}
+				return all, nil
+			}
+			perform(t, Options{Sockets: sockets}, func(p *play) {
+				p.sends(crowdOf(t, "mutual_tls13", 42617), 1)
+				for _, i := range tick {
+					p.packets <- old.packet(i, 2, time.Now(), nil)
+				}
+				if tt.ends {
+					p.sends(old.part(len(old.steps)-3, len(old.steps)), 2)
+				}
+				time.Sleep(time.Second)
+				s := p.end()
+				if s.Document.Conclusion != tt.want {
+					t.Errorf("%s: %s", s.Document.Conclusion, s.Document.Reason)
+				}
+				if len(s.Known) > 0 {
+					t.Errorf("%v", s.Known)
+				}
+			})
+		})
+	}
+}
+
 // A connection that goes on after a silence may be silent for that long again: its
 // nodes have a longer net_ticktime.
 func TestLongerTicktime(t *testing.T) {
