@@ -2,6 +2,7 @@ package watch
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,11 @@ type crew struct {
 	// held says that who reads packets has taken one out, and over that the workers
 	// have ended.
 	held, over bool
-	free       chan *bundle
+
+	// free are the bundles for further use: the last one first, whose memory the
+	// processor has at hand. mu is over them.
+	mu   sync.Mutex
+	free []*bundle
 }
 
 // A bundle has packets that wait to be decoded.
@@ -54,15 +59,23 @@ type bundle struct {
 // start begins the work.
 func (c *crew) start(memory int64) {
 	most := decode.Waiting(memory)
-	c.slots, c.free = make(chan struct{}, most), make(chan *bundle, most)
+	c.slots = make(chan struct{}, most)
 	for range most {
 		c.slots <- struct{}{}
 	}
-	c.filling = c.newBundle()
+	c.filling = c.next()
 	c.pool = c.live.Work(runtime.GOMAXPROCS(0))
 }
 
-func (c *crew) newBundle() *bundle {
+// next returns an empty bundle.
+func (c *crew) next() *bundle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := len(c.free) - 1; last >= 0 {
+		b := c.free[last]
+		c.free = slices.Delete(c.free, last, last+1)
+		return b
+	}
 	b := new(bundle)
 	b.batch = decode.NewBatch(func() { c.finish(b) })
 	return b
@@ -112,11 +125,7 @@ func (b *bundle) keep(data []byte) []byte { return copies.Keep(&b.copied, bundle
 // hand hands over what was taken. It does not wait: there is a slot for it.
 func (c *crew) hand() {
 	c.pool.Hand(c.filling.batch)
-	select {
-	case c.filling = <-c.free:
-	default:
-		c.filling = c.newBundle()
-	}
+	c.filling = c.next()
 }
 
 // push has what waits be decoded. The owner of the crew has locked it, so that
@@ -182,18 +191,19 @@ func (c *crew) stop(lock sync.Locker) {
 // finish makes room again for a bundle that was decoded.
 func (c *crew) finish(b *bundle) {
 	c.show(b)
-	c.free <- b // there is room for all
+	c.mu.Lock()
+	c.free = append(c.free, b)
+	c.mu.Unlock()
 	c.trim()
 	c.slots <- struct{}{}
 }
 
 // trim gives up the room of bundles that was needed when much came.
 func (c *crew) trim() {
-	for len(c.free) > spare && !c.busy() {
-		select {
-		case <-c.free:
-		default:
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.free) > spare && !c.busy() {
+		c.free = slices.Delete(c.free, 0, len(c.free)-spare)
 	}
 }
 
