@@ -58,14 +58,15 @@ type Decoder struct {
 	// segments counts those that were taken.
 	segments uint64
 	options  Options
-	tables   *tables
+	tables   generations
 }
 
 // NewDecoder returns a Decoder that has seen nothing.
 func NewDecoder(o Options) *Decoder {
-	d := &Decoder{options: o, tables: newTables()}
+	d := &Decoder{options: o}
+	d.tables.begin()
 	for i := range d.shards {
-		d.shards[i] = newShard(&d.options, d.tables)
+		d.shards[i] = newShard(&d.options, &d.tables)
 	}
 	return d
 }

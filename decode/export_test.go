@@ -85,6 +85,12 @@ func (d *Decoder) Packed() (n, bytes int) {
 	return n, bytes
 }
 
+// Packed returns how many connections are packed.
+func (l *Live) Packed() int {
+	n, _ := l.d.Packed()
+	return n
+}
+
 // Repack packs and unpacks the connections that are chosen of those at rest, into
 // the states of others, and counts them by their kinds. What is packed once more
 // must be the same.

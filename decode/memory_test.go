@@ -56,8 +56,7 @@ func other(s *link.Segment, i int) {
 
 // TestMemory: a capture may have a million connections that are all open. Those
 // that are at rest are packed; the bounds are a little above what they take then. It is
-// measured in a process of its own: what other tests leave in use, and what they
-// have taken small numbers for, would count.
+// measured in a process of its own: what other tests leave in use would count.
 func TestMemory(t *testing.T) {
 	const alone = "DISTPROOF_MEMORY_ALONE"
 	if os.Getenv(alone) == "" {

@@ -38,8 +38,9 @@ type shard struct {
 	silent  bool
 	// withoutSecrets says that the key log must not be asked for.
 	withoutSecrets bool
-	// shared is for connections that are new.
+	// shared is for connections that are new, with the latest of tables.
 	shared *shared
+	tables *generations
 	// last is the connection of the segment before.
 	last *conn
 	// clock is the latest time of a segment.
@@ -165,10 +166,10 @@ func (c *conn) condense(now int64) {
 	}
 }
 
-func newShard(o *Options, t *tables) shard {
+func newShard(o *Options, t *generations) shard {
 	b := o.bounds()
-	c := &shared{options: dist.Options{Payload: o.Payload}, tables: t}
-	return shard{options: o, shared: c, bounds: b, budget: tcp.NewBudget(b.reassembly), open: newFlows()}
+	c := &shared{options: dist.Options{Payload: o.Payload}, tables: t.latest()}
+	return shard{options: o, shared: c, tables: t, bounds: b, budget: tcp.NewBudget(b.reassembly), open: newFlows()}
 }
 
 // shardOf returns the shard of a segment, the same for both directions.
@@ -287,12 +288,22 @@ func (d *shard) passOver(c *conn, s *link.Segment) {
 }
 
 func (d *shard) newConn(s *link.Segment) *conn {
+	d.askForTables()
 	d.askForKeys()
 	c := &conn{ends: [2]link.Endpoint{s.Src, s.Dst}, silent: d.silent, shared: d.shared, state: newState(d.budget)}
 	c.first = s.Frame
 	c.epmdPort = d.isEPMD(s.Src.Port) || d.isEPMD(s.Dst.Port)
 	c.streams[0].shared, c.streams[1].shared = c.shared, c.shared
 	return c
+}
+
+// askForTables has new connections use others once those that they use are full.
+func (d *shard) askForTables() {
+	if t := d.tables.latest(); t != d.shared.tables {
+		with := *d.shared
+		with.tables = t
+		d.shared = &with
+	}
 }
 
 // askForKeys finds out whether there is a key log by now.

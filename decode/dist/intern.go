@@ -16,6 +16,9 @@ type Tables struct {
 	sayings pack.Table[*saying]
 }
 
+// Full reports whether one of the tables is full.
+func (t *Tables) Full() bool { return t.words.Full() || t.entries.Full() || t.sayings.Full() }
+
 // A word is a name, or anything else of which there are not many. It is not
 // changed.
 type word struct {

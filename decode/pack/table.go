@@ -8,7 +8,10 @@ import (
 // Limits of what a [Table] keeps. What is beyond them is kept by each.
 const (
 	mostInTable      = 4096
-	mostBytesInTable = 16 << 20
+	mostBytesInTable = 2 << 20
+	// From these on, it is full.
+	enoughInTable      = mostInTable / 4 * 3
+	enoughBytesInTable = mostBytesInTable / 4 * 3
 )
 
 // A Table has values that many connections have in common, once for all, by the
@@ -20,7 +23,8 @@ type Table[V any] struct {
 	bytes int
 	// all has the values by their numbers less 1. It is only appended to, so that
 	// it can be read while it grows.
-	all atomic.Pointer[[]V]
+	all  atomic.Pointer[[]V]
+	full atomic.Bool
 }
 
 // Get returns the value for key, which is what is made if there is none yet.
@@ -54,9 +58,15 @@ func (t *Table[V]) Numbered(key []byte, value func(number uint32) V) V {
 	t.known[string(key)] = made
 	all = append(all, made)
 	t.all.Store(&all)
-	t.bytes += len(key)
+	if t.bytes += len(key); len(all) > enoughInTable || t.bytes > enoughBytesInTable {
+		t.full.Store(true)
+	}
 	return made
 }
+
+// Full reports whether most of the room is taken: what begins now had better use
+// another table. What began before has the rest.
+func (t *Table[V]) Full() bool { return t.full.Load() }
 
 // Pack packs v, which the table has by the given number; none if that is 0. It
 // returns the number.

@@ -20,6 +20,9 @@ func TestTable(t *testing.T) {
 	get := func(text string) *value {
 		return table.Numbered([]byte(text), func(number uint32) *value { return &value{text, number} })
 	}
+	if get("0"); table.Full() {
+		t.Error("one value fills it")
+	}
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
@@ -38,6 +41,9 @@ func TestTable(t *testing.T) {
 		})
 	}
 	wait.Wait()
+	if !table.Full() {
+		t.Error("it is not full")
+	}
 	if late, again := get("4999"), get("4999"); get("0").number == 0 || late.number != 0 || late == again {
 		t.Errorf("the first has number %d, one that came too late %d", get("0").number, get("4999").number)
 	}

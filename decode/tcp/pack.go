@@ -16,6 +16,9 @@ func (c *Conn) AtRest() bool {
 // Tables have what connections have in common. The zero value has nothing yet.
 type Tables struct{ handshakes pack.Table[*spanEnds] }
 
+// Full reports whether one of the tables is full.
+func (t *Tables) Full() bool { return t.handshakes.Full() }
+
 // Pack packs what is known of a connection at rest, or restores it in one with the
 // same limits that is new or was at rest itself, whose room it uses. It leaves the
 // anchor of p where the connection begins. One that is packed with tables is restored

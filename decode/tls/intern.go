@@ -35,6 +35,12 @@ func NewTables() *Tables {
 	return t
 }
 
+// Full reports whether one of the tables is full.
+func (t *Tables) Full() bool {
+	return t.certificates.Full() || t.chains12.Full() || t.chains13.Full() || t.keys.Full() || t.hellos.Full() || t.serverHellos.Full() ||
+		t.results.Full() || t.beginnings.Full() || t.sessions.Full() || t.texts.Full() || t.shapes.Full()
+}
+
 // certificate returns a copy of b, which must not be changed.
 func (t *Tables) certificate(b []byte) []byte {
 	return t.certificates.Get(b, func() []byte { return bytes.Clone(b) })
