@@ -123,7 +123,7 @@ func TestLearnNothingFromRefusedSessions(t *testing.T) {
 	c.TLS.Shape, c.TLS.Sealed = tls.Shape{Refused: true}, [2]tls.Sealed{}
 	c.Ending.ClosedBy = tls.RoleServer
 	text, err := policy.Learn(policy.Sample{Capture: &decode.Capture{Connections: []*decode.Connection{c}}})
-	if want := "the capture is no good example: no session between nodes came up (the distribution connection is mutual TLS)"; err == nil || err.Error() != want {
+	if want := "the capture is no good example: no session between nodes came up (the distribution connection is mutual TLS; no session came up in it)"; err == nil || err.Error() != want {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
