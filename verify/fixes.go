@@ -45,6 +45,9 @@ const (
 
 	rabbitMQFix = "there is TLS on port 25672, RabbitMQ's port for connections between nodes: add --port 25672 to judge it. To see who was authenticated, start the capture before the nodes connect"
 
+	notDialledFix = "EPMD told a client on which port a node listens (distproof inspect lists them), but no connection to that port is in the capture. Capture that port, too: a filter may have left it out. If nothing was left out, the client did not dial: see the log of its node, since its ssl_dist_optfile may have invalid options"
+	notRunningFix = "EPMD does not know a node that a client asked for: that node is not running. See its log: its ssl_dist_optfile may be missing or have invalid options. If it is running, capture for longer, until others dial it"
+
 	// Erlang nodes do this when they dial each other at the same time.
 	givenUpFix     = "nothing, if the two nodes are connected: when both dial at once, one connection is given up. Otherwise, see the log of the client's node"
 	refusedFix     = "see the log of the node that refused: it gives the reason"

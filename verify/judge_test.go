@@ -407,6 +407,31 @@ func TestWrongCA(t *testing.T) {
 	}
 }
 
+// TestNothingButEPMD: a client that asked EPMD for a node meant to dial it.
+func TestNothingButEPMD(t *testing.T) {
+	lookup := func(op string, o epmd.Outcome) decode.Exchange {
+		return decode.Exchange{Request: op, Outcome: o, Count: 1}
+	}
+	accepted, refused := lookup(epmd.PortPlease2Req, epmd.Accepted), lookup(epmd.PortPlease2Req, epmd.Refused)
+	for name, row := range map[string]struct {
+		asked []decode.Exchange
+		fix   string
+	}{
+		"told the port":        {[]decode.Exchange{accepted}, notDialledFix},
+		"told one of two":      {[]decode.Exchange{refused, accepted}, notDialledFix},
+		"not registered":       {[]decode.Exchange{refused}, notRunningFix},
+		"no answer":            {[]decode.Exchange{lookup(epmd.PortPlease2Req, epmd.Unanswered)}, ""},
+		"asked for all names":  {[]decode.Exchange{lookup(epmd.NamesReq, epmd.Accepted)}, ""},
+		"a node was announced": {[]decode.Exchange{lookup(epmd.Alive2Req, epmd.Accepted)}, ""},
+	} {
+		c := capture(with(bare(decode.EPMD), at("10.1.0.2:4369")))
+		c.Registry.Exchanges = row.asked
+		if f := only(t, Judge(c, Coverage{}, Options{}), NothingToVerify); f.Fix != row.fix {
+			t.Errorf("%s: %s", name, f.Fix)
+		}
+	}
+}
+
 // TestNothingButRabbitMQ: nobody needs to know which port RabbitMQ's nodes have.
 func TestNothingButRabbitMQ(t *testing.T) {
 	for _, row := range []struct {

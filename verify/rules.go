@@ -251,7 +251,7 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 		if r.options.Policy.Require == RequireEncrypted && encrypted(c) {
 			return
 		}
-		fix := fixes[NotProven]
+		fix := ""
 		if c.Protocol == decode.DistTLS && waiting(c) {
 			fix = waitingFix
 		}
@@ -476,6 +476,14 @@ func toRabbitMQ(c *decode.Connection) bool {
 	return c.Protocol == decode.TLS && (ends[decode.Server].Address.Port() == port || c.RolesUnknown() && ends[decode.Client].Address.Port() == port)
 }
 
+// lookedUp reports whether a client asked EPMD on which port a node listens, as nodes
+// do before they dial it, with the given outcome.
+func (r *ruler) lookedUp(o epmd.Outcome) bool {
+	return slices.ContainsFunc(r.capture.Registry.Exchanges, func(e decode.Exchange) bool {
+		return e.Request == epmd.PortPlease2Req && e.Outcome == o
+	})
+}
+
 // coverage has the rules about the capture as a whole.
 func (r *ruler) coverage() {
 	s := &r.sorted
@@ -501,11 +509,16 @@ func (r *ruler) nothingToVerify(distribution, refused int) {
 	switch {
 	case distribution == 0:
 		const message = "nothing to verify: no connection between Erlang nodes was recognised"
-		if slices.ContainsFunc(r.capture.Connections, toRabbitMQ) {
-			r.addFix(NothingToVerify, Medium, nil, message, rabbitMQFix)
-		} else {
-			r.add(NothingToVerify, Medium, nil, message)
+		fix := ""
+		switch {
+		case slices.ContainsFunc(r.capture.Connections, toRabbitMQ):
+			fix = rabbitMQFix
+		case r.lookedUp(epmd.Accepted):
+			fix = notDialledFix
+		case r.lookedUp(epmd.Refused):
+			fix = notRunningFix
 		}
+		r.addFix(NothingToVerify, Medium, nil, message, fix)
 	case distribution == refused:
 		r.add(NothingToVerify, Medium, nil, "nothing to verify: no connection between Erlang nodes came up")
 	case distribution == refused+len(r.excused):
