@@ -157,6 +157,32 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestRenewedCA: a certificate expired before its CA was renewed, with the same key. The
+// CA is good when it is shown.
+func TestRenewedCA(t *testing.T) {
+	young := authorityTemplate("ca")
+	young.NotBefore = year(2020)
+	ca := (*authority)(nil).sign(t, young)
+	for name, r := range map[string]struct {
+		from, to int
+		when     time.Time
+		want     string
+	}{
+		"expired":               {2010, 2012, year(2026), "it expired at 2012-01-01T00:00:00Z"},
+		"not valid yet":         {2120, 2130, year(2026), "it is not valid before 2120-01-01T00:00:00Z"},
+		"before the CA":         {2010, 2030, year(2015), "the CA's certificate CN=ca was not valid at the time"},
+		"expired, as is the CA": {2050, 2060, year(2110), "it expired at 2060-01-01T00:00:00Z; the CA's certificate CN=ca was not valid at the time"},
+	} {
+		c := with(mutual(), func(c *decode.Connection) {
+			c.First = r.when.UnixNano()
+			c.TLS.ClientCertificate.Chain = [][]byte{ca.leaf(t, template{client: true, from: r.from, to: r.to})}
+		})
+		if got := newExaminer(ca.pool()).examine(c).Client; got.Reason != r.want || got.Status != VerifyFailed {
+			t.Errorf("%s: %s: %s; want %s", name, got.Status, got.Reason, r.want)
+		}
+	}
+}
+
 // checkVerification checks a result against what it should say: "" is ok, with
 // "-" in front it is not checked, else it failed.
 func checkVerification(t *testing.T, who string, got Verification, want string) {

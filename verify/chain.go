@@ -42,7 +42,9 @@ func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtK
 		return nil
 	}
 	leaf := chain[0].X509
-	at = within(at, leaf)
+	if at.IsZero() { // not known
+		at = leaf.NotBefore
+	}
 	if !allows(leaf, usage) {
 		usage = x509.ExtKeyUsageAny
 	}
@@ -59,7 +61,7 @@ func (k *chainChecker) check(chain []*Certificate, at time.Time, usage x509.ExtK
 
 func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKeyUsage) *chainAnswer {
 	pool := x509.NewCertPool()
-	shown := []*x509.Certificate{chain[0].X509}
+	shown := []*x509.Certificate{ageless(chain[0].X509)}
 	for _, cert := range chain[1:] {
 		if cert.X509 != nil {
 			pool.AddCert(cert.X509)
@@ -82,10 +84,19 @@ func (k *chainChecker) ask(chain []*Certificate, at time.Time, usage x509.ExtKey
 	return answer
 }
 
+// ageless returns the same certificate, as if it were always valid. The time at which
+// a chain is looked for stays that of the packet: a CA that was renewed is good then,
+// though it was not yet when a certificate expired that it signed before.
+func ageless(cert *x509.Certificate) *x509.Certificate {
+	c := *cert
+	c.NotBefore, c.NotAfter = time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	return &c
+}
+
 // within returns the time nearest to at at which cert is valid.
 func within(at time.Time, cert *x509.Certificate) time.Time {
 	switch {
-	case at.Before(cert.NotBefore): // also the zero time: not known
+	case at.Before(cert.NotBefore):
 		return cert.NotBefore
 	case at.After(cert.NotAfter):
 		return cert.NotAfter
