@@ -36,7 +36,7 @@ func (r *ruler) basis(c *decode.Connection, k Conclusion) {
 		return
 	}
 	r.add(NotProven, Medium, c, fmt.Sprintf("mutual TLS is proven only by what is %s (%s); the policy takes nothing weaker than %s", weakest, what, least),
-		Evidence{certificateFrame(c, decode.Client), handshakeOf[decode.Client]}).by("distribution.basis")
+		Evidence{certificateFrame(c, decode.Client), handshakeOf[decode.Client]}).by("distribution.basis").Fix = unseenFix
 }
 
 // mutualBasis returns the weakest of what mutual TLS rests on. That something is
@@ -166,7 +166,7 @@ func (r *ruler) unseen(c *decode.Connection, v *Certificates) {
 		hidden := len(x.chain) == 0 || x.chain[0].X509 == nil || r.options.CAs != nil && x.result.Status == VerifyNotChecked
 		if x.shown && hidden {
 			r.add(NotProven, Medium, c, fmt.Sprintf("what the policy asks of the %s's certificate cannot be checked: %s", sides[side], x.result.Reason),
-				Evidence{certificateFrame(c, side), handshakeOf[side]}).by("certificates.unseen")
+				Evidence{certificateFrame(c, side), handshakeOf[side]}).by("certificates.unseen").Fix = unseenFix
 		}
 	}
 }

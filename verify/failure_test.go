@@ -136,7 +136,7 @@ func TestWaiting(t *testing.T) {
 
 // TestEveryFixCanBePasted is TestFixesCanBePasted for what is not a rule's.
 func TestEveryFixCanBePasted(t *testing.T) {
-	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, notDialledFix, notRunningFix, givenUpFix, refusedFix, turnedDownFix, noTLSFix, badOptionsFix, waitingFix, versionsFix, ciphersFix,
+	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, notDialledFix, notRunningFix, givenUpFix, refusedFix, turnedDownFix, noTLSFix, badOptionsFix, waitingFix, unseenFix, versionsFix, ciphersFix,
 		certificateFix, serverTrustFix, clientTrustFix, hostFix, selfSignedFix, expiredFix, usageFix} {
 		if problem := unbalanced(fix); problem != "" || fix == "" {
 			t.Errorf("%s in %s", problem, fix)
