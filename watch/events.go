@@ -146,6 +146,7 @@ func (t *teller) gaps(out *events) {
 
 // surroundings has what is about no connection.
 func (t *teller) surroundings(out *events, s *State) {
+	atStart := len(t.interfaces) == 0 // those are no news
 	for _, i := range s.Interfaces {
 		before, known := t.interfaces[i.Name]
 		t.interfaces[i.Name] = i
@@ -156,13 +157,13 @@ func (t *teller) surroundings(out *events, s *State) {
 		}
 		var message string
 		switch {
-		case known && before == i, !known && i.Up && i.Vanished == 0:
+		case known && before == i, atStart && i.Up && i.Vanished == 0:
 			continue
 		case i.Missing != "":
 			message = i.Name + " is waited for: " + i.Missing
 		case !i.Up:
 			message = i.Name + " is down or gone: nothing is captured on it"
-		case known && before.Missing == "":
+		case known && before.Missing == "", i.Vanished > 0:
 			message = i.Name + " was away and is back: it is captured on again"
 		default:
 			message = i.Name + " is up: it is captured on"

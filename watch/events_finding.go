@@ -119,7 +119,7 @@ func (t *teller) resolved(out *events, m *maker) {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Message, b.Message), slices.Compare(a.Connections, b.Connections))
 	})
 	for _, f := range order {
-		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " does not hold any more: " + concerning(f, over[f])}, func() {
+		out.add(Event{Event: EventResolved, Finding: f, Message: f.Rule + " no longer applies: " + concerning(f, over[f])}, func() {
 			for _, c := range over[f] {
 				c.told.findings = append(c.told.findings, c.noted)
 				t.noted++

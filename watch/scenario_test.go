@@ -264,6 +264,43 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	})
 }
 
+// An interface that appears while the watch is on all of them is told, but not those
+// that were there at its start.
+func TestInterfaceAppears(t *testing.T) {
+	perform(t, Options{}, func(p *play) {
+		var now []live.InterfaceState
+		for _, x := range []struct {
+			name string
+			want []string
+		}{
+			{"lo", nil},
+			{"veth0", []string{"veth0 is up: it is captured on"}},
+			{"veth1", []string{"veth1 is up: it is captured on"}},
+		} {
+			now = append(slices.Clone(now), live.InterfaceState{Name: x.name, Up: true})
+			p.told()
+			p.stage.mu.Lock()
+			p.stage.interfaces = now
+			p.stage.mu.Unlock()
+			p.stage.noticed <- struct{}{}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			p.mu.Lock()
+			var got []string
+			for _, e := range p.events {
+				if e.Event == EventInterface {
+					got = append(got, e.Message)
+				}
+			}
+			p.mu.Unlock()
+			if !slices.Equal(got, x.want) {
+				t.Errorf("%s: told %q", x.name, got)
+			}
+		}
+		p.end()
+	})
+}
+
 // As long as an interface is down, nothing is proven. After that all is as before,
 // unless so much crossed it before it was captured on again that this may have been
 // a connection. The kernel is asked at once what there is by then.

@@ -439,8 +439,8 @@ func (w *watching) finish(state *watch.State) error {
 		w.log.Warn(err.Error())
 	}
 	w.keys.tell(w.stderr)
-	if n := len(state.Known); n > 0 {
-		w.log.Warn("of some connections of Erlang programs no packet was captured: the report says nothing of them", "connections", n, "first", state.Known[0].Local.String()+" "+state.Known[0].Remote.String())
+	if unseen := live.OneEach(state.Known); len(unseen) > 0 {
+		w.log.Warn("no data was captured of some connections of Erlang programs: the report does not judge them", "connections", len(unseen), "first", fmt.Sprintf("%s ↔ %s", unseen[0].Local, unseen[0].Remote))
 	}
 	doc := state.Document
 	w.s.tolerate(doc)
