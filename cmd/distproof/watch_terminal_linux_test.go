@@ -121,3 +121,24 @@ func TestWatchOnATerminal(t *testing.T) {
 		t.Errorf("the log is written over the table: %q", before)
 	}
 }
+
+// When the terminal is closed, nobody can end the table with q any more: the watch
+// ends, and writes the reports that do not go to the terminal.
+func TestTerminalIsClosed(t *testing.T) {
+	in, send := piped(t, "mixed.pcap")
+	file := filepath.Join(t.TempDir(), "report.json")
+	term := onTerminal(t, in, "watch", "-", "--sandbox", "off", "-o", "table", "-o", "json="+file)
+	send()
+	term.await("legacy@n3.lab", "? help")
+	term.master.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- term.cmd.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it runs on")
+	}
+	if doc, err := os.ReadFile(file); err != nil || !strings.Contains(string(doc), "legacy@n3.lab") {
+		t.Errorf("the report is %q, %v", doc, err)
+	}
+}

@@ -49,16 +49,39 @@ type Options struct {
 // that often whether there is something to write: few, so that idling costs little.
 const framesPerSecond = 15
 
-// Run shows src until the user ends it, which is no error, or ctx does.
+// Run shows src until the user ends it or closes the terminal, which is no error,
+// or ctx does.
 func Run(ctx context.Context, src Source, o Options) error {
-	program := tea.NewProgram(newModel(src, o),
-		tea.WithInput(o.In), tea.WithOutput(o.Out),
+	var program *tea.Program
+	in := o.In
+	if f, ok := in.(*os.File); ok {
+		in = &keyboard{f, func() { program.Quit() }}
+	}
+	program = tea.NewProgram(newModel(src, o),
+		tea.WithInput(in), tea.WithOutput(o.Out),
 		tea.WithAltScreen(), tea.WithoutSignalHandler(), tea.WithFPS(framesPerSecond))
 	// With a context of its own, the program would not wait for what reads keys.
 	stop := context.AfterFunc(ctx, program.Quit)
 	defer stop()
 	_, err := program.Run()
 	return err
+}
+
+// A keyboard is a terminal that tells when it was closed. Bubble Tea would go on, and
+// nobody could end it.
+type keyboard struct {
+	*os.File
+	closed func()
+}
+
+// Read reads keys. The end, or an error, is that of the terminal.
+func (k *keyboard) Read(p []byte) (int, error) {
+	n, err := k.File.Read(p)
+	if err != nil {
+		k.closed()
+		err = io.EOF
+	}
+	return n, err
 }
 
 // Terminal opens the terminal of the process, for keys where standard input is
