@@ -134,9 +134,37 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// What dials a node and speaks neither TLS nor distribution is no gap in the capture.
+func TestForeignClient(t *testing.T) {
+	alert := tls.SideAlert{From: tls.RoleServer, Fatal: true, Name: "unexpected_message", Basis: fact.Observed}
+	onTLS := func(changes ...change) *decode.Connection {
+		return with(with(mutual(), generic, announced, func(c *decode.Connection) {
+			c.TLS.Client, c.TLS.Server, c.TLS.Established = nil, nil, fact.UnknownBecause("x")
+			c.TLS.Alerts, c.Unidentified[client] = []tls.SideAlert{alert}, true
+		}), changes...)
+	}
+	notWhole := func(c *decode.Connection) { c.Ending.Whole = false }
+	const answered = "the client sent bytes that are neither TLS nor distribution, and the server answered with the TLS alert unexpected_message"
+	for name, r := range map[string]struct {
+		c        *decode.Connection
+		why, fix string
+	}{
+		"the server has TLS":     {onTLS(), answered, foreignFix},
+		"it has not":             {with(bare(decode.Other), announced), "neither TLS nor distribution is recognised", foreignFix},
+		"its beginning missing":  {onTLS(notWhole), "nothing that it answers", ""},
+		"both beginnings":        {with(bare(decode.Other), announced, notWhole), "neither TLS nor distribution is recognised", ""},
+		"the client sent alerts": {onTLS(func(c *decode.Connection) { c.TLS.Alerts[0].From = tls.RoleClient }), "nothing that it answers", ""},
+	} {
+		j := Judge(capture(r.c), Coverage{}, Options{})
+		if f := only(t, j, NotProven); f.Fix != r.fix || !strings.Contains(f.Message, r.why) || j.Outcome != Undecided {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
 // TestEveryFixCanBePasted is TestFixesCanBePasted for what is not a rule's.
 func TestEveryFixCanBePasted(t *testing.T) {
-	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, notDialledFix, notRunningFix, givenUpFix, refusedFix, turnedDownFix, noTLSFix, badOptionsFix, waitingFix, unseenFix, versionsFix, ciphersFix,
+	for _, fix := range []string{newCertificateFix, sharedKeyFix, signatureFix, rabbitMQFix, notDialledFix, notRunningFix, givenUpFix, refusedFix, turnedDownFix, noTLSFix, badOptionsFix, waitingFix, foreignFix, unseenFix, versionsFix, ciphersFix,
 		certificateFix, serverTrustFix, clientTrustFix, hostFix, selfSignedFix, expiredFix, usageFix} {
 		if problem := unbalanced(fix); problem != "" || fix == "" {
 			t.Errorf("%s in %s", problem, fix)

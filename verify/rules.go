@@ -252,8 +252,11 @@ func (r *ruler) transport(c *decode.Connection, k Conclusion) {
 			return
 		}
 		fix := ""
-		if c.Protocol == decode.DistTLS && waiting(c) {
+		switch {
+		case c.Protocol == decode.DistTLS && waiting(c):
 			fix = waitingFix
+		case foreignClient(c):
+			fix = foreignFix
 		}
 		r.addFix(NotProven, Medium, c, k.Reason, fix, Evidence{c.FirstFrame, "the connection's first packet"})
 	}

@@ -84,13 +84,33 @@ func Conclude(c *decode.Connection) Conclusion {
 		case len(c.TLS.Alerts) == 0:
 			return Conclusion{Inconclusive, tlsState(c), "TLS on a port of distribution, with no part of the handshake whole in the capture: packets are missing, or cut by its snaplen"}
 		}
-		return Conclusion{Inconclusive, tlsState(c), "a TLS alert on a port of distribution, and nothing that it answers"}
+		return Conclusion{Inconclusive, tlsState(c), alertAlone(c)}
 	case decode.EPMD:
 		return Conclusion{NoVerdict, openState(c), "Erlang port mapper"}
 	case decode.None:
 		return withoutData(c)
 	}
 	return unidentified(c)
+}
+
+// alertAlone describes a connection that has an alert and nothing else of TLS.
+func alertAlone(c *decode.Connection) string {
+	if foreignClient(c) {
+		return fmt.Sprintf("the client sent bytes that are neither TLS nor distribution, and the server answered with the TLS alert %s", c.TLS.Alerts[0].Name)
+	}
+	return "a TLS alert on a port of distribution, and nothing that it answers"
+}
+
+// foreignClient reports whether a client on a port of distribution speaks neither that
+// nor TLS, from its first byte on.
+func foreignClient(c *decode.Connection) bool {
+	switch c.Protocol {
+	case decode.Other:
+		return c.Ending.Whole
+	case decode.TLS:
+		return c.Ending.Whole && c.Unidentified[decode.Client] && len(c.TLS.Alerts) > 0 && c.TLS.Alerts[0].From == tls.RoleServer
+	}
+	return false
 }
 
 // openState is the state of a connection whose protocol has no session to come up.
