@@ -54,7 +54,7 @@ const (
 	turnedDownFix  = "see the log of the server's node: it gives the reason, such as Unknown CA. If it has \"Connection attempt from disallowed node\", the certificate is good, but net_kernel:allow/1 lets in others only"
 	noTLSFix       = "start both nodes with\n  -proto_dist inet_tls -ssl_dist_optfile /etc/erl/ssl_dist.conf"
 	badOptionsFix  = "see the log of the node that closed: its ssl_dist_optfile may be missing or have invalid options. A program that only probes the port, such as a health check or rabbitmqctl's diagnostics, looks the same"
-	foreignFix     = "find out what dials this port: a health check or a scanner, most likely, and no node. Keep it away from the port; or, if it is harmless, add an exception to the policy"
+	foreignFix     = "find out what dials this port, since no node does so: a health check or a scanner, most likely. Keep it away from the port, or, if it is harmless, add an exception to the policy. If --port names the port, it may not be one of distribution"
 	unseenFix      = "where TLS 1.3 encrypts certificates and signatures, a key log of one node of each pair opens them: --keylog FILE (docs/keylog.md). Or let the policy take less: basis under distribution, unseen under certificates"
 	waitingFix     = "capture for longer: a client gives up after 7 seconds (net_setuptime). If the server never answers, it has no TLS, most likely: " + noTLSFix
 	versionsFix    = "in the ssl_dist_optfile of both nodes, in both sections:\n{versions, ['tlsv1.3', 'tlsv1.2']}"
