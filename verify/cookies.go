@@ -132,7 +132,10 @@ var shipped = sync.OnceValue(func() []Cookie {
 // A CookieCheck tries known cookies on handshakes. The zero value knows none.
 type CookieCheck struct {
 	cookies []Cookie
-	left    int
+	// order has the indices of cookies in the order in which they are tried.
+	order []int
+	tried *Tried
+	left  int
 	// Unchecked counts the proofs that were not tried on all cookies, since the
 	// limit for all together was reached.
 	Unchecked int
@@ -141,7 +144,51 @@ type CookieCheck struct {
 // NewCookieCheck returns one that knows the given cookies, and those that
 // products ship.
 func NewCookieCheck(own []Cookie) *CookieCheck {
-	return &CookieCheck{cookies: slices.Concat(own, shipped()), left: maxTries}
+	k := &CookieCheck{cookies: slices.Concat(own, shipped()), left: maxTries}
+	k.order = make([]int, len(k.cookies))
+	for i := range k.order {
+		k.order[i] = i
+	}
+	return k
+}
+
+// A Tried remembers what came of trying known cookies, for who judges the same
+// handshakes again and again by the same cookies. It remembers what was asked for the
+// last time, and changes nothing of what is found. The zero value has nothing; it is
+// not safe for concurrent use.
+type Tried struct{ before, now map[answer]int }
+
+// An answer is what is tried: the digest for a challenge.
+type answer struct {
+	challenge uint32
+	digest    [md5.Size]byte
+}
+
+// none stands for no cookie.
+const none = -1
+
+// turn forgets what was not asked for since it was called last.
+func (t *Tried) turn() {
+	if t != nil {
+		t.before, t.now = t.now, make(map[answer]int, len(t.now))
+	}
+}
+
+// of returns the cookie that p is known to be of, or none.
+func (t *Tried) of(p answer) (cookie int, known bool) {
+	if t == nil {
+		return none, false
+	}
+	if cookie, known = t.now[p]; !known {
+		cookie, known = t.before[p]
+	}
+	return cookie, known
+}
+
+func (t *Tried) note(p answer, cookie int) {
+	if t != nil {
+		t.now[p] = cookie
+	}
 }
 
 // Match tells which known cookie client and server proved to each other, each nil
@@ -157,21 +204,28 @@ func (k *CookieCheck) Match(client, server dist.Handshake) (byClient, byServer *
 	return byClient, byServer
 }
 
-// find tries all cookies, first the one that was found last: a cluster has one.
+// find tries all cookies, first the one that was found last: a cluster has one. What
+// was tried before counts as much as if it was tried again.
 func (k *CookieCheck) find(challenge uint32, digest [md5.Size]byte) *Cookie {
-	decimal := strconv.FormatUint(uint64(challenge), 10)
-	for i, c := range k.cookies {
+	p, decimal := answer{challenge, digest}, ""
+	cookie, known := k.tried.of(p)
+	if !known {
+		decimal = strconv.FormatUint(uint64(challenge), 10)
+	}
+	for i, n := range k.order {
 		if k.left == 0 {
 			k.Unchecked++
 			return nil
 		}
 		k.left--
-		if c.proves(decimal, digest) {
-			copy(k.cookies[1:], k.cookies[:i])
-			k.cookies[0] = c
-			return &c
+		if known && n == cookie || !known && k.cookies[n].proves(decimal, digest) {
+			copy(k.order[1:], k.order[:i])
+			k.order[0] = n
+			k.tried.note(p, n)
+			return &k.cookies[n]
 		}
 	}
+	k.tried.note(p, none)
 	return nil
 }
 

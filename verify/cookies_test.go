@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,8 +88,8 @@ func TestMatchInAnyOrder(t *testing.T) {
 			t.Errorf("%d: found %q", i, known(c))
 		}
 	}
-	if len(check.cookies) != len(own)+len(shipped()) {
-		t.Errorf("%d cookies left", len(check.cookies))
+	if n := len(slices.Compact(slices.Sorted(slices.Values(check.order)))); n != len(own)+len(shipped()) {
+		t.Errorf("%d cookies left", n)
 	}
 }
 
@@ -104,6 +105,48 @@ func TestTriesAreBounded(t *testing.T) {
 	r.uncheckedCookies()
 	if len(r.findings) != 1 || r.findings[0].Severity != Info || r.findings[0].Message != "1 proof of a cookie was not tried on all known cookies: there are too many" {
 		t.Errorf("%+v", r.findings)
+	}
+}
+
+// TestTried: what came of trying cookies is found again without trying them, is counted
+// as if they were tried, and is forgotten when it is not asked for.
+func TestTried(t *testing.T) {
+	own := []Cookie{NewCookie("first", "the first"), NewCookie("second", "the second")}
+	asked := [][2]dist.Handshake{handshakes("second", "second"), handshakes("nobody's", "first"), handshakes("monster", "nobody's")}
+	tried := new(Tried)
+	match := func(tried *Tried, tries int, forget bool) (found []string, left, unchecked int) {
+		check := NewCookieCheck(own)
+		check.tried, check.left = tried, tries
+		if tried.turn(); forget { // what proves nothing finds nothing
+			for i := range check.cookies {
+				check.cookies[i].forms = nil
+			}
+		}
+		for _, sides := range asked {
+			c, s := check.Match(sides[client], sides[server])
+			found = append(found, known(c), known(s))
+		}
+		return found, check.left, check.Unchecked
+	}
+	want, left, _ := match(nil, maxTries, false)
+	match(tried, maxTries, false)
+	for range 3 {
+		if got, l, _ := match(tried, maxTries, true); !slices.Equal(got, want) || l != left {
+			t.Errorf("found %q with %d tries left, want %q with %d", got, l, want, left)
+		}
+	}
+	for tries := range maxTries - left {
+		want, left, unchecked := match(nil, tries, false)
+		got, l, u := match(tried, tries, true)
+		if !slices.Equal(got, want) || l != left || u != unchecked || u == 0 {
+			t.Errorf("with %d tries found %q with %d left and %d unchecked, want %q, %d and %d", tries, got, l, u, want, left, unchecked)
+		}
+		match(tried, maxTries, false) // none of it is forgotten
+	}
+	tried.turn()
+	tried.turn()
+	if got, _, _ := match(tried, maxTries, true); slices.ContainsFunc(got, func(s string) bool { return s != "" }) {
+		t.Errorf("found %q that was not asked for lately", got)
 	}
 }
 

@@ -47,6 +47,8 @@ type Options struct {
 	EPMDNetworks Networks
 	// Cookies are known ones, beside those that products ship.
 	Cookies []Cookie
+	// Tried remembers what came of trying cookies; nil if none of it is judged again.
+	Tried *Tried
 	// AllowNodes, AllowNetworks and AllowPorts are the nodes, the addresses of
 	// both ends and the ports of servers that may take part; all if empty.
 	AllowNodes    []NodeGlob
@@ -162,6 +164,8 @@ func (o *Options) examiner() *examiner {
 func Judge(c *decode.Capture, cover Coverage, o Options) *Judgement {
 	j := newJudgement(c)
 	r := ruler{capture: c, judgement: j, cover: cover, options: o, cookies: NewCookieCheck(o.Cookies)}
+	r.cookies.tried = o.Tried
+	o.Tried.turn()
 	r.run(o.examiner())
 	j.Findings = r.findings
 	slices.SortStableFunc(j.Findings, func(a, b Finding) int {

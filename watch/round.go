@@ -52,6 +52,7 @@ type maker struct {
 	secrets   int       // how many the key log had
 	// documents makes those by one policy.
 	documents *report.Builder
+	tried     *verify.Tried // by that policy
 	past      past
 	losses    losses
 	kernel    kernel
@@ -64,7 +65,7 @@ type maker struct {
 
 func newMaker(e *Engine) maker {
 	m := maker{e: e, ledger: decode.NewLedger(e.o.Decode), wait: maxWait}
-	m.documents = new(report.Builder)
+	m.documents, m.tried = new(report.Builder), new(verify.Tried)
 	m.past = newPast(e.o.MaxMemory)
 	m.kernel = kernel{ask: e.o.Sockets, ports: e.o.Decode.Ports, epmd: e.o.Decode.EPMDPorts, only: e.o.Links.Only}
 	m.teller = newTeller(e.o.Event)
@@ -104,7 +105,7 @@ func (m *maker) round(final bool) {
 	}
 	policy := e.judgeBy()
 	if policy.changed {
-		m.documents = new(report.Builder)
+		m.documents, m.tried = new(report.Builder), new(verify.Tried)
 	}
 	grown := m.keysGrew()
 	fresh := m.take(final) || m.number == 0 || policy.changed || grown || final
@@ -229,6 +230,7 @@ func (m *maker) stateOf(facts *decode.Capture, presences []decode.Presence, inpu
 		}
 		return until
 	}
+	policy.Tried = m.tried
 	policy.Policy.Now = now // exceptions expire while it watches
 	judgement := verify.Judge(facts, cover, policy)
 	for i := range presences {
