@@ -65,6 +65,8 @@ type examiner struct {
 	chains chainChecker
 	// anyHost leaves names out.
 	anyHost bool
+	// packets is [examiner.alone]; nil as long as nobody asked for it.
+	packets *examiner
 	// hidden has the results where there is no chain, by the reason, and checked those
 	// for chains; results has what connections have of both.
 	hidden  once.Table[string, *Verification]
@@ -89,6 +91,14 @@ type resultKey struct {
 
 func newExaminer(cas *x509.CertPool) *examiner {
 	return &examiner{store: newCertificateStore(), chains: chainChecker{cas: cas}}
+}
+
+// alone returns an examiner that goes by the packets alone, whatever x was told.
+func (x *examiner) alone() *examiner {
+	if x.packets == nil {
+		x.packets = newExaminer(nil)
+	}
+	return x.packets
 }
 
 // examine verifies the chains of a connection at the time when they crossed:

@@ -15,8 +15,8 @@ import (
 type cause struct{ text, fix string }
 
 // failure says in words why a TLS handshake came to nothing.
-func failure(c *decode.Connection) string {
-	return ending(c) + causeOf(c).suffix()
+func failure(c *decode.Connection, x *examiner) string {
+	return ending(c) + causeOf(c, x).suffix()
 }
 
 func (k cause) suffix() string {
@@ -70,7 +70,7 @@ func impatient(c *decode.Connection) bool {
 }
 
 // causeOf finds the likeliest cause, from what was seen before the end.
-func causeOf(c *decode.Connection) cause {
+func causeOf(c *decode.Connection, x *examiner) cause {
 	f := c.TLS
 	a := f.Failure.Alert
 	switch {
@@ -93,9 +93,9 @@ func causeOf(c *decode.Connection) cause {
 	case a.Name == "internal_error" || a.Name == "unexpected_message" || f.Server == nil:
 		return cause{}
 	case a.From == tls.RoleServer:
-		return refusedByServer(c, a)
+		return refusedByServer(c, a, x.alone())
 	}
-	return refusedByClient(c, a)
+	return refusedByClient(c, a, x.alone())
 }
 
 // offered names the versions that the client would have taken.
@@ -124,7 +124,7 @@ func serverName(f *tls.Facts) string {
 }
 
 // refusedByServer finds what a server disliked of its client.
-func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
+func refusedByServer(c *decode.Connection, a *tls.SideAlert, x *examiner) cause {
 	f := c.TLS
 	switch f.ClientCertificate.Status {
 	case tls.Empty:
@@ -134,7 +134,7 @@ func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
 		}
 		return k
 	case tls.Presented:
-		v := newExaminer(nil).examine(c)
+		v := x.examine(c)
 		k := disliked(a, "server", "client", v.ClientChain, v.Client.Problems)
 		if a.Basis == fact.Inferred && k.fix == "" { // it may be the close_notify of one that takes it (inet_tls_dist)
 			k.fix = turnedDownFix
@@ -150,8 +150,8 @@ func refusedByServer(c *decode.Connection, a *tls.SideAlert) cause {
 // refusedByClient finds what a client disliked of its server. OTP says
 // handshake_failure if the certificate is for another host, from OTP 27 on
 // bad_certificate (ssl_handshake:path_validation_alert/1, hostname_check_failed).
-func refusedByClient(c *decode.Connection, a *tls.SideAlert) cause {
-	v := newExaminer(nil).examine(c)
+func refusedByClient(c *decode.Connection, a *tls.SideAlert, x *examiner) cause {
+	v := x.examine(c)
 	vague := a.Name == "" || a.Name == "handshake_failure" || a.Name == "certificate_unknown" || a.Name == "bad_certificate"
 	for _, p := range v.Server.Problems {
 		if vague && (p.Kind == WrongName || p.Kind == CommonNameOnly) {
@@ -233,5 +233,5 @@ func (r *ruler) refused(c *decode.Connection, k Conclusion) {
 	if a := c.TLS.Failure.Alert; a != nil {
 		at = Evidence{a.Frame, r.text("the %s's alert (%s)", a.From.String(), a.Basis.String())}
 	}
-	r.addFix(HandshakeRefused, Info, c, k.Reason, cmp.Or(causeOf(c).fix, refusedFix), at)
+	r.addFix(HandshakeRefused, Info, c, k.Reason, cmp.Or(causeOf(c, r.examiner).fix, refusedFix), at)
 }

@@ -174,3 +174,24 @@ func TestEveryFixCanBePasted(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedAgain: what is the same for many refused connections is found out once.
+func TestRefusedAgain(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	leaf := ca.leaf(t, template{client: true, server: true, names: []string{"n9.lab"}, from: 2000, to: 2100})
+	judging := func(n int) float64 {
+		var all []*decode.Connection
+		for i := range n {
+			by := tls.RoleServer
+			if i%2 == 0 {
+				by = tls.RoleClient
+			}
+			all = append(all, with(mutual(), showing(leaf), sending(leaf), refusedBy(by, "bad_certificate")))
+		}
+		return testing.AllocsPerRun(5, func() { Judge(capture(all...), Coverage{}, Options{}) })
+	}
+	const more = 100
+	if each := (judging(2+more) - judging(2)) / more; each > 40 {
+		t.Errorf("to judge another one allocates %.0f times", each)
+	}
+}

@@ -148,7 +148,7 @@ func newJudgement(c *decode.Capture) *Judgement {
 // observe draws the verdict of the next connection, of which x checks the
 // certificates.
 func (j *Judgement) observe(c *decode.Connection, x *examiner) (Conclusion, *Certificates) {
-	k, v := Conclude(c), x.examine(c)
+	k, v := conclude(c, x), x.examine(c)
 	j.Conclusions, j.Certificates = append(j.Conclusions, k), append(j.Certificates, v)
 	return k, v
 }

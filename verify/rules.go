@@ -95,6 +95,7 @@ type ruler struct {
 	findings  []Finding
 	index     map[findingKey]int
 	cookies   *CookieCheck
+	examiner  *examiner
 	// uses has what came of the policy's exceptions, excused the connections of
 	// which one says that they need not meet the requirement.
 	uses    []exceptionUse
@@ -160,6 +161,7 @@ type findingKey struct {
 
 // run draws the verdicts, with x for the certificates, and applies the rules.
 func (r *ruler) run(x *examiner) {
+	r.examiner = x
 	for _, c := range r.capture.Connections {
 		k, v := r.judgement.observe(c, x)
 		if r.sorted.sort(c, k); k.Verdict == NoVerdict {

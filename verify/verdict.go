@@ -66,12 +66,15 @@ type Conclusion struct {
 }
 
 // Conclude draws the verdict from the facts of a connection.
-func Conclude(c *decode.Connection) Conclusion {
+func Conclude(c *decode.Connection) Conclusion { return conclude(c, newExaminer(nil)) }
+
+// conclude is Conclude, with x for the certificates that a side may have disliked.
+func conclude(c *decode.Connection, x *examiner) Conclusion {
 	switch c.Protocol {
 	case decode.Dist:
 		return inTheClear(c)
 	case decode.DistTLS:
-		v, why := undisputed(c)
+		v, why := undisputed(c, x)
 		state := tlsState(c)
 		if state == DistRefused && (v == Mutual || v == OneWay) {
 			why += "; then " + noSession(c)
@@ -281,8 +284,8 @@ func decryptedState(c *decode.Connection, closed bool) (State, bool) {
 
 // undisputed is overTLS, but nothing good is claimed of a connection of which it
 // is not certain what belongs to it.
-func undisputed(c *decode.Connection) (Verdict, string) {
-	v, why := overTLS(c)
+func undisputed(c *decode.Connection, x *examiner) (Verdict, string) {
+	v, why := overTLS(c, x)
 	if v == Mutual && c.Disputed {
 		return Inconclusive, "segments that have no place in the connection came with its addresses and ports: another connection has them too, or somebody forged them"
 	}
@@ -290,7 +293,7 @@ func undisputed(c *decode.Connection) (Verdict, string) {
 }
 
 // overTLS judges a TLS connection of distribution.
-func overTLS(c *decode.Connection) (Verdict, string) {
+func overTLS(c *decode.Connection, x *examiner) (Verdict, string) {
 	f := c.TLS
 	if v, why := notOnlyTLS(c); v != NoVerdict {
 		return v, why
@@ -303,7 +306,7 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 	case repeatedLate(c):
 		return Inconclusive, "the handshake came again later, and could not be compared with what came first"
 	case f.Failure != nil:
-		return Refused, failure(c)
+		return Refused, failure(c, x)
 	case f.Client == nil && f.Server == nil && c.Start():
 		return Inconclusive, "encrypted, but the handshake is not whole in the capture: packets are missing, or cut by its snaplen"
 	case f.Client == nil && f.Server == nil:
@@ -323,7 +326,7 @@ func overTLS(c *decode.Connection) (Verdict, string) {
 	case f.Suite.Anonymous() && f.ClientCertificate.Status != tls.NotRequested:
 		return Inconclusive, fmt.Sprintf("anonymous cipher suite (%s): nobody is authenticated", f.Suite)
 	case f.ClientCertificate.Status == tls.Resumed:
-		return resumed(c)
+		return resumed(c, x)
 	}
 	return byCertificate(f)
 }
@@ -376,14 +379,14 @@ func repeatedLate(c *decode.Connection) bool {
 }
 
 // resumed takes the verdict of the session's full handshake.
-func resumed(c *decode.Connection) (Verdict, string) {
+func resumed(c *decode.Connection, x *examiner) (Verdict, string) {
 	switch {
 	case c.ResumedFrom == nil && c.TLS.Version.Is13():
 		return Inconclusive, "resumed session, whose full handshake was not captured or cannot be told: TLS 1.3 encrypts the tickets that link them (--keylog)"
 	case c.ResumedFrom == nil:
 		return Inconclusive, "resumed session, whose full handshake was not captured"
 	}
-	v, why := undisputed(c.ResumedFrom)
+	v, why := undisputed(c.ResumedFrom, x)
 	switch {
 	case v != Mutual && v != OneWay:
 		return Inconclusive, "resumed session, whose full handshake proves nothing: " + why
