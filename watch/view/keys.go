@@ -7,6 +7,7 @@ type keys struct {
 	up, down, pageUp, pageDown, top, bottom                       key.Binding
 	open, sort, unsort, reverse, search, clear                    key.Binding
 	notMutual, onlyOpen, all, findings, happened, help, quit, end key.Binding
+	pause                                                         key.Binding
 	back                                                          key.Binding
 }
 
@@ -36,6 +37,7 @@ func newKeys() keys {
 		back:      bind("q Esc", "back", "q", "esc", "left"),
 		quit:      bind("q", "end the watch, with the report", "q"),
 		end:       bind("Ctrl-C", "the same, from every page", "ctrl+c"),
+		pause:     bind("Ctrl-Z", "stop until fg; packets may be lost meanwhile", "ctrl+z"),
 	}
 }
 
@@ -44,6 +46,6 @@ func (k keys) list() []key.Binding {
 	return []key.Binding{
 		k.up, k.down, k.pageUp, k.pageDown, k.top, k.bottom, k.open,
 		k.sort, k.unsort, k.reverse, k.search, k.clear, k.notMutual, k.onlyOpen, k.all,
-		k.findings, k.happened, k.help, k.quit, k.end,
+		k.findings, k.happened, k.help, k.quit, k.end, k.pause,
 	}
 }

@@ -233,6 +233,8 @@ func (m *model) press(msg tea.KeyMsg) tea.Cmd {
 	switch {
 	case key.Matches(msg, m.keys.end):
 		return tea.Quit
+	case key.Matches(msg, m.keys.pause):
+		return tea.Suspend
 	case m.searching:
 		m.typeWord(msg)
 	case m.page == pageList:

@@ -414,6 +414,20 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// Ctrl-Z stops the program on every page, as the shell's job control expects.
+func TestStop(t *testing.T) {
+	for _, before := range []string{"", "/", "?", "f"} {
+		s := newScreen(t, stateOfMany(3), 80, 24)
+		s.press(before)
+		_, cmd := s.Update(tea.KeyMsg{Type: tea.KeyCtrlZ})
+		if cmd == nil {
+			t.Errorf("Ctrl-Z does nothing after %q", before)
+		} else if _, stops := cmd().(tea.SuspendMsg); !stops {
+			t.Errorf("Ctrl-Z does not stop it after %q", before)
+		}
+	}
+}
+
 // Keys that are typed fast come together.
 func TestFastKeys(t *testing.T) {
 	s := newScreen(t, stateOfMany(8), 80, 24)
