@@ -175,7 +175,7 @@ func (m *model) findingsPage() []string {
 func (m *model) findingLine(f *report.Finding, current bool) string {
 	severity, rule := pad(report.Escape(f.Severity), 9), pad(report.Escape(f.Rule), 6)
 	text := f.Message
-	if f.Title != "" {
+	if f.Title != "" && !strings.HasPrefix(text, f.Title) { // some repeat it
 		text = f.Title + ": " + text
 	}
 	if f.Status == "waived" {

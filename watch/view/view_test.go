@@ -364,6 +364,17 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// A message that begins with the title of its rule needs no title.
+func TestTitleIsNotRepeated(t *testing.T) {
+	state := stateOfMany(0)
+	state.Document.Findings = []report.Finding{{Rule: "DP301", Severity: "medium", Title: "nothing to verify", Message: "nothing to verify: no connection came up", Status: "open"}}
+	s := newScreen(t, state, 80, 24)
+	s.press("f")
+	if got := s.View(); strings.Count(got, "nothing to verify") != 1 {
+		t.Error(got)
+	}
+}
+
 // What is open on a page changes with the connection, and says so if that is gone.
 func TestConnectionPageFollows(t *testing.T) {
 	s := newScreen(t, stateOfMany(3), 80, 24)
