@@ -76,91 +76,149 @@ const maxTickets = 4
 // directions. It is a dialogue: each side waits for the other's message before
 // it sends its own, which tells it from requests and answers of the same sizes.
 func shape(v Version, suite Suite, client, server []Record) Shape {
-	out, rest := stages(v, suite, client, server)
-	alert, _ := sealedLength(v, suite, lengthAlert)
-	out.More = len(rest) > 1 || len(rest) == 1 && rest[0].Length != alert
-	return out
+	x := exchange{version: v, suite: suite, client: client, server: server}
+	if !(x.name() && x.status() && x.challenge() && x.reply() && x.ack()) {
+		x.shape.More = !x.alertAtMost(x.server)
+	}
+	return x.shape
 }
 
-// stages is shape but for More, and returns the server's records behind the messages
-// that it found; none at StageAck.
-func stages(v Version, suite Suite, client, server []Record) (out Shape, rest []Record) {
-	zero, exact := sealedLength(v, suite, 0)
-	if zero == 0 || len(client) == 0 {
-		return Shape{}, server
-	}
-	is := func(r Record, n int) bool {
-		length, _ := sealedLength(v, suite, n)
-		return r.Length == length
-	}
-	isOne := func(r Record, ns []int) bool {
-		for _, n := range ns {
-			if is(r, n) {
-				return true
-			}
-		}
+// An exchange is that dialogue while it is read: the records behind what was read, and
+// its shape so far. Each message has a method that takes it out, and reports whether
+// the next one may follow.
+type exchange struct {
+	version        Version
+	suite          Suite
+	client, server []Record
+	// said is the last message that was taken out.
+	said  Record
+	shape Shape
+}
+
+// is reports whether r has n bytes in it.
+func (x *exchange) is(r Record, n int) bool {
+	length, _ := sealedLength(x.version, x.suite, n)
+	return r.Length == length
+}
+
+// isOne reports whether the number of bytes in r is one of ns.
+func (x *exchange) isOne(r Record, ns []int) bool {
+	return slices.ContainsFunc(ns, func(n int) bool { return x.is(r, n) })
+}
+
+// beyond returns how many more bytes than n are in r.
+func (x *exchange) beyond(r Record, n int) int {
+	none, _ := sealedLength(x.version, x.suite, 0)
+	return r.Length - none - n
+}
+
+// fromClient and fromServer take out the next message.
+func (x *exchange) fromClient() { x.said, x.client = x.client[0], x.client[1:] }
+func (x *exchange) fromServer() { x.said, x.server = x.server[0], x.server[1:] }
+
+// answered reports whether there are records, and the first of them was sent after the
+// last message.
+func (x *exchange) answered(records []Record) bool {
+	return len(records) > 0 && sentAfter(records[0], x.said)
+}
+
+// name reads the client's name.
+func (x *exchange) name() bool {
+	none, exact := sealedLength(x.version, x.suite, 0)
+	if none == 0 || len(x.client) == 0 {
 		return false
 	}
-	out = Shape{Exact: exact, ClientName: client[0].Length - zero - lengthSendName}
-	if exact && (out.ClientName < 1 || out.ClientName > maxNodeName) {
-		return Shape{}, server
+	x.fromClient()
+	length := x.beyond(x.said, lengthSendName)
+	if exact && (length < 1 || length > maxNodeName) {
+		return false
 	}
-	out.Stage = StageName
-	isStatus := func(r Record) bool { return isOne(r, statusLengths) || isOne(r, statusRefusals) }
-	if i := slices.IndexFunc(server, isStatus); v.Is13() && i > 0 && i <= maxTickets {
-		server = server[i:]
+	x.shape = Shape{Stage: StageName, Exact: exact, ClientName: length}
+	return true
+}
+
+// status reads the server's status.
+func (x *exchange) status() bool {
+	out := &x.shape
+	isStatus := func(r Record) bool { return x.isOne(r, statusLengths) || x.isOne(r, statusRefusals) }
+	if i := slices.IndexFunc(x.server, isStatus); x.version.Is13() && i > 0 && i <= maxTickets {
+		x.server = x.server[i:]
 	}
-	if len(server) == 0 || !sentAfter(server[0], client[0]) {
-		return out, server
+	if !x.answered(x.server) {
+		return false
 	}
-	given := server[0].Length - zero - lengthNamed
-	if exact && !isStatus(server[0]) && given >= out.ClientName+len("x@") && given <= maxNodeName {
+	first := x.server[0]
+	given := x.beyond(first, lengthNamed)
+	if out.Exact && !isStatus(first) && given >= out.ClientName+len("x@") && given <= maxNodeName {
 		// The client sent only its host, and gets a name.
 		out.ClientName, out.Named = given, true
 	}
 	switch {
 	case out.Named:
-	case exact && !plausibleName(out.ClientName):
-		return Shape{}, server
-	case !isOne(server[0], statusLengths):
-		if out.Refused = isOne(server[0], statusRefusals); out.Refused {
-			out.Crossed = exact && is(server[0], lengthNok)
-			server = server[1:]
-		}
-		return out, server
+	case out.Exact && !plausibleName(out.ClientName):
+		*out = Shape{}
+		return false
+	case x.isOne(first, statusLengths):
+	case x.isOne(first, statusRefusals):
+		out.Refused, out.Crossed = true, out.Exact && x.is(first, lengthNok)
+		x.fromServer()
+		return false
+	default:
+		return false
 	}
 	out.Stage = StageStatus
-	if len(server) < 2 {
-		return out, server[1:]
+	x.fromServer()
+	return true
+}
+
+// challenge reads the server's name and challenge.
+func (x *exchange) challenge() bool {
+	out := &x.shape
+	if len(x.server) == 0 {
+		return false
 	}
-	out.ServerName = server[1].Length - zero - lengthChallenge
-	if exact && !plausibleName(out.ServerName) {
-		return out, server[1:]
+	out.ServerName = x.beyond(x.server[0], lengthChallenge)
+	if out.Exact && !plausibleName(out.ServerName) {
+		return false
 	}
 	out.Stage = StageChallenge
-	// Between its name and its reply the client may answer the status "alive"
-	// and send the complement of an old-style name.
-	reply := 1
-	for reply < len(client) && reply < 3 && !is(client[reply], lengthReply) &&
-		isOne(client[reply], []int{4 + 5, 4 + 6, lengthComplement}) {
-		reply++
+	x.fromServer()
+	return true
+}
+
+// reply reads the client's answer to the challenge. Before it, the client may answer
+// the status "alive" and send the complement of an old-style name.
+func (x *exchange) reply() bool {
+	n := 0
+	for n < len(x.client) && n < 2 && !x.is(x.client[n], lengthReply) && x.isOne(x.client[n], []int{4 + 5, 4 + 6, lengthComplement}) {
+		n++
 	}
-	if reply >= len(client) || !is(client[reply], lengthReply) || !sentAfter(client[reply], server[1]) {
-		return out, server[2:]
+	before, rest := x.client[:n], x.client[n:]
+	if !x.answered(rest) || !x.is(rest[0], lengthReply) {
+		return false
 	}
-	if is(client[reply-1], lengthComplement) {
-		out.ClientName += oldNameLess
+	if n > 0 && x.is(before[n-1], lengthComplement) {
+		x.shape.ClientName += oldNameLess
 	}
-	out.Stage = StageReply
-	if len(server) > 2 && is(server[2], lengthAck) && sentAfter(server[2], client[reply]) {
-		out.Stage = StageAck
+	x.shape.Stage = StageReply
+	x.client = rest
+	x.fromClient()
+	return true
+}
+
+// ack reads the server's confirmation.
+func (x *exchange) ack() bool {
+	x.shape.last = x.alertAtMost(x.server) && x.alertAtMost(x.client)
+	if !x.answered(x.server) || !x.is(x.server[0], lengthAck) {
+		return false
 	}
-	alert := func(r []Record) bool { return len(r) == 0 || len(r) == 1 && is(r[0], lengthAlert) }
-	out.last = alert(server[2:]) && alert(client[reply+1:])
-	if out.Stage == StageAck {
-		return out, nil
-	}
-	return out, server[2:]
+	x.shape.Stage = StageAck
+	return true
+}
+
+// alertAtMost reports whether there is nothing but an alert, if anything.
+func (x *exchange) alertAtMost(records []Record) bool {
+	return len(records) == 0 || len(records) == 1 && x.is(records[0], lengthAlert)
 }
 
 func plausibleName(n int) bool { return n >= minNodeName && n <= maxNodeName }
