@@ -6,65 +6,80 @@ import (
 	"distproof/decode/fact"
 )
 
-// tls13 reads certificates and acceptance off record lengths.
+// tls13 reads certificates and acceptance off record lengths, or off what a key log
+// opens.
 func (x *combiner) tls13() {
 	f := x.f
-	if f.Client != nil && f.Client.EarlyData {
-		x.unknown("the client offered early data, whose records cannot be told from its handshake")
-		return
-	}
-	if d := x.damage(); d != "" {
-		x.unknown(d)
-		return
-	}
-	if f.Client == nil {
-		x.unknown("the ClientHello is not in the capture")
-		return
-	}
-	if f.Suite.finishedLength() == 0 {
-		x.unknown(fmt.Sprintf("cipher suite %s: record sizes are not known", f.Suite))
+	if why := x.unreadable13(); why != "" {
+		x.unknown(why)
 		return
 	}
 	shaper := shaper{f.Suite}
 	client, server := x.c.data, x.s.data
 	x.resumed13()
-	if sf, cf, ok := x.open13(); ok {
+	sf, cf, ok := x.open13()
+	switch {
+	case ok:
 		x.established13(shaper, client[cf.records-1], server[sf.records:])
 		x.accept13(client[cf.records-1])
-		x.distribution13(cf, sf, client, server)
-		return
-	}
-	if f.KeyLog == opened {
+	case f.KeyLog == opened:
 		x.unknownFlight(x.noFlight())
 		return
+	default:
+		if sf, cf, ok = x.infer13(shaper); !ok {
+			return
+		}
+		x.established13(shaper, client[cf.records-1], server[sf.records:])
+	}
+	x.distribution13(cf, sf, client, server)
+}
+
+// unreadable13 says why nothing can be read of the handshake; "" if it can.
+func (x *combiner) unreadable13() string {
+	f := x.f
+	switch damage := x.damage(); {
+	case f.Client != nil && f.Client.EarlyData:
+		return "the client offered early data, whose records cannot be told from its handshake"
+	case damage != "":
+		return damage
+	case f.Client == nil:
+		return "the ClientHello is not in the capture"
+	case f.Suite.finishedLength() == 0:
+		return fmt.Sprintf("cipher suite %s: record sizes are not known", f.Suite)
+	}
+	return ""
+}
+
+// infer13 tells both sides' handshake by record lengths. It reports false, and why in
+// the facts, if that is not possible.
+func (x *combiner) infer13(shaper shaper) (sf, cf flight, ok bool) {
+	f := x.f
+	client, server := x.c.data, x.s.data
+	unknown := func(why string) (_, _ flight, ok bool) {
+		x.unknownFlight(why)
+		return flight{}, flight{}, false
 	}
 	sf, why := shaper.server(server)
 	if why != "" {
-		x.unknownFlight(why)
-		return
+		return unknown(why)
 	}
 	if sf.psk != f.Server.PSK {
-		x.unknownFlight(fmt.Sprintf("the server's record sizes do not fit its hello %v", lengths(server, 8)))
-		return
+		return unknown(fmt.Sprintf("the server's record sizes do not fit its hello %v", lengths(server, 8)))
 	}
 	if !sf.psk {
 		f.ServerCertificate = ServerCertificate{Basis: fact.Inferred, Possession: fact.Inferred}
 	}
-	cf, why := shaper.client(client)
-	if why == "" && !sentAfter(client[0], server[sf.records-1]) {
-		why = fmt.Sprintf("the client sent records before it had the server's Finished %v", lengths(client, 6))
-	}
+	cf, why = shaper.client(client)
 	if why != "" {
-		x.unknownFlight(why)
-		return
+		return unknown(why)
 	}
-	x.clientCertificate13(sf, cf, server, client)
-	if f.ClientCertificate.Status == StatusUnknown {
-		x.unknownFlight(f.ClientCertificate.Reason)
-		return
+	if !sentAfter(client[0], server[sf.records-1]) {
+		return unknown(fmt.Sprintf("the client sent records before it had the server's Finished %v", lengths(client, 6)))
 	}
-	x.established13(shaper, client[cf.records-1], server[sf.records:])
-	x.distribution13(cf, sf, client, server)
+	if x.clientCertificate13(sf, cf, server, client); f.ClientCertificate.Status == StatusUnknown {
+		return unknown(f.ClientCertificate.Reason)
+	}
+	return sf, cf, true
 }
 
 // distribution13 looks for distribution's handshake behind that of TLS.
