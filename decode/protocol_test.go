@@ -39,7 +39,7 @@ func TestProtocols(t *testing.T) {
 		}, announced, decode.DistTLS, "port", verify.Mutual, ""},
 		{"an alert on the user's port", func(t *talk) {
 			t.dials(dialled, listening).sends(client, []byte("GET / HTTP/1.1\r\n\r\n")).sends(server, record(21, 2, 10)).closes(server)
-		}, announced, decode.TLS, "port", verify.Inconclusive, "a TLS alert"},
+		}, announced, decode.TLS, "port", verify.Inconclusive, "neither TLS nor distribution, and the server answered with the TLS alert unexpected_message"},
 		{"a ClientHello on the user's port", func(t *talk) {
 			t.dials(dialled, listening).sends(client, mutualSession.clientHello(false)).closes(server)
 		}, announced, decode.DistTLS, "port", verify.Refused, "the server closed"},
