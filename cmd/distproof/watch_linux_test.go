@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -197,6 +198,9 @@ func (r *recorder) run1(argv []string) {
 
 // SIGHUP has the policy read again; a wrong one is refused.
 func TestWatchReadsThePolicyAgain(t *testing.T) {
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, unix.SIGHUP) // below nohup, the watch would ignore it
+	defer signal.Stop(heard)
 	dir := t.TempDir()
 	openUp(t, dir)
 	policy := filepath.Join(dir, "policy.yaml")

@@ -4,12 +4,16 @@ package signals
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
 )
 
 func TestSignals(t *testing.T) {
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP) // below nohup, it would be ignored
+	defer signal.Stop(heard)
 	s := Catch()
 	defer s.Stop()
 	send := func(signal os.Signal) {
