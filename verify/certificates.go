@@ -287,6 +287,17 @@ func momentOf(cert *x509.Certificate, at time.Time) moment {
 	return inside
 }
 
+// within returns the time nearest to at at which cert is valid.
+func within(at time.Time, cert *x509.Certificate) time.Time {
+	switch {
+	case at.Before(cert.NotBefore):
+		return cert.NotBefore
+	case at.After(cert.NotAfter):
+		return cert.NotAfter
+	}
+	return at
+}
+
 // outside says how a certificate was not valid; "" if it was, or if that cannot be
 // told.
 func (m moment) outside(cert *x509.Certificate) string {

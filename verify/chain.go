@@ -93,17 +93,6 @@ func ageless(cert *x509.Certificate) *x509.Certificate {
 	return &c
 }
 
-// within returns the time nearest to at at which cert is valid.
-func within(at time.Time, cert *x509.Certificate) time.Time {
-	switch {
-	case at.Before(cert.NotBefore):
-		return cert.NotBefore
-	case at.After(cert.NotAfter):
-		return cert.NotAfter
-	}
-	return at
-}
-
 // span returns from when to when all of the certificates are valid.
 func span(chain []*x509.Certificate) (from, to time.Time) {
 	from, to = chain[0].NotBefore, chain[0].NotAfter
