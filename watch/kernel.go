@@ -277,8 +277,8 @@ func (k *kernel) undecided(facts *decode.Capture, s *State) (out []live.Socket) 
 		if !up || !s.Activity[i].Open || c.Start() {
 			continue
 		}
-		known := c.Unidentified[decode.Client] || c.Unidentified[decode.Server]
-		if c.Protocol == decode.TLS || c.Protocol == decode.Other && !known {
+		foreign := c.Unidentified[decode.Client] || c.Unidentified[decode.Server]
+		if c.Protocol == decode.TLS || c.Protocol == decode.Other && !foreign {
 			out = append(out, socket)
 		}
 	}
